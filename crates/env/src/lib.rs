@@ -1,1 +1,21 @@
-//! env
+//! Where the workspace is, which SDK it uses, and the environment that follows.
+//!
+//! Everything here is a function of files and of the variables handed in: no
+//! process is started and nothing is written. [`environment::Environment::compute`]
+//! is the only place that decides a variable, whoever asks for it: `mxfp4 env`,
+//! the commands that run a child, the shell hook and the editor.
+
+pub mod ambient;
+pub mod config;
+pub mod environment;
+mod error;
+pub mod render;
+pub mod sdk;
+pub mod workspace;
+
+pub use ambient::Ambient;
+pub use config::Config;
+pub use environment::{Environment, Options, Variable};
+pub use error::Error;
+pub use sdk::Sdk;
+pub use workspace::{Layout, Workspace};

@@ -1,1 +1,138 @@
-fn main() {}
+//! `mxfp4`: set up, build, test and serve GPT-OSS in MXFP4 on Hopper GPUs.
+
+mod build;
+mod context;
+mod demo;
+mod env;
+mod exit;
+mod serve;
+mod setup;
+mod test;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{ArgAction, Parser, Subcommand};
+use mxfp4_env::{Ambient, Workspace};
+
+use crate::context::{Context, Verbosity};
+
+/// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// The workspace's root, instead of searching from the current folder upward.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "MXFP4_ROOT",
+        hide_env_values = true
+    )]
+    root: Option<PathBuf>,
+    /// Say more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Say nothing but warnings, errors and results.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Args),
+    Env(env::Args),
+    Build(build::Args),
+    Test(test::Args),
+    Serve(serve::Args),
+    Demo(demo::Args),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0      success
+  1      the work failed: a build error, a failed test, a server that died
+  2      the command line is wrong
+  3      mxfp4.toml is wrong, or there is no workspace
+  4      there is no SDK, or it could not be made
+  5      serving lacks something: Hopper GPU, memory, port, model, kernel package
+  128+n  ended by signal n";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", message(&error));
+            ExitCode::from(exit::code_of(&error))
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<i32> {
+    let verbosity = match (cli.quiet, cli.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, _) => Verbosity::Verbose,
+    };
+    start_logging(verbosity);
+    let cwd = std::env::current_dir().context("cannot tell the current folder")?;
+    let context = Context {
+        workspace: Workspace::find(cli.root.as_deref(), &cwd)?,
+        ambient: Ambient::current(),
+        cwd,
+        verbosity,
+    };
+    match cli.command {
+        Command::Setup(args) => setup::run(&context, args),
+        Command::Env(args) => env::run(&context, args),
+        Command::Build(args) => build::run(&context, args),
+        Command::Test(args) => test::run(&context, args),
+        Command::Serve(args) => serve::run(&context, args),
+        Command::Demo(args) => demo::run(&context, args),
+    }
+}
+
+/// Log lines go to stderr: stdout belongs to what a command was asked to print.
+fn start_logging(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity::Quiet => tracing::Level::WARN,
+        Verbosity::Normal => tracing::Level::INFO,
+        Verbosity::Verbose => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_max_level(level)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// The error and its causes, each said once, without a backtrace.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// A reader that closed its end (`mxfp4 env | head -1`) got what it wanted.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

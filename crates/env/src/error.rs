@@ -1,0 +1,39 @@
+//! What can go wrong, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failure to find or to read the workspace, its configuration or its SDK.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No workspace at the place asked for, or anywhere above it.
+    #[error("{0}")]
+    Workspace(String),
+    /// `mxfp4.toml` says something that it cannot say.
+    #[error("{0}")]
+    Config(String),
+    /// The SDK that was asked for by name is not one.
+    #[error("{0}")]
+    Sdk(String),
+    /// A path that a variable's format cannot carry.
+    #[error("{0}")]
+    Path(String),
+    /// A file or folder that could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// What was to be read.
+        path: PathBuf,
+        /// Why it could not be.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The exit code that documents this kind of failure.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Sdk(_) => 4,
+            _ => 3,
+        }
+    }
+}
