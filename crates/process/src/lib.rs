@@ -1,1 +1,29 @@
-//! process
+//! Runs child processes: the one place where `mxfp4` starts anything.
+//!
+//! [`Command`] says what to run and [`Command::run`] runs it to its end. What a
+//! caller can rely on:
+//!
+//! - The child leads a process group of its own. SIGINT, SIGTERM, SIGHUP and
+//!   SIGQUIT sent to `mxfp4` are passed on to that group; what has not ended
+//!   after the grace period is killed, and a second signal kills at once.
+//! - When `run` returns, the group is empty: processes that the child left
+//!   behind are ended and reaped, whatever they ignore.
+//! - Should `mxfp4` itself be killed, the kernel sends the child a SIGTERM.
+//! - Ctrl-Z stops the child along with `mxfp4`, `fg` continues both. Standard
+//!   input is `/dev/null`: a process group in the background that reads from
+//!   the terminal would be stopped by it.
+
+mod background;
+mod command;
+mod group;
+mod line;
+mod outcome;
+mod signals;
+mod stopper;
+mod supervise;
+
+pub use background::Background;
+pub use command::{Command, Error, Output};
+pub use line::{Line, Stream};
+pub use outcome::Outcome;
+pub use stopper::Stopper;

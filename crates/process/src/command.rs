@@ -1,0 +1,284 @@
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use mxfp4_env::Environment;
+use mxfp4_env::render::posix_quote;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{getpid, getppid};
+
+use crate::supervise::Supervisor;
+use crate::{Line, Outcome, Stopper, signals};
+
+/// How long a child may take to end once it was asked to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a child could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be started.
+    #[error("cannot run `{}`{}", program.display(), in_folder(cwd.as_deref()))]
+    Start {
+        /// What was to be run.
+        program: PathBuf,
+        /// The folder it was to run in, when not the current one.
+        cwd: Option<PathBuf>,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It could not be watched.
+    #[error("lost track of the running `{}`", program.display())]
+    Watch {
+        /// What was run.
+        program: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+fn in_folder(cwd: Option<&Path>) -> String {
+    cwd.map_or_else(String::new, |cwd| format!(" in {}", cwd.display()))
+}
+
+/// Where a child's output goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// To the streams of this process.
+    #[default]
+    Inherit,
+    /// Both streams to this process's standard error, for commands whose
+    /// standard output belongs to their own result.
+    Stderr,
+    /// Line by line to the callback of [`Command::run`].
+    Lines,
+}
+
+/// A child process to run.
+#[derive(Clone, Debug)]
+pub struct Command {
+    program: PathBuf,
+    args: Vec<OsString>,
+    variables: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+    output: Output,
+    timeout: Option<Duration>,
+    grace: Duration,
+    stopper: Option<Stopper>,
+}
+
+impl Command {
+    /// Runs `program`, which is looked up in PATH when it is a bare name.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            variables: Vec::new(),
+            cwd: None,
+            output: Output::Inherit,
+            timeout: None,
+            grace: GRACE,
+            stopper: None,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets and unsets the variables of `environment`.
+    #[must_use]
+    pub fn environment(mut self, environment: &Environment) -> Self {
+        for variable in &environment.variables {
+            self.set(variable.name.clone().into(), variable.value.clone());
+        }
+        self
+    }
+
+    /// Sets a variable; the last value given for a name counts.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.set(name.into(), Some(value.into()));
+        self
+    }
+
+    /// Takes a variable away.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.set(name.into(), None);
+        self
+    }
+
+    fn set(&mut self, name: OsString, value: Option<OsString>) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value));
+    }
+
+    /// Runs it in this folder instead of the current one.
+    #[must_use]
+    pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(cwd.into());
+        self
+    }
+
+    /// Says where its output goes; the default is [`Output::Inherit`].
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Ends it after this time.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long it may take to end once asked to; 10 seconds by default.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Lets `stopper` end it.
+    #[must_use]
+    pub fn stopper(mut self, stopper: Stopper) -> Self {
+        self.stopper = Some(stopper);
+        self
+    }
+
+    /// The command as one line for a POSIX shell: the folder it runs in, the
+    /// variables it sets and unsets, the program and its arguments. Bytes, for
+    /// paths need not be UTF-8.
+    pub fn dry_run(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let word = |line: &mut Vec<u8>, word: &OsStr| line.extend(posix_quote(word));
+        let unset: Vec<_> = self.variables.iter().filter(|(_, v)| v.is_none()).collect();
+        // A subshell: neither the folder nor what is unset may stay behind in
+        // the shell that evaluates the line.
+        let subshell = self.cwd.is_some() || !unset.is_empty();
+        if subshell {
+            line.push(b'(');
+        }
+        if let Some(cwd) = &self.cwd {
+            line.extend_from_slice(b"cd -- ");
+            word(&mut line, cwd.as_os_str());
+            line.extend_from_slice(b" && ");
+        }
+        if !unset.is_empty() {
+            line.extend_from_slice(b"unset");
+            for (name, _) in unset {
+                line.push(b' ');
+                word(&mut line, name);
+            }
+            line.extend_from_slice(b" && ");
+        }
+        for (name, value) in &self.variables {
+            if let Some(value) = value {
+                word(&mut line, name);
+                line.push(b'=');
+                word(&mut line, value);
+                line.push(b' ');
+            }
+        }
+        word(&mut line, self.program.as_os_str());
+        for arg in &self.args {
+            line.push(b' ');
+            word(&mut line, arg);
+        }
+        if subshell {
+            line.push(b')');
+        }
+        line
+    }
+
+    /// Runs it to its end and that of its process group. `on_line` is called
+    /// for every line of output when that is [`Output::Lines`].
+    pub fn run(&self, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, Error> {
+        let start_error = |source| Error::Start {
+            program: self.program.clone(),
+            cwd: self.cwd.clone(),
+            source,
+        };
+        signals::listen().map_err(start_error)?;
+        // Orphans of the child's group become children of this process, which
+        // reaps them. Where it is refused, init does.
+        let _ = prctl::set_child_subreaper(true);
+        let mut child = self.std_command().spawn().map_err(start_error)?;
+        Supervisor::new(
+            &mut child,
+            self.grace,
+            self.stopper.as_ref(),
+            on_line,
+            std::sync::mpsc::channel(),
+        )
+        .run(&mut child, self.timeout)
+        .map_err(|source| Error::Watch {
+            program: self.program.clone(),
+            source,
+        })
+    }
+
+    /// Runs it with every line of its output dropped or inherited.
+    pub fn status(&self) -> Result<Outcome, Error> {
+        self.run(&mut |_| {})
+    }
+
+    fn std_command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null());
+        command.process_group(0);
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        match self.output {
+            Output::Inherit => {}
+            Output::Stderr => {
+                command.stdout(io::stderr());
+            }
+            Output::Lines => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            }
+        }
+        end_with_parent(&mut command);
+        command
+    }
+}
+
+/// Has the kernel send the child a SIGTERM when this process is gone, killed
+/// with SIGKILL for instance.
+#[allow(unsafe_code)]
+fn end_with_parent(command: &mut std::process::Command) {
+    let parent = getpid();
+    let prepare = move || {
+        prctl::set_pdeathsig(Signal::SIGTERM)?;
+        if getppid() != parent {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe functions may be
+    // called; `prctl` and `getppid` are system calls, and nothing allocates.
+    unsafe { command.pre_exec(prepare) };
+}

@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::sys::signal::{Signal, raise};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::group::Group;
+use crate::supervise::Event;
+
+/// The children that run now, by a number of their own.
+static RUNNING: Mutex<BTreeMap<u64, (Group, Sender<Event>)>> = Mutex::new(BTreeMap::new());
+
+/// A running child that signals are passed on to, until it is dropped.
+pub(crate) struct Registration(u64);
+
+impl Registration {
+    pub(crate) fn new(group: Group, events: Sender<Event>) -> Self {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = running.last_key_value().map_or(0, |(id, _)| id + 1);
+        running.insert(id, (group, events));
+        Self(id)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        RUNNING
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.0);
+    }
+}
+
+/// Starts the thread that receives this process's signals; once is enough.
+///
+/// The handlers stay for good. With no child running the thread does what would
+/// have happened without it, so between two children Ctrl-C ends `mxfp4`.
+pub(crate) fn listen() -> std::io::Result<()> {
+    static STARTED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let started = STARTED.get_or_init(|| start().map_err(|e| e.raw_os_error().unwrap_or(0)));
+    started.map_err(std::io::Error::from_raw_os_error)
+}
+
+fn start() -> std::io::Result<()> {
+    // What is ignored stays so: `nohup mxfp4 serve` must outlive its terminal.
+    let ignored = ignored();
+    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP]
+        .into_iter()
+        .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut signals = Signals::new(wanted)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                pass_on(signal);
+            }
+        })?;
+    Ok(())
+}
+
+fn pass_on(signal: i32) {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if signal == SIGTSTP {
+        for (group, _) in running.values() {
+            group.signal(Signal::SIGTSTP);
+        }
+        // Returns when the shell continues this process.
+        let _ = raise(Signal::SIGSTOP);
+        for (group, _) in running.values() {
+            group.signal(Signal::SIGCONT);
+        }
+    } else if running.is_empty() {
+        let _ = emulate_default_handler(signal);
+    } else {
+        for (_, events) in running.values() {
+            let _ = events.send(Event::Signal(signal));
+        }
+    }
+}
+
+/// The mask of the signals that this process was started to ignore.
+fn ignored() -> u64 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        })
+        .unwrap_or(0)
+}

@@ -1,0 +1,197 @@
+//! Signals that reach the caller. The tests start this test binary once more as
+//! the caller (`caller` below), for a signal is felt by a whole process.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use mxfp4_process::Command;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Runs the script in `SCRIPT`, as the other tests' caller, and exits with its
+/// outcome's code. By itself it only sees a child run undisturbed.
+#[test]
+fn caller() {
+    let script = std::env::var("SCRIPT");
+    let outcome = Command::new("sh")
+        .args(["-c", script.as_deref().unwrap_or("exit 0")])
+        .grace(Duration::from_secs(2))
+        .status()
+        .unwrap();
+    if std::env::var_os("LINGER").is_some() {
+        std::fs::write("lingering", "").unwrap();
+        std::thread::sleep(Duration::from_secs(100));
+    }
+    if script.is_ok() {
+        std::process::exit(outcome.code());
+    }
+    assert_eq!((outcome.code(), outcome.interrupted), (0, None));
+}
+
+struct Caller {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Caller {
+    /// A caller whose script has created the file `ready` in its folder.
+    fn start(script: &str) -> Self {
+        Self::start_with(script, |_| {})
+    }
+
+    fn start_with(script: &str, change: impl FnOnce(&mut std::process::Command)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "exec $BEFORE \"$0\" --exact caller --nocapture"])
+            .arg(std::env::current_exe().unwrap())
+            .env("SCRIPT", script)
+            .env("BEFORE", "")
+            .current_dir(folder.path())
+            .process_group(0);
+        change(&mut command);
+        let process = command.spawn().unwrap();
+        let caller = Self { process, folder };
+        caller.wait_for("ready");
+        caller
+    }
+
+    fn wait_for(&self, name: &str) {
+        let path = self.folder.path().join(name);
+        until(&format!("{name} to appear"), || path.exists());
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The state letter of a process; `None` when there is no such process.
+fn state(pid: &str) -> Option<char> {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+const CHILD_AND_GRANDCHILD: &str = "sleep 100 & echo $! > pid; echo $$ > leader; > ready; wait";
+
+#[test]
+fn the_child_may_end_in_its_own_way() {
+    for (signal, name, code) in [
+        (Signal::SIGINT, "INT", 130),
+        (Signal::SIGTERM, "TERM", 143),
+        (Signal::SIGHUP, "HUP", 129),
+        (Signal::SIGQUIT, "QUIT", 131),
+    ] {
+        let script = format!(
+            "trap 'echo {name} > got; exit 0' {name}; > ready; while :; do sleep 0.05; done"
+        );
+        let mut caller = Caller::start(&script);
+        caller.signal(signal);
+        assert_eq!(caller.wait().code(), Some(code));
+        assert_eq!(caller.read("got").trim(), name);
+    }
+}
+
+#[test]
+fn sigterm_reaches_the_whole_group() {
+    let mut caller = Caller::start(CHILD_AND_GRANDCHILD);
+    caller.signal(Signal::SIGTERM);
+    assert_eq!(caller.wait().code(), Some(143));
+    assert_eq!(state(&caller.read("pid")), None);
+}
+
+#[test]
+fn what_ignores_the_signal_is_killed_after_the_grace_period() {
+    let mut caller = Caller::start(&format!("trap '' INT TERM; {CHILD_AND_GRANDCHILD}"));
+    let start = Instant::now();
+    // As timeout(1) does: twice, and no reason to hurry.
+    caller.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    caller.signal(Signal::SIGTERM);
+    assert_eq!(caller.wait().code(), Some(143));
+    assert!(start.elapsed() >= Duration::from_secs(2));
+    assert_eq!(state(&caller.read("pid")), None);
+}
+
+#[test]
+fn a_second_ctrl_c_kills_at_once() {
+    let mut caller = Caller::start(&format!("trap '' INT TERM; {CHILD_AND_GRANDCHILD}"));
+    let start = Instant::now();
+    caller.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(200));
+    caller.signal(Signal::SIGINT);
+    assert_eq!(caller.wait().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_millis(1500));
+    assert_eq!(state(&caller.read("pid")), None);
+}
+
+#[test]
+fn a_killed_caller_takes_its_child_along() {
+    let mut caller = Caller::start(
+        "trap 'kill $!; exit' TERM; sleep 100 & echo $! > pid; echo $$ > leader; > ready; wait",
+    );
+    caller.signal(Signal::SIGKILL);
+    assert_eq!(caller.wait().signal(), Some(9));
+    for name in ["leader", "pid"] {
+        let pid = caller.read(name);
+        until("the child to end", || {
+            matches!(state(&pid), None | Some('Z'))
+        });
+    }
+}
+
+#[test]
+fn an_ignored_sighup_stays_ignored() {
+    let mut caller = Caller::start_with("> ready; while [ ! -e go ]; do sleep 0.05; done", |c| {
+        c.env("BEFORE", "nohup");
+    });
+    caller.signal(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(caller.folder.path().join("go"), "").unwrap();
+    assert_eq!(caller.wait().code(), Some(0));
+}
+
+#[test]
+fn without_a_child_a_signal_does_what_it_always_does() {
+    let mut caller = Caller::start_with("> ready", |c| {
+        c.env("LINGER", "1");
+    });
+    caller.wait_for("lingering");
+    caller.signal(Signal::SIGINT);
+    assert_eq!(caller.wait().signal(), Some(2));
+}
+
+#[test]
+fn ctrl_z_stops_the_child_too() {
+    let mut caller = Caller::start(CHILD_AND_GRANDCHILD);
+    let own = caller.process.id().to_string();
+    let pids = [own, caller.read("leader"), caller.read("pid")];
+    caller.signal(Signal::SIGTSTP);
+    for pid in &pids {
+        until("a stop", || state(pid) == Some('T'));
+    }
+    caller.signal(Signal::SIGCONT);
+    for pid in &pids {
+        until("it to go on", || state(pid) == Some('S'));
+    }
+    caller.signal(Signal::SIGTERM);
+    assert_eq!(caller.wait().code(), Some(143));
+}
