@@ -1,0 +1,94 @@
+"""The pipeline model: the built-in GPT-OSS with packed experts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from max.driver import Buffer
+from max.engine import InferenceSession, Model
+from max.pipelines.architectures.gpt_oss.gpt_oss import GptOss as BuiltinGptOss
+from max.pipelines.architectures.gpt_oss.model import GptOssInputs
+from max.pipelines.architectures.gpt_oss.model import GptOssModel as BuiltinModel
+from max.pipelines.context import LogProbabilities
+from max.pipelines.lib import ModelInputs, ModelOutputs
+from max.pipelines.lib.graph_specs import GraphRole, GraphSpec
+from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
+
+from mxfp4 import guard
+from mxfp4.gpt_oss.config import GptOssConfig
+from mxfp4.gpt_oss.moe import GptOssMoE
+from mxfp4.gpt_oss.packing import pack_experts
+
+
+class GptOss(BuiltinGptOss):
+    """The built-in module, its mixtures of experts replaced."""
+
+    def __init__(self, config: GptOssConfig) -> None:
+        super().__init__(config)
+        for layer in self.language_model.layers:
+            layer.mlp = GptOssMoE(config)
+            layer.mlp_shards = [layer.mlp]
+
+
+class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
+    """The built-in pipeline model on packed experts, with log probabilities."""
+
+    model_config_cls = GptOssConfig
+
+    def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
+        self._session = session
+        return super().load_graphs(session)
+
+    def _create_model_config(self, state_dict: dict[str, Any]) -> GptOssConfig:
+        config = GptOssConfig.initialize(
+            self.pipeline_config, max_seq_len=self.max_seq_len
+        )
+        config.finalize(
+            huggingface_config=self.huggingface_config,
+            state_dict=state_dict,
+            return_logits=self.return_logits,
+        )
+        return config
+
+    def graph_specs(self, model_config: GptOssConfig) -> dict[str, GraphSpec]:
+        """Packs the experts and returns the decoder graph."""
+        weights = self._language_weights_dict
+        self._language_weights_dict = {}
+        pack_experts(weights, self._session, self.devices[0])
+        module = GptOss(model_config)
+        module.load_state_dict(
+            weights, weight_alignment=1, strict=self._strict_state_dict_loading
+        )
+        return {
+            GraphRole.DECODER: GraphSpec(
+                module,
+                self.huggingface_config.model_type,
+                self._bind_graph_inputs(module.input_tree()),
+                weights=module.state_dict(auto_initialize=False),
+                custom_extensions=guard.require_package(),
+            )
+        }
+
+    def compute_log_probabilities(
+        self,
+        session: InferenceSession,
+        model_inputs: ModelInputs,
+        model_outputs: ModelOutputs,
+        next_tokens: Buffer,
+        batch_top_n: list[int],
+        batch_echo: list[bool],
+    ) -> list[LogProbabilities | None]:
+        # GPT-OSS keeps its row offsets once per device; the mixin wants one.
+        inputs = cast(GptOssInputs, model_inputs)
+        view = SimpleNamespace(
+            tokens=inputs.tokens, input_row_offsets=inputs.input_row_offsets[0]
+        )
+        return super().compute_log_probabilities(
+            session,
+            cast(ModelInputs, view),
+            model_outputs,
+            next_tokens,
+            batch_top_n,
+            batch_echo,
+        )
