@@ -1,0 +1,130 @@
+"""The PTX that the kernel needs and that has no stable name in the library: barriers, bulk copies, fences.
+
+Addresses in shared memory are 32-bit (`.shared` window). Each function names its section of the PTX ISA.
+"""
+
+from std.memory import Pointer
+from std.sys import inlined_assembly
+
+
+@always_inline
+def barrier_init(address: UInt32, arrivals: UInt32):
+    """`mbarrier.init`: `arrivals` arrivals complete one phase."""
+    inlined_assembly[
+        "mbarrier.init.shared.b64 [$0], $1;", NoneType, constraints="r,r"
+    ](address, arrivals)
+
+
+@always_inline
+def barrier_init_fence():
+    """Make initialized barriers visible to the asynchronous proxy (`fence.mbarrier_init` and `fence.proxy.async`)."""
+    inlined_assembly[
+        "fence.mbarrier_init.release.cluster; fence.proxy.async.shared::cta;",
+        NoneType,
+        constraints="",
+    ]()
+
+
+@always_inline
+def barrier_arrive(address: UInt32):
+    """`mbarrier.arrive`: one arrival, with release semantics."""
+    inlined_assembly[
+        "mbarrier.arrive.shared.b64 _, [$0];", NoneType, constraints="r,~{memory}"
+    ](address)
+
+
+@always_inline
+def barrier_arrive_expect(address: UInt32, bytes: UInt32):
+    """`mbarrier.arrive.expect_tx`: one arrival; the phase also waits for `bytes` of bulk copies."""
+    inlined_assembly[
+        "mbarrier.arrive.expect_tx.shared.b64 _, [$0], $1;",
+        NoneType,
+        constraints="r,r,~{memory}",
+    ](address, bytes)
+
+
+@always_inline
+def barrier_wait(address: UInt32, parity: UInt32):
+    """Wait until the phase with this parity is complete (`mbarrier.try_wait.parity`, which suspends the thread)."""
+    inlined_assembly[
+        """{
+            .reg .pred done;
+            WAIT:
+            mbarrier.try_wait.parity.shared::cta.b64 done, [$0], $1;
+            @!done bra WAIT;
+        }""",
+        NoneType,
+        constraints="r,r,~{memory}",
+    ](address, parity)
+
+
+@always_inline
+def bulk_copy(target: UInt32, source: Pointer[UInt8, MutAnyOrigin], bytes: UInt32, barrier: UInt32):
+    """`cp.async.bulk`: copy `bytes` (a multiple of 16) from global to shared memory and report them to `barrier`."""
+    inlined_assembly[
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];",
+        NoneType,
+        constraints="r,l,r,r,~{memory}",
+    ](target, UInt64(Int(source)), bytes, barrier)
+
+
+@always_inline
+def copy16(target: UInt32, source: Pointer[BFloat16, MutAnyOrigin], valid: UInt32):
+    """`cp.async.cg`: copy 16 bytes to shared memory; bytes from `valid` on are zero, and 0 reads nothing at all."""
+    inlined_assembly[
+        "cp.async.cg.shared.global [$0], [$1], 16, $2;",
+        NoneType,
+        constraints="r,l,r,~{memory}",
+    ](target, UInt64(Int(source)), valid)
+
+
+@always_inline
+def copy_commit():
+    """`cp.async.commit_group`."""
+    inlined_assembly[
+        "cp.async.commit_group;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def copy_wait[pending: Int]():
+    """`cp.async.wait_group`: at most `pending` groups of this thread are still under way."""
+    inlined_assembly[
+        "cp.async.wait_group $0;", NoneType, constraints="n,~{memory}"
+    ](Int32(pending))
+
+
+@always_inline
+def proxy_fence():
+    """`fence.proxy.async`: what this thread wrote to shared memory is visible to WGMMA."""
+    inlined_assembly[
+        "fence.proxy.async.shared::cta;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def pin(value: UInt32) -> UInt32:
+    """Keep the computation of `value` before the asynchronous instructions that follow in program order."""
+    return inlined_assembly["", UInt32, constraints="=r,0", has_side_effect=True](value)
+
+
+@always_inline
+def pin(value: Float32) -> Float32:
+    """Keep uses of an accumulator behind the wait that precedes this call in program order."""
+    return inlined_assembly["", Float32, constraints="=f,0", has_side_effect=True](value)
+
+
+@always_inline
+def any_lane(condition: Bool) -> Bool:
+    """`vote.sync.any` over the full warp."""
+    return inlined_assembly[
+        """{
+            .reg .pred p;
+            setp.ne.u32 p, $1, 0;
+            vote.sync.any.pred p, p, 0xffffffff;
+            selp.u32 $0, 1, 0, p;
+        }""",
+        UInt32,
+        constraints="=r,r",
+        has_side_effect=True,
+    ](UInt32(condition)) != 0

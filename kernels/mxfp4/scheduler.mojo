@@ -1,0 +1,92 @@
+"""Which tile a thread block works on next.
+
+Tiles are numbered group by group, and inside a group with the token block running fastest: blocks that run at the same
+time then share weights through L2, and every token block of a group finds the same rows of weights. Thread block b
+takes tiles b, b + grid, b + 2 grid, ... Nothing is communicated: uneven experts balance because tiles of all experts
+stand in one sequence.
+"""
+
+from std.math import ceildiv
+from std.memory import Pointer
+
+from max.gpu import WARP_SIZE, lane_id
+from max.gpu.memory import AddressSpace
+from max.gpu.primitives import warp
+
+comptime SharedCounts = Pointer[
+    UInt32, MutUntrackedOrigin, address_space=AddressSpace.SHARED
+]
+comptime GroupStarts = Pointer[UInt32, MutAnyOrigin]
+comptime ExpertIds = Pointer[Int32, MutAnyOrigin]
+
+
+@fieldwise_init
+struct Tile(TrivialRegisterPassable):
+    """One unit of work: a block of weight rows times a block of tokens of one expert."""
+
+    var expert: Int
+    """Which expert's weights."""
+    var row_block: Int
+    """Which block of `ROWS` weight rows."""
+    var first: Int
+    """First row of the tokens' matrix."""
+    var end: Int
+    """One past the last row of tokens that belongs to the group."""
+
+
+@always_inline
+def count_tiles[
+    tokens: Int
+](ends: SharedCounts, starts: GroupStarts, ids: ExpertIds, groups: Int, row_blocks: Int):
+    """Let one warp write, for every group, the number of tiles up to and including it.
+
+    A group whose expert id is negative has none.
+    """
+    var before = UInt32(0)
+    for base in range(0, groups, WARP_SIZE):
+        var group = base + Int(lane_id())
+        var tiles = UInt32(0)
+        if group < groups and ids[unsafe_offset=group] >= 0:
+            var size = Int(starts[unsafe_offset=group + 1]) - Int(starts[unsafe_offset=group])
+            tiles = UInt32(ceildiv(max(size, 0), tokens) * row_blocks)
+        comptime for step in range(5):
+            var other = warp.shuffle_up(tiles, UInt32(1 << step))
+            if Int(lane_id()) >= (1 << step):
+                tiles += other
+        tiles += before
+        if group < groups:
+            ends[unsafe_offset=group] = tiles
+        before = warp.shuffle_idx(tiles, UInt32(WARP_SIZE - 1))
+
+
+@always_inline
+def tile_at[
+    tokens: Int
+](
+    index: Int,
+    ends: SharedCounts,
+    starts: GroupStarts,
+    ids: ExpertIds,
+    groups: Int,
+) -> Tile:
+    """Look up tile `index`, which must be smaller than `ends[groups - 1]`."""
+    var low = 0
+    var high = groups - 1
+    while low < high:
+        var middle = (low + high) // 2
+        if Int(ends[unsafe_offset=middle]) > index:
+            high = middle
+        else:
+            low = middle + 1
+    var within = index
+    if low > 0:
+        within -= Int(ends[unsafe_offset=low - 1])
+    var start = Int(starts[unsafe_offset=low])
+    var end = Int(starts[unsafe_offset=low + 1])
+    var blocks = ceildiv(end - start, tokens)
+    return Tile(
+        Int(ids[unsafe_offset=low]),
+        within // blocks,
+        start + (within % blocks) * tokens,
+        end,
+    )
