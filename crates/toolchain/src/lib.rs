@@ -1,1 +1,41 @@
-//! toolchain
+//! Makes what the other commands need: the SDK ([`setup`]) and the kernel
+//! packages ([`build`]).
+//!
+//! Everything is made aside and renamed into place under a file lock, so a
+//! reader sees the old state or the new one, whenever it looks and however the
+//! making ended.
+
+pub mod build;
+mod error;
+mod files;
+mod lock;
+mod record;
+pub mod setup;
+mod uv;
+
+use mxfp4_env::{Ambient, Workspace};
+use mxfp4_process::Output;
+
+pub use error::Error;
+
+/// Where the work is done and how much is said about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The workspace worked in.
+    pub workspace: &'a Workspace,
+    /// The environment of this process.
+    pub ambient: &'a Ambient,
+    /// Whether tools are to be silent about their progress.
+    pub quiet: bool,
+}
+
+/// Runs `command` with its output on standard error and has an interruption end
+/// the work; how it ended otherwise is the caller's to judge.
+fn run(command: mxfp4_process::Command) -> Result<mxfp4_process::Outcome, Error> {
+    tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
+    let outcome = command.output(Output::Stderr).status()?;
+    match outcome.interrupted {
+        Some(_) => Err(Error::Interrupted(outcome)),
+        None => Ok(outcome),
+    }
+}

@@ -1,0 +1,268 @@
+//! The kernel packages: with the Mojo compiler, or with a checkout's Bazel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mxfp4_env::config::{Kernel, Label};
+use mxfp4_env::{Environment, Layout, Sdk};
+use mxfp4_process::Command;
+
+use crate::record::Record;
+use crate::{Error, Job, files, lock, run};
+
+/// Builds what is not fresh with the compiler of `sdk`, in the workspace's
+/// `environment`. Standalone workspaces only.
+pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
+    debug_assert_eq!(job.workspace.layout, Layout::Standalone);
+    let packages = packages(job, sdk)?;
+    // The lock is for those who build; that nothing is to be done is seen
+    // without it, for whatever is there is whole.
+    if packages
+        .iter()
+        .map(Package::examine)
+        .collect::<Result<Vec<_>, _>>()?
+        .iter()
+        .all(Option::is_none)
+    {
+        return Ok(());
+    }
+    let build_dir = job.workspace.build_dir();
+    let _lock = lock::take(&build_dir.join(".lock"), "`mxfp4 build` in this workspace")?;
+    let mut failed = Vec::new();
+    for package in &packages {
+        let Some(record) = package.examine()? else {
+            continue;
+        };
+        tracing::info!("compiling {}", package.name());
+        if !package.compile(record, environment)? {
+            failed.push(package.name());
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Build(format!(
+        "{} could not be compiled, see above",
+        failed.join(", ")
+    )))
+}
+
+fn packages<'a>(job: Job<'a>, sdk: &Sdk) -> Result<Vec<Package<'a>>, Error> {
+    let root = &job.workspace.root;
+    let kernels = &job.workspace.config.kernels;
+    let dialect = Dialect::of(sdk)?;
+    // A package may import another: each is made anew when one has changed.
+    let folders: Vec<PathBuf> = kernels
+        .iter()
+        .flat_map(|kernel| std::iter::once(&kernel.source).chain(&kernel.includes))
+        .map(|folder| root.join(folder))
+        .collect();
+    kernels
+        .iter()
+        .map(|kernel| {
+            let source = root.join(&kernel.source);
+            if !["__init__.mojo", "__init__.🔥"]
+                .iter()
+                .any(|name| source.join(name).is_file())
+            {
+                return Err(Error::Config(format!(
+                    "kernel package `{}` is not there: {} has no __init__.mojo (see [[kernels]] in \
+                     mxfp4.toml)",
+                    kernel.name.as_str(),
+                    source.display()
+                )));
+            }
+            let name = format!("{}.{}", kernel.name.as_str(), dialect.extension);
+            Ok(Package {
+                kernel,
+                source,
+                root,
+                compiler: sdk.mojo(),
+                dialect,
+                folders: folders.clone(),
+                output: job.workspace.build_dir().join(name),
+            })
+        })
+        .collect()
+}
+
+/// How a generation of the compiler makes a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dialect {
+    subcommand: &'static str,
+    extension: &'static str,
+    other_extension: &'static str,
+}
+
+impl Dialect {
+    /// The compiler's own packages tell without a process to start.
+    fn of(sdk: &Sdk) -> Result<Self, Error> {
+        let lib = sdk.lib_mojo();
+        let entries = fs::read_dir(&lib).map_err(Error::file("read", &lib))?;
+        let has_mojoc = entries
+            .flatten()
+            .any(|entry| entry.path().extension().is_some_and(|e| e == "mojoc"));
+        Ok(if has_mojoc {
+            Self {
+                subcommand: "precompile",
+                extension: "mojoc",
+                other_extension: "mojopkg",
+            }
+        } else {
+            Self {
+                subcommand: "package",
+                extension: "mojopkg",
+                other_extension: "mojoc",
+            }
+        })
+    }
+}
+
+struct Package<'a> {
+    kernel: &'a Kernel,
+    root: &'a Path,
+    source: PathBuf,
+    compiler: PathBuf,
+    dialect: Dialect,
+    /// Where its sources, and those it may import, are.
+    folders: Vec<PathBuf>,
+    output: PathBuf,
+}
+
+impl Package<'_> {
+    fn name(&self) -> &str {
+        self.kernel.name.as_str()
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.output.with_file_name(format!(".{}.json", self.name()))
+    }
+
+    /// The arguments but for the output's: absolute paths, so that those in
+    /// diagnostics can be opened from any folder.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            self.dialect.subcommand.to_owned(),
+            self.source.to_string_lossy().into_owned(),
+        ];
+        for include in &self.kernel.includes {
+            arguments.push("-I".to_owned());
+            arguments.push(self.root.join(include).to_string_lossy().into_owned());
+        }
+        arguments.extend(self.kernel.flags.iter().cloned());
+        arguments
+    }
+
+    /// What to make it from when it must be made; `None` when it is fresh.
+    fn examine(&self) -> Result<Option<Record>, Error> {
+        let old = Record::read(&self.record_path());
+        let new = Record::look(
+            &self.compiler,
+            self.arguments(),
+            &self.folders,
+            old.as_ref(),
+        )?;
+        match old {
+            Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
+                let new = new.with_output_of(&old);
+                if new != old {
+                    // Touched but the same: next time the stamps will do. Where
+                    // it cannot be written, the package is no less fresh.
+                    let _ = new.write(&self.record_path());
+                }
+                Ok(None)
+            }
+            _ => Ok(Some(new)),
+        }
+    }
+
+    /// Makes the package from what `record` tells of; false when the compiler
+    /// refuses, and then the last good package is still there.
+    fn compile(&self, record: Record, environment: &Environment) -> Result<bool, Error> {
+        files::remove_leftovers(&self.output)?;
+        // The file's name becomes the package's, so the folder is what differs.
+        let partial = files::partial(&self.output);
+        files::create_dir(&partial)?;
+        let made = partial.join(self.output.file_name().unwrap_or_default());
+        let command = Command::new(&self.compiler)
+            .args(self.arguments())
+            .arg("-o")
+            .arg(&made)
+            .environment(environment);
+        let success = run(command).map(|outcome| outcome.success());
+        let renamed = match success {
+            Ok(true) => fs::rename(&made, &self.output)
+                .map(|()| true)
+                .map_err(Error::file("rename", &made)),
+            other => other,
+        };
+        files::remove(&partial)?;
+        if renamed? {
+            record
+                .with_output(&self.output)?
+                .write(&self.record_path())?;
+            files::remove(&self.output.with_extension(self.dialect.other_extension))?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+/// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
+/// itself what is fresh.
+pub fn modular(job: Job) -> Result<(), Error> {
+    debug_assert_eq!(job.workspace.layout, Layout::Modular);
+    let root = &job.workspace.root;
+    let bazel = &job.workspace.config.bazel;
+    let labels: Vec<&str> = kernel_api(root, &bazel.kernel_api)
+        .into_iter()
+        .chain(&bazel.targets)
+        .map(Label::as_str)
+        .collect();
+    if labels.is_empty() {
+        return Err(Error::Config(format!(
+            "nothing to build in {}: it has the BUILD file of none of {}; name what it has with \
+             `bazel.targets` in mxfp4.toml",
+            root.display(),
+            bazel
+                .kernel_api
+                .iter()
+                .map(Label::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )));
+    }
+    tracing::info!("building {}", labels.join(" "));
+    // The caller's own environment: Bazel makes everything anew when PATH is
+    // another than that of the calls made by hand.
+    let command = Command::new(root.join("bazelw"))
+        .arg("build")
+        .args(bazel.flags.iter())
+        .args(labels)
+        .cwd(root);
+    let outcome = run(command)?;
+    if !outcome.success() {
+        return Err(Error::Build(format!(
+            "`bazelw build` failed ({outcome}), see above"
+        )));
+    }
+    if job.workspace.kernel_packages().is_empty() {
+        return Err(Error::Build(format!(
+            "`bazelw build` succeeded, but none of the packages that `bazel.packages` and \
+             `bazel.targets` name is under {}",
+            root.join("bazel-bin").display()
+        )));
+    }
+    Ok(())
+}
+
+/// The target of MAX's own kernels in this checkout: it moved over time, so the
+/// first that has a BUILD file.
+fn kernel_api<'a>(root: &Path, candidates: &'a [Label]) -> Option<&'a Label> {
+    candidates.iter().find(|label| {
+        let package = root.join(label.package());
+        ["BUILD.bazel", "BUILD"]
+            .iter()
+            .any(|name| package.join(name).is_file())
+    })
+}

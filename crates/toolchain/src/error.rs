@@ -1,0 +1,67 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mxfp4_process::Outcome;
+
+/// Why an SDK or a kernel package could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no SDK, or none can be made.
+    #[error("{0}")]
+    Sdk(String),
+    /// Making the SDK failed on the way.
+    #[error("setting up the SDK failed")]
+    Setup(#[source] Box<Error>),
+    /// The compiler or Bazel refused.
+    #[error("{0}")]
+    Build(String),
+    /// The configuration names something that is not there.
+    #[error("{0}")]
+    Config(String),
+    /// A signal reached `mxfp4` while a tool ran.
+    #[error("{0}")]
+    Interrupted(Outcome),
+    /// Something is wrong with the workspace.
+    #[error(transparent)]
+    Workspace(#[from] mxfp4_env::Error),
+    /// A tool could not be run.
+    #[error(transparent)]
+    Process(#[from] mxfp4_process::Error),
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: the failure to do `action` to `path`.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// The exit code that stands for this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Sdk(_) => 4,
+            Self::Setup(cause) => match cause.exit_code() {
+                1 => 4,
+                code => code,
+            },
+            Self::Config(_) => 3,
+            Self::Interrupted(outcome) => outcome.code().clamp(1, 255) as u8,
+            Self::Workspace(error) => error.exit_code(),
+            Self::Build(_) | Self::Process(_) | Self::File { .. } => 1,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::Error;
+
+/// What the names of unfinished work contain.
+const PARTIAL: &str = ".partial-";
+
+/// A name beside `path` for work that becomes `path` when it is done.
+pub(crate) fn partial(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(PARTIAL);
+    name.push(std::process::id().to_string());
+    path.with_file_name(name)
+}
+
+/// Removes what dead processes left of `path`'s partial work. The caller holds
+/// the lock under which it is made, so whoever made it is gone.
+pub(crate) fn remove_leftovers(path: &Path) -> Result<(), Error> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let mut prefix = name.to_owned();
+    prefix.push(PARTIAL);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::file("read", folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::file("read", folder))?;
+        if starts_with(&entry.file_name(), &prefix) {
+            tracing::debug!("removing {}", entry.path().display());
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn starts_with(name: &OsStr, prefix: &OsStr) -> bool {
+    name.as_encoded_bytes()
+        .starts_with(prefix.as_encoded_bytes())
+}
+
+/// Removes a file, a link or a whole folder; one that is not there is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn create_dir(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::file("create", path))
+}
+
+/// Puts the folder `new` where `path` is, and `path`'s old content, if any, away.
+pub(crate) fn replace_dir(new: &Path, path: &Path) -> Result<(), Error> {
+    match renameat2(AT_FDCWD, new, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE) {
+        // `new` names the old content now.
+        Ok(()) => return remove(new),
+        Err(Errno::ENOENT) => {}
+        // A file system that cannot exchange: for a moment there is neither.
+        Err(_) => {
+            let mut old = new.as_os_str().to_owned();
+            old.push(".old");
+            let old = PathBuf::from(old);
+            fs::rename(path, &old).map_err(Error::file("rename", path))?;
+            fs::rename(new, path).map_err(Error::file("rename", new))?;
+            return remove(&old);
+        }
+    }
+    fs::rename(new, path).map_err(Error::file("rename", new))
+}
+
+/// Writes a file that is there whole or not at all.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let partial = partial(path);
+    let written = fs::File::create(&partial)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| fs::rename(&partial, path));
+    written.map_err(Error::file("write", path))
+}

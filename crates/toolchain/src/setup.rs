@@ -1,0 +1,262 @@
+//! The SDK inside the workspace: a virtual environment made by uv from the lock
+//! file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mxfp4_env::{Layout, Workspace};
+use mxfp4_process::Command;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Job, files, lock, run, uv};
+
+/// The file in the virtual environment that says what it was made from.
+const RECORD: &str = "mxfp4-setup.json";
+
+/// Variables that would have uv work on something else, or refuse.
+const UNWANTED: [&str; 12] = [
+    "VIRTUAL_ENV",
+    "UV_PROJECT",
+    "UV_WORKING_DIR",
+    "UV_WORKING_DIRECTORY",
+    "UV_LOCKED",
+    "UV_NO_SYNC",
+    "UV_NO_DEV",
+    "UV_NO_GROUP",
+    "UV_NO_DEFAULT_GROUPS",
+    "UV_PYTHON",
+    "UV_SYSTEM_PYTHON",
+    "UV_VENV_SEED",
+];
+
+/// What there is at the place of the workspace's virtual environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Missing,
+    /// One that was made from the lock file as it is now.
+    Fresh,
+    /// One that was made from another lock file, or whose interpreter is gone.
+    Outdated,
+    /// Something that `mxfp4 setup` did not make.
+    Foreign,
+}
+
+/// What a virtual environment was made from.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// The hash of everything that decides its content.
+    inputs: String,
+    /// The interpreter it was made with.
+    python: PathBuf,
+}
+
+/// What the workspace's virtual environment is worth now. A few milliseconds,
+/// no process, no network.
+pub fn state(workspace: &Workspace) -> Result<State, Error> {
+    let venv = workspace.venv_dir();
+    match fs::symlink_metadata(&venv) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
+        Err(error) => return Err(Error::file("read", &venv)(error)),
+        Ok(_) => {}
+    }
+    let Ok(text) = fs::read(venv.join(RECORD)) else {
+        return Ok(State::Foreign);
+    };
+    let fresh = serde_json::from_slice::<Record>(&text).is_ok_and(|record| {
+        record.inputs == inputs(workspace).unwrap_or_default() && venv.join("bin/python").exists()
+    });
+    Ok(if fresh { State::Fresh } else { State::Outdated })
+}
+
+/// Makes the workspace's virtual environment unless it is fresh. Says whether
+/// anything was made.
+pub fn ensure(job: Job) -> Result<bool, Error> {
+    if job.workspace.layout == Layout::Modular {
+        return Err(Error::Sdk(
+            "no SDK is made in a Modular checkout: activate the environment that has MAX and \
+             Mojo, or name it with MXFP4_SDK or `sdk.path` in mxfp4.toml"
+                .to_owned(),
+        ));
+    }
+    match state(job.workspace)? {
+        State::Fresh => return Ok(false),
+        State::Foreign => return Err(foreign(&job.workspace.venv_dir())),
+        State::Missing | State::Outdated => {}
+    }
+    make(job).map_err(|error| match error {
+        Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
+        other => Error::Setup(Box::new(other)),
+    })
+}
+
+fn foreign(venv: &Path) -> Error {
+    Error::Sdk(format!(
+        "{} was not made by `mxfp4 setup`, which does not replace it: remove it, or name another \
+         SDK with MXFP4_SDK or `sdk.path` in mxfp4.toml",
+        venv.display()
+    ))
+}
+
+fn make(job: Job) -> Result<bool, Error> {
+    let workspace = job.workspace;
+    let inputs = inputs(workspace)?;
+    check_pins(workspace)?;
+    let _lock = lock::take(
+        &workspace.state_dir().join("setup.lock"),
+        "`mxfp4 setup` in this workspace",
+    )?;
+    if state(workspace)? == State::Fresh {
+        return Ok(false);
+    }
+    let venv = workspace.venv_dir();
+    files::remove_leftovers(&venv)?;
+    let uv = uv::find_or_install(job)?;
+    let python = choose_python(job, &uv)?;
+    tracing::info!("making {} with {}", venv.display(), python.display());
+
+    let partial = files::partial(&venv);
+    let made = uv_command(job, &uv)
+        .args(["venv", "--quiet", "--no-project", "--relocatable"])
+        .args(["--prompt", "mxfp4", "--python"])
+        .arg(&python)
+        .arg(&partial);
+    expect(run(made)?, "uv venv")?;
+    let synced = uv_command(job, &uv)
+        .args(["sync", "--frozen", "--project"])
+        .arg(project(workspace))
+        .arg("--python")
+        .arg(partial.join("bin/python"))
+        .env("UV_PROJECT_ENVIRONMENT", &partial);
+    expect(run(synced)?, "uv sync")?;
+    if !holds_sdk(&partial) {
+        return Err(Error::Sdk(format!(
+            "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
+            project(workspace).join("uv.lock").display()
+        )));
+    }
+
+    let record = serde_json::to_vec(&Record { inputs, python }).unwrap_or_default();
+    files::write(&partial.join(RECORD), &record)?;
+    files::replace_dir(&partial, &venv)?;
+    Ok(true)
+}
+
+fn expect(outcome: mxfp4_process::Outcome, what: &str) -> Result<(), Error> {
+    if outcome.success() {
+        return Ok(());
+    }
+    Err(Error::Sdk(format!(
+        "`{what}` failed ({outcome}), see above; nothing was changed, and `mxfp4 setup` starts anew"
+    )))
+}
+
+/// The folder of pyproject.toml and uv.lock.
+fn project(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("python")
+}
+
+/// The hash of everything that decides what the virtual environment holds.
+fn inputs(workspace: &Workspace) -> Result<String, Error> {
+    let mut hasher = blake3::Hasher::new();
+    for name in ["pyproject.toml", "uv.lock"] {
+        let path = project(workspace).join(name);
+        let content = fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Config(format!(
+                "{} is missing: the SDK is made from it",
+                path.display()
+            )),
+            _ => Error::file("read", &path)(error),
+        })?;
+        hasher.update(&(content.len() as u64).to_le_bytes());
+        hasher.update(&content);
+    }
+    for version in workspace.config.sdk.pythons() {
+        hasher.update(version.to_string().as_bytes());
+        hasher.update(b"\n");
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Has the lock file agree with the versions that `mxfp4.toml` names.
+fn check_pins(workspace: &Workspace) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        package: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: Option<String>,
+    }
+    let path = project(workspace).join("uv.lock");
+    let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    let lock: Lock = toml::from_str(&text)
+        .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+    let sdk = &workspace.config.sdk;
+    for (name, pinned) in [("max", sdk.max.as_str()), ("mojo", sdk.mojo.as_str())] {
+        let found = lock.package.iter().find(|package| package.name == name);
+        match found.and_then(|package| package.version.as_ref()) {
+            Some(locked) if locked == pinned => {}
+            Some(locked) => {
+                return Err(Error::Config(format!(
+                    "mxfp4.toml asks for {name} {pinned}, {} holds {locked}: change `sdk.{name}`, \
+                     or python/pyproject.toml followed by `uv lock`",
+                    path.display()
+                )));
+            }
+            None => {
+                return Err(Error::Config(format!(
+                    "{} does not hold {name}, of which mxfp4.toml asks for {pinned}",
+                    path.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first acceptable Python on this machine; none is downloaded.
+fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
+    let versions = job.workspace.config.sdk.pythons();
+    for version in &versions {
+        let command = uv_command(job, uv)
+            .args(["python", "find", "--quiet", "--system", "--no-project"])
+            .arg(format!("cpython-{version}"));
+        if let Some(path) = uv::first_line(command)? {
+            return Ok(path.into());
+        }
+    }
+    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    Err(Error::Sdk(format!(
+        "no Python that the SDK runs on was found (one of {}); install one, for none is downloaded",
+        versions.join(", ")
+    )))
+}
+
+fn uv_command(job: Job, uv: &Path) -> Command {
+    let mut command = Command::new(uv).env("UV_PYTHON_DOWNLOADS", "never");
+    for name in UNWANTED {
+        if job.ambient.get(name).is_some() {
+            command = command.env_remove(name);
+        }
+    }
+    if job.quiet {
+        command = command.arg("--quiet");
+    }
+    command
+}
+
+fn holds_sdk(venv: &Path) -> bool {
+    let Ok(pythons) = fs::read_dir(venv.join("lib")) else {
+        return false;
+    };
+    pythons.flatten().any(|python| {
+        python
+            .path()
+            .join("site-packages/modular/bin/mojo")
+            .is_file()
+    })
+}
