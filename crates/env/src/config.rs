@@ -1,14 +1,19 @@
 //! `mxfp4.toml`: every key, its type and its default.
 //!
-//! The file is optional in a Modular checkout and may be empty anywhere. What
-//! differs between the two layouts is only the default of a few keys.
+//! The file is optional in a Modular checkout and may be empty anywhere. The
+//! two layouts differ only in the defaults of a few keys, so what is read is a
+//! [`RawConfig`] whose absent keys are filled in once the layout is known.
 
-use std::fmt;
+mod value;
+
+use std::io;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use toml::Spanned;
 
+pub use self::value::{AnyPath, Label, Name, PythonVersion, RelativePath, Version};
 use crate::{Error, Layout};
 
 /// The name of the configuration file.
@@ -17,15 +22,15 @@ pub const FILE: &str = "mxfp4.toml";
 /// The settings of a workspace, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The SDK's versions and place.
+    /// `[sdk]`: which MAX, Mojo and Python.
     pub sdk: SdkConfig,
-    /// The Mojo packages that are built into custom extensions.
+    /// `[[kernels]]`: the Mojo packages that are built into custom extensions.
     pub kernels: Vec<Kernel>,
-    /// What is built in a Modular checkout.
+    /// `[bazel]`: what is built in a Modular checkout.
     pub bazel: Bazel,
-    /// What `mxfp4 test` runs.
+    /// `[tests]`: what `mxfp4 test` runs.
     pub tests: Tests,
-    /// What `mxfp4 serve` starts with.
+    /// `[serve]`: what `mxfp4 serve` starts with.
     pub serve: Serve,
 }
 
@@ -34,26 +39,26 @@ pub struct Config {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SdkConfig {
     /// The version of MAX.
-    pub max: String,
+    pub max: Version,
     /// The version of Mojo.
-    pub mojo: String,
-    /// The Python that is preferred, as `major.minor`.
+    pub mojo: Version,
+    /// The Python that is preferred; always accepted too.
     pub python: PythonVersion,
     /// The Pythons that are accepted.
     pub accepted_pythons: Vec<PythonVersion>,
-    /// An SDK elsewhere, absolute or relative to the root.
-    pub path: Option<PathBuf>,
+    /// An SDK elsewhere, absolute or relative to the workspace's root.
+    pub path: Option<AnyPath>,
 }
 
 /// `[[kernels]]`: one Mojo package and how it is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
-    /// The package's name, and so its file name: `build/NAME.mojoc`.
-    pub name: String,
+    /// The package's name, and so that of its file: `build/NAME.mojoc`.
+    pub name: Name,
     /// The package's folder.
     pub source: RelativePath,
-    /// Further import paths (`-I`), the packages' parents being there already.
+    /// Further import paths (`-I`).
     #[serde(default)]
     pub includes: Vec<RelativePath>,
     /// Further flags of `mojo precompile`.
@@ -65,11 +70,11 @@ pub struct Kernel {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Bazel {
-    /// The target of MAX's own kernels; the first whose folder exists is built.
+    /// The target of MAX's own kernels: the first whose package the checkout has.
     pub kernel_api: Vec<Label>,
-    /// Further targets, each a custom extension.
+    /// Further targets, each of which makes a kernel package.
     pub targets: Vec<Label>,
-    /// Packages below `bazel-bin`; the first that exists is loaded.
+    /// Kernel packages below `bazel-bin`: the first that exists is loaded.
     pub packages: Vec<RelativePath>,
     /// Further flags of `bazelw build`.
     pub flags: Vec<String>,
@@ -89,10 +94,9 @@ pub struct Tests {
 }
 
 /// `[serve]`: what `mxfp4 serve` starts with.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serve {
-    /// The model: a repository name or a folder.
+    /// The model: a repository's name or a folder.
     pub model: String,
     /// The address to listen on.
     pub host: String,
@@ -100,7 +104,7 @@ pub struct Serve {
     pub port: u16,
     /// MAX's `--devices`.
     pub devices: String,
-    /// Custom architectures: Python packages, by name or by path.
+    /// MAX's `--custom-architectures`, one for each: modules, or `FOLDER:MODULE`.
     pub custom_architectures: Vec<String>,
     /// Further flags of MAX's `serve`.
     pub flags: Vec<String>,
@@ -111,15 +115,25 @@ impl Default for SdkConfig {
         Self {
             max: "26.7.0".into(),
             mojo: "1.2.0".into(),
-            python: PythonVersion {
-                major: 3,
-                minor: 11,
-            },
+            python: PythonVersion::new(3, 11),
             accepted_pythons: (10..=14)
-                .map(|minor| PythonVersion { major: 3, minor })
+                .map(|minor| PythonVersion::new(3, minor))
                 .collect(),
             path: None,
         }
+    }
+}
+
+impl SdkConfig {
+    /// The accepted Pythons, the preferred one first.
+    pub fn pythons(&self) -> Vec<PythonVersion> {
+        let mut all = vec![self.python];
+        all.extend(
+            self.accepted_pythons
+                .iter()
+                .filter(|&&other| other != self.python),
+        );
+        all
     }
 }
 
@@ -127,48 +141,18 @@ impl Default for Bazel {
     fn default() -> Self {
         Self {
             kernel_api: vec![
-                Label("//max/kernels/src/Mogg/MOGGKernelAPI:MOGGKernelAPI".into()),
-                Label("//max/kernels/src/builtin_kernels:builtin_kernels".into()),
+                "//max/kernels/src/Mogg/MOGGKernelAPI:MOGGKernelAPI".into(),
+                // Where the same kernels are in newer checkouts.
+                "//max/kernels/src/graph_compiler/builtin_kernels:builtin_kernels".into(),
             ],
             targets: Vec::new(),
             packages: vec![
                 "max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg".into(),
                 "max/kernels/src/Mogg/MOGGKernelAPI/MOGGMxfp4Extension.mojopkg".into(),
                 "max/kernels/src/custom_ops/mogg_mxfp4/mogg_mxfp4.mojopkg".into(),
+                "max/kernels/src/graph_compiler/builtin_kernels/builtin_kernels.mojoc".into(),
             ],
             flags: Vec::new(),
-        }
-    }
-}
-
-impl Default for Serve {
-    fn default() -> Self {
-        Self {
-            model: "openai/gpt-oss-20b".into(),
-            host: "127.0.0.1".into(),
-            port: 8000,
-            devices: "gpu".into(),
-            custom_architectures: Vec::new(),
-            flags: Vec::new(),
-        }
-    }
-}
-
-impl Tests {
-    fn default_for(layout: Layout) -> Self {
-        match layout {
-            Layout::Standalone => Self {
-                mojo: vec!["kernels/test".into()],
-                mojo_includes: vec!["kernels".into()],
-                python: vec!["python/tests".into()],
-                python_filter: String::new(),
-            },
-            Layout::Modular => Self {
-                mojo: vec!["max/kernels/test/mxfp4_mojo/test_mxfp4.mojo".into()],
-                mojo_includes: vec!["max/kernels/src".into()],
-                python: vec!["max/tests".into()],
-                python_filter: "test_mxfp4_grouped_matmul_matches_dense".into(),
-            },
         }
     }
 }
@@ -181,9 +165,12 @@ impl Config {
 
     /// Parses the text of a configuration file; `path` is for messages.
     pub fn parse(text: &str, path: &Path, layout: Layout) -> Result<Self, Error> {
-        toml::from_str::<RawConfig>(text)
-            .map(|raw| raw.resolve(layout))
-            .map_err(|error| Error::Config(describe(path, text, error.message(), error.span())))
+        let wrong = |message: &str, span| Error::Config(describe(path, text, message, span));
+        let raw: RawConfig =
+            toml::from_str(text).map_err(|error| wrong(error.message(), error.span()))?;
+        raw.check()
+            .map_err(|(message, span)| wrong(&message, Some(span)))?;
+        Ok(raw.resolve(layout))
     }
 
     /// Reads `root/mxfp4.toml`; a file that is not there is an empty one.
@@ -191,9 +178,7 @@ impl Config {
         let path = root.join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text, &path, layout),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self::default_for(layout))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default_for(layout)),
             Err(source) => Err(Error::Read { path, source }),
         }
     }
@@ -204,10 +189,10 @@ impl Config {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct RawConfig {
     sdk: SdkConfig,
-    kernels: Option<Vec<Kernel>>,
+    kernels: Option<Vec<Spanned<Kernel>>>,
     bazel: Bazel,
     tests: RawTests,
-    serve: Serve,
+    serve: RawServe,
 }
 
 #[derive(Default, Deserialize)]
@@ -219,28 +204,96 @@ struct RawTests {
     python_filter: Option<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct RawServe {
+    model: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    devices: Option<String>,
+    custom_architectures: Option<Vec<String>>,
+    flags: Option<Vec<String>>,
+}
+
 impl RawConfig {
+    /// What the types alone cannot refuse.
+    fn check(&self) -> Result<(), (String, Range<usize>)> {
+        let kernels = self.kernels.as_deref().unwrap_or_default();
+        for (index, kernel) in kernels.iter().enumerate() {
+            let name = &kernel.get_ref().name;
+            if kernels[..index]
+                .iter()
+                .any(|other| other.get_ref().name == *name)
+            {
+                let message = format!("two kernel packages are named `{}`", name.as_str());
+                return Err((message, kernel.span()));
+            }
+        }
+        Ok(())
+    }
+
     fn resolve(self, layout: Layout) -> Config {
-        let tests = Tests::default_for(layout);
         Config {
             sdk: self.sdk,
-            kernels: self.kernels.unwrap_or_else(|| match layout {
-                Layout::Standalone => vec![Kernel {
-                    name: "mxfp4".into(),
-                    source: "kernels/mxfp4".into(),
-                    includes: Vec::new(),
-                    flags: Vec::new(),
-                }],
+            kernels: match self.kernels {
+                Some(kernels) => kernels.into_iter().map(Spanned::into_inner).collect(),
+                None => Kernel::defaults(layout),
+            },
+            bazel: self.bazel,
+            tests: self.tests.resolve(layout),
+            serve: self.serve.resolve(layout),
+        }
+    }
+}
+
+impl Kernel {
+    fn defaults(layout: Layout) -> Vec<Self> {
+        match layout {
+            Layout::Standalone => vec![Self {
+                name: "mxfp4".into(),
+                source: "kernels/mxfp4".into(),
+                includes: Vec::new(),
+                flags: Vec::new(),
+            }],
+            // Bazel builds the packages there.
+            Layout::Modular => Vec::new(),
+        }
+    }
+}
+
+impl RawTests {
+    fn resolve(self, layout: Layout) -> Tests {
+        let (mojo, includes, python, filter) = match layout {
+            Layout::Standalone => ("kernels/test", "kernels", "python/tests", ""),
+            Layout::Modular => (
+                "max/kernels/test/mxfp4_mojo/test_mxfp4.mojo",
+                "max/kernels/src",
+                "max/tests/integration/API/python/graph/test_mxfp4_moe_kernel.py",
+                "test_mxfp4_grouped_matmul_matches_dense",
+            ),
+        };
+        Tests {
+            mojo: self.mojo.unwrap_or_else(|| vec![mojo.into()]),
+            mojo_includes: self.mojo_includes.unwrap_or_else(|| vec![includes.into()]),
+            python: self.python.unwrap_or_else(|| vec![python.into()]),
+            python_filter: self.python_filter.unwrap_or_else(|| filter.into()),
+        }
+    }
+}
+
+impl RawServe {
+    fn resolve(self, layout: Layout) -> Serve {
+        Serve {
+            model: self.model.unwrap_or_else(|| "openai/gpt-oss-20b".into()),
+            host: self.host.unwrap_or_else(|| "127.0.0.1".into()),
+            port: self.port.unwrap_or(8000),
+            devices: self.devices.unwrap_or_else(|| "gpu".into()),
+            custom_architectures: self.custom_architectures.unwrap_or_else(|| match layout {
+                Layout::Standalone => vec!["mxfp4.gpt_oss".into()],
+                // The checkout has its own.
                 Layout::Modular => Vec::new(),
             }),
-            bazel: self.bazel,
-            tests: Tests {
-                mojo: self.tests.mojo.unwrap_or(tests.mojo),
-                mojo_includes: self.tests.mojo_includes.unwrap_or(tests.mojo_includes),
-                python: self.tests.python.unwrap_or(tests.python),
-                python_filter: self.tests.python_filter.unwrap_or(tests.python_filter),
-            },
-            serve: self.serve,
+            flags: self.flags.unwrap_or_default(),
         }
     }
 }
@@ -248,127 +301,28 @@ impl RawConfig {
 /// `FILE:LINE:COLUMN: message`, the line, and a caret under the place.
 fn describe(path: &Path, text: &str, message: &str, span: Option<Range<usize>>) -> String {
     let path = path.display();
+    let message = message.trim_end().replace('\n', "; ");
     let Some(span) = span else {
         return format!("{path}: {message}");
     };
-    let start = span.start.min(text.len());
-    let before = &text[..start];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let mut start = span.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line = text[line_start..].lines().next().unwrap_or("");
-    let number = before.matches('\n').count() + 1;
+    let number = text[..start].matches('\n').count() + 1;
     let column = text[line_start..start].chars().count() + 1;
     let gutter = " ".repeat(number.to_string().len());
-    let indent = " ".repeat(column - 1);
+    // A tab before the place stays one, so that the caret is under it.
+    let indent: String = text[line_start..start]
+        .chars()
+        .map(|char| if char == '\t' { '\t' } else { ' ' })
+        .collect();
     format!(
         "{path}:{number}:{column}: {message}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}^"
     )
 }
 
-/// A path below the workspace's root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelativePath(PathBuf);
-
-impl AsRef<Path> for RelativePath {
-    fn as_ref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl From<&str> for RelativePath {
-    fn from(path: &str) -> Self {
-        Self(path.into())
-    }
-}
-
-impl<'de> Deserialize<'de> for RelativePath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let path = PathBuf::from(&text);
-        let inside = path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if text.is_empty() || !inside {
-            return Err(serde::de::Error::custom(format!(
-                "`{text}` must be a path below the workspace's root: relative, without `..`"
-            )));
-        }
-        Ok(Self(path))
-    }
-}
-
-/// A Bazel target: `//package:name`, or `//package` for the target of that name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label(String);
-
-impl Label {
-    /// The label as it is written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The package: the folder, relative to the root.
-    pub fn package(&self) -> &str {
-        self.split().0
-    }
-
-    /// The target's name.
-    pub fn name(&self) -> &str {
-        self.split().1
-    }
-
-    fn split(&self) -> (&str, &str) {
-        let body = self.0.trim_start_matches('/');
-        body.split_once(':')
-            .unwrap_or((body, body.rsplit('/').next().unwrap_or(body)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Label {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let label = Self(text);
-        if !label.0.starts_with("//") || label.package().is_empty() || label.name().is_empty() {
-            return Err(serde::de::Error::custom(format!(
-                "`{}` must be a Bazel target such as //package:name",
-                label.0
-            )));
-        }
-        Ok(label)
-    }
-}
-
-/// A Python version, `major.minor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PythonVersion {
-    /// 3.
-    pub major: u8,
-    /// 10 to 14.
-    pub minor: u8,
-}
-
-impl PythonVersion {
-    /// Parses `major.minor`, a patch number being allowed and ignored.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let major = parts.next()?.parse().ok()?;
-        let minor = parts.next()?.parse().ok()?;
-        Some(Self { major, minor })
-    }
-}
-
-impl fmt::Display for PythonVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl<'de> Deserialize<'de> for PythonVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "`{text}` must be a Python version such as \"3.11\""
-            ))
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,15 @@
 //! The one computation of the environment.
 
-use std::ffi::{OsStr, OsString};
+mod list;
 
-use crate::{Ambient, Error, Sdk, Workspace};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use self::list::{List, Merged};
+use crate::sdk::version_of;
+use crate::workspace::package_files;
+use crate::{Ambient, Error, Layout, Sdk, Workspace};
 
 /// One variable of the computed environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +31,7 @@ pub struct Options {
     pub serving: bool,
 }
 
-/// The variables of a workspace, in the order they are printed.
+/// The variables of a workspace, in the order in which they are printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// The variables that `mxfp4` decides.
@@ -35,16 +42,39 @@ pub struct Environment {
 
 impl Environment {
     /// Computes the environment of `workspace`.
+    ///
+    /// Computing it again from its own result changes nothing.
     pub fn compute(
-        _workspace: &Workspace,
-        _sdk: Option<&Sdk>,
-        _ambient: &Ambient,
-        _options: Options,
+        workspace: &Workspace,
+        sdk: Option<&Sdk>,
+        ambient: &Ambient,
+        options: Options,
     ) -> Result<Self, Error> {
-        Ok(Self::default())
+        let mut computation = Computation {
+            workspace,
+            ambient,
+            result: Self::default(),
+        };
+        match sdk {
+            Some(sdk) => computation.sdk(sdk),
+            None => computation.no_sdk(),
+        }
+        computation.import_path(sdk)?;
+        computation.python_path(sdk)?;
+        computation.extensions()?;
+        computation.single(
+            "MAX_ALLOW_UNSUPPORTED_ENCODING",
+            "1",
+            "lets MAX versions that do not list MXFP4 for GPT-OSS load it".into(),
+        );
+        if let Some(sdk) = sdk {
+            computation.path(sdk)?;
+        }
+        computation.synchronous(options);
+        Ok(computation.result)
     }
 
-    /// The value of `name` where this environment sets it.
+    /// The value of `name`, where this environment sets it.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .iter()
@@ -65,3 +95,358 @@ impl Environment {
         result
     }
 }
+
+/// Device execution one operation at a time, as MAX up to 26.6 reads it.
+const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
+/// The comma-separated debugging options that MAX reads since.
+const DEBUG: &str = "MODULAR_DEBUG";
+const DEBUG_SYNC: &str = "device-sync-mode";
+
+struct Computation<'a> {
+    workspace: &'a Workspace,
+    ambient: &'a Ambient,
+    result: Environment,
+}
+
+impl Computation<'_> {
+    /// What the Python script `mojo` sets before it runs the native one.
+    fn sdk(&mut self, sdk: &Sdk) {
+        let reason = format!("the SDK at {} ({})", sdk.site.display(), sdk.source);
+        self.single("MODULAR_MAX_PACKAGE_ROOT", &sdk.modular, reason.clone());
+        self.single("MODULAR_MOJO_MAX_PACKAGE_ROOT", &sdk.modular, reason);
+        self.single(
+            "MODULAR_MOJO_MAX_DRIVER_PATH",
+            sdk.mojo(),
+            "the SDK's native compiler".into(),
+        );
+        match sdk.mblack() {
+            Some(mblack) => self.single(
+                "MODULAR_MOJO_MAX_MBLACK_PATH",
+                mblack,
+                "what `mojo format` runs".into(),
+            ),
+            None => self.warn(format!(
+                "`mojo format` will not work: the SDK at {} has no mblack that can run here",
+                sdk.site.display()
+            )),
+        }
+        // It would not work here (its helper is found by the installer's launcher
+        // only), and says so on stderr at every start.
+        let name = "MODULAR_CRASH_REPORTING_ENABLED";
+        match self.ambient.get_nonempty(name) {
+            Some(value) => self.push(name, Some(value.to_owned()), "kept as it was set".into()),
+            None => self.push(
+                name,
+                Some("false".into()),
+                "nothing is sent unless you ask for it; set it to true to allow it".into(),
+            ),
+        }
+        if self.ambient.get_nonempty("PYTHONHOME").is_some() && sdk.python.is_some() {
+            let reason = "unset: it would make the SDK's Python load another one's library";
+            self.push("PYTHONHOME", None, reason.into());
+        }
+    }
+
+    fn no_sdk(&mut self) {
+        let remedy = match self.workspace.layout {
+            Layout::Standalone => "run `mxfp4 setup`, or name one with MXFP4_SDK",
+            Layout::Modular => {
+                "activate the checkout's environment, or name an SDK with MXFP4_SDK or `sdk.path` \
+                 in mxfp4.toml"
+            }
+        };
+        self.warn(format!(
+            "no MAX and Mojo SDK found for {}: the variables that name it are left out; {remedy}",
+            self.workspace.root.display()
+        ));
+    }
+
+    /// Where the Mojo compiler looks for packages.
+    fn import_path(&mut self, sdk: Option<&Sdk>) -> Result<(), Error> {
+        let workspace = self.workspace;
+        let config = &workspace.config;
+        let root = &workspace.root;
+        let mut list = List::new("MODULAR_MOJO_MAX_IMPORT_PATH", b',');
+        if workspace.layout == Layout::Modular {
+            let built = workspace.bazel_bin().join("max/kernels/src");
+            if built.is_dir() {
+                list.workspace(built);
+            }
+            list.workspace(root.join("max/kernels/src"));
+        }
+        for kernel in &config.kernels {
+            let source: &Path = kernel.source.as_ref();
+            let parent = source
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            list.workspace(parent.map_or_else(|| root.clone(), |parent| root.join(parent)));
+            kernel
+                .includes
+                .iter()
+                .for_each(|path| list.workspace(root.join(path)));
+        }
+        for path in &config.tests.mojo_includes {
+            list.workspace(root.join(path));
+        }
+        if let Some(sdk) = sdk {
+            list.sdk(sdk.lib_mojo());
+        }
+        let merged = self.merge(&list)?;
+        let reason = merged.reason("the workspace's sources", "the SDK's packages");
+        self.push(list.name, merged.value, reason);
+        Ok(())
+    }
+
+    /// Where Python looks for packages.
+    fn python_path(&mut self, sdk: Option<&Sdk>) -> Result<(), Error> {
+        let root = &self.workspace.root;
+        let mut list = List::new("PYTHONPATH", b':');
+        match self.workspace.layout {
+            Layout::Standalone => list.workspace(root.join("python")),
+            Layout::Modular => {
+                list.workspace(root.join("max/python"));
+                list.workspace(root.join("mojo/python"));
+            }
+        }
+        if let Some(sdk) = sdk.filter(|sdk| sdk.carried) {
+            list.sdk(sdk.site.clone());
+        }
+        let merged = self.merge(&list)?;
+        let reason = merged.reason("the workspace's Python", "the SDK's packages");
+        self.push(list.name, merged.value, reason);
+        Ok(())
+    }
+
+    /// The kernel packages that MAX loads.
+    fn extensions(&mut self) -> Result<(), Error> {
+        let packages = self.workspace.kernel_packages();
+        let mut list = List::new("MAX_CUSTOM_EXTENSIONS", b':');
+        for package in &packages {
+            list.workspace(package.clone());
+        }
+        for stem in self.workspace.package_candidates().iter().flatten() {
+            list.superseded.extend(package_files(stem));
+        }
+        list.superseded.extend(self.other_workspace_extensions());
+        let merged = self.merge(&list)?;
+        let reason = if packages.is_empty() && merged.users == 0 {
+            "not set: no kernel package is built (`mxfp4 build`)".into()
+        } else if packages.is_empty() {
+            format!(
+                "{}; no kernel package is built (`mxfp4 build`)",
+                merged.reason("", "")
+            )
+        } else {
+            merged.reason("the workspace's kernel packages", "")
+        };
+        self.push(list.name, merged.value, reason);
+
+        match packages.into_iter().next() {
+            Some(package) => {
+                let reason = "the workspace's kernel package";
+                self.single("MXFP4_KERNEL_PACKAGE", package, reason.into());
+            }
+            None => self.push(
+                "MXFP4_KERNEL_PACKAGE",
+                None,
+                "not set: no kernel package is built (`mxfp4 build`)".into(),
+            ),
+        }
+        Ok(())
+    }
+
+    /// Packages that an evaluation in another workspace put into this shell.
+    ///
+    /// Two packages that register the same operations cannot be loaded together.
+    /// `MXFP4_KERNEL_PACKAGE` tells whose they are; what the user lists without
+    /// ever having been there is theirs, and stays.
+    fn other_workspace_extensions(&self) -> Vec<PathBuf> {
+        let previous = self
+            .ambient
+            .get_nonempty("MXFP4_KERNEL_PACKAGE")
+            .map(Path::new);
+        let Some(outputs) = previous.and_then(outputs_of_a_workspace) else {
+            return Vec::new();
+        };
+        if outputs.parent() == Some(&self.workspace.root) {
+            return Vec::new();
+        }
+        let listed = self
+            .ambient
+            .get("MAX_CUSTOM_EXTENSIONS")
+            .unwrap_or_default();
+        list::entries(listed, b':')
+            .map(PathBuf::from)
+            .filter(|entry| entry.starts_with(outputs))
+            .collect()
+    }
+
+    /// Where the shell looks for programs.
+    fn path(&mut self, sdk: &Sdk) -> Result<(), Error> {
+        let mut list = List::new("PATH", b':');
+        // The native `mojo` before the script of that name, which starts Python
+        // first. Every other program beside it has a script of its name as well,
+        // so nothing is hidden that an activated environment would not hide.
+        list.sdk(sdk.bin());
+        if let Some(scripts) = sdk.scripts() {
+            list.sdk(scripts);
+        }
+        if sdk.carried {
+            self.carried_python(sdk, &mut list);
+        }
+        if self.ambient.get_nonempty("PATH").is_none() {
+            list.fallback("/usr/local/bin");
+            list.fallback("/usr/bin");
+            list.fallback("/bin");
+        }
+        let merged = self.merge(&list)?;
+        let reason = merged.reason("", "the SDK's native programs, then its Python");
+        self.push(list.name, merged.value, reason);
+        Ok(())
+    }
+
+    /// Makes `python` the one that a carried tree was made for, where that can be done.
+    fn carried_python(&mut self, sdk: &Sdk, list: &mut List) {
+        let Some(version) = sdk.python_version else {
+            return;
+        };
+        let Some(python) = &sdk.python else {
+            self.warn(format!(
+                "the SDK at {} was made for Python {version}, and no python{version} is on PATH; \
+                 install it, or use an SDK made for a Python that is there",
+                sdk.site.display()
+            ));
+            return;
+        };
+        let first = std::env::split_paths(self.ambient.get("PATH").unwrap_or_default())
+            .map(|folder| folder.join("python"))
+            .find(|python| python.is_file());
+        if first.is_some_and(|python| version_of(&python) == Some(version)) {
+            return;
+        }
+        let beside = python.with_file_name("python");
+        match python.parent() {
+            Some(folder) if version_of(&beside) == Some(version) => list.sdk(folder.to_path_buf()),
+            _ => self.warn(format!(
+                "the SDK at {} needs Python {version}, which `python` is not; use {}",
+                sdk.site.display(),
+                python.display()
+            )),
+        }
+    }
+
+    /// Synchronous device execution: right for debugging, ruinous for serving.
+    fn synchronous(&mut self, options: Options) {
+        let ambient = self.ambient.get_nonempty(DEBUG).unwrap_or_default();
+        let is_sync = |entry: &&OsStr| {
+            let name = entry.as_bytes().split(|&byte| byte == b'=').next();
+            name.is_some_and(|name| name.trim_ascii() == DEBUG_SYNC.as_bytes())
+        };
+        let others: Vec<&OsStr> = list::entries(ambient, b',')
+            .filter(|entry| !entry.is_empty() && !is_sync(entry))
+            .collect();
+        if options.debug && !options.serving {
+            self.push(
+                SYNC_MODE,
+                Some("true".into()),
+                "--debug, for MAX up to 26.6".into(),
+            );
+            let mut value = OsString::from(DEBUG_SYNC);
+            for other in others {
+                value.push(",");
+                value.push(other);
+            }
+            self.push(
+                DEBUG,
+                Some(value),
+                "--debug, before the options already set".into(),
+            );
+            return;
+        }
+        let mode = self.ambient.get_nonempty(SYNC_MODE);
+        let mode_on = mode.is_some_and(|mode| !is_off(mode));
+        let debug_on = list::entries(ambient, b',')
+            .filter(is_sync)
+            .any(|entry| !entry.as_bytes().ends_with(b"=false"));
+        // `sensible` stands for a set of options of which this is one.
+        let sensible = others
+            .iter()
+            .any(|other| other.as_bytes().trim_ascii() == b"sensible");
+        if options.serving {
+            if mode.is_some() {
+                let reason = "unset: it makes the GPU wait after every operation";
+                self.push(SYNC_MODE, None, reason.into());
+            }
+            if debug_on || sensible {
+                let mut kept = others.join(OsStr::new(","));
+                if sensible {
+                    kept.push(",");
+                    kept.push(DEBUG_SYNC);
+                    kept.push("=false");
+                }
+                let reason =
+                    format!("without {DEBUG_SYNC}: it makes the GPU wait after every operation");
+                self.push(DEBUG, Some(kept).filter(|kept| !kept.is_empty()), reason);
+            }
+            if mode_on || debug_on || sensible {
+                self.warn(format!(
+                    "synchronous device execution ({SYNC_MODE} or {DEBUG}={DEBUG_SYNC}) is for \
+                     debugging and is turned off for serving"
+                ));
+            }
+        } else if mode_on || debug_on {
+            let variable = if mode_on { SYNC_MODE } else { DEBUG };
+            self.warn(format!(
+                "{variable} makes the GPU wait after every operation; it is left as you set it, \
+                 unset it when you are done debugging"
+            ));
+        }
+    }
+
+    fn merge(&self, list: &List) -> Result<Merged, Error> {
+        list.merge(self.ambient.get(list.name), &self.workspace.root)
+    }
+
+    /// A variable that holds one thing, and so holds ours whatever it held before.
+    fn single(&mut self, name: &str, value: impl Into<OsString>, mut reason: String) {
+        let value = value.into();
+        if let Some(before) = self.ambient.get_nonempty(name)
+            && before != value
+        {
+            reason = format!("{reason}; replaces {}", before.display());
+        }
+        self.push(name, Some(value), reason);
+    }
+
+    fn push(&mut self, name: &str, value: Option<OsString>, reason: String) {
+        self.result.variables.push(Variable {
+            name: name.into(),
+            value,
+            reason,
+        });
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.result.warnings.push(warning);
+    }
+}
+
+/// The values that MAX takes for false.
+fn is_off(value: &OsStr) -> bool {
+    ["0", "false", "off", "no"]
+        .iter()
+        .any(|off| value.eq_ignore_ascii_case(off))
+}
+
+/// The folder of build outputs that `package` is in, if that is a workspace's.
+fn outputs_of_a_workspace(package: &Path) -> Option<&Path> {
+    package.ancestors().find(|folder| {
+        (folder.ends_with("build") || folder.ends_with("bazel-bin"))
+            && folder
+                .parent()
+                .is_some_and(|root| Layout::of(root).is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests;

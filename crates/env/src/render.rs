@@ -1,24 +1,28 @@
 //! Printing an environment: for a POSIX shell, as JSON, with its reasons.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::Environment;
+use serde_json::{Map, Value, json};
 
-/// `export`/`unset` lines that any POSIX shell evaluates to exactly these values.
+use crate::{Environment, Sdk, Workspace};
+
+/// `export` and `unset` lines that sh, bash and zsh evaluate to exactly these values.
 pub fn posix(environment: &Environment) -> Vec<u8> {
     let mut out = Vec::new();
     for variable in &environment.variables {
+        let name = variable.name.as_bytes();
         match &variable.value {
             Some(value) => {
                 out.extend_from_slice(b"export ");
-                out.extend_from_slice(variable.name.as_bytes());
+                out.extend_from_slice(name);
                 out.push(b'=');
                 out.extend(posix_quote(value));
             }
             None => {
                 out.extend_from_slice(b"unset ");
-                out.extend_from_slice(variable.name.as_bytes());
+                out.extend_from_slice(name);
             }
         }
         out.push(b'\n');
@@ -29,7 +33,7 @@ pub fn posix(environment: &Environment) -> Vec<u8> {
 /// `value` as one word of a POSIX shell.
 ///
 /// Inside single quotes only the single quote itself means something, so it is
-/// the only byte that needs care: no list of dangerous characters to keep.
+/// the only byte that needs care: there is no list of dangerous characters to keep.
 pub fn posix_quote(value: &OsStr) -> Vec<u8> {
     let bytes = value.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%".contains(byte);
@@ -46,3 +50,91 @@ pub fn posix_quote(value: &OsStr) -> Vec<u8> {
     quoted.push(b'\'');
     quoted
 }
+
+/// One JSON object: each name with its value, `null` for one that must not be set.
+///
+/// JSON holds text only: a value that is not UTF-8 is `{"bytes": [...]}`.
+pub fn json(environment: &Environment) -> String {
+    let values: Map<String, Value> = environment
+        .variables
+        .iter()
+        .map(|variable| (variable.name.clone(), json_value(variable.value.as_deref())))
+        .collect();
+    pretty(&Value::Object(values))
+}
+
+/// As [`json`], with the reasons, the warnings, and what the values follow from.
+pub fn json_explained(
+    workspace: &Workspace,
+    sdk: Option<&Sdk>,
+    environment: &Environment,
+) -> String {
+    let path = |path: &std::path::Path| json_value(Some(path.as_os_str()));
+    let variables: Vec<Value> = environment
+        .variables
+        .iter()
+        .map(|variable| {
+            json!({
+                "name": variable.name,
+                "value": json_value(variable.value.as_deref()),
+                "reason": variable.reason,
+            })
+        })
+        .collect();
+    let sdk = sdk.map(|sdk| {
+        json!({
+            "modular": path(&sdk.modular),
+            "site": path(&sdk.site),
+            "mojo": path(&sdk.mojo()),
+            "python": sdk.python.as_deref().map(path),
+            "source": sdk.source.to_string(),
+        })
+    });
+    pretty(&json!({
+        "root": path(&workspace.root),
+        "layout": workspace.layout.to_string(),
+        "sdk": sdk,
+        "variables": variables,
+        "warnings": environment.warnings,
+    }))
+}
+
+/// Each variable with its value and why it has it, for people.
+pub fn explain(workspace: &Workspace, sdk: Option<&Sdk>, environment: &Environment) -> String {
+    let mut out = String::new();
+    let root = workspace.root.display();
+    // Writing to a `String` cannot fail.
+    let _ = writeln!(out, "workspace: {root} ({} layout)", workspace.layout);
+    let _ = match sdk {
+        Some(sdk) => writeln!(out, "SDK: {} ({})", sdk.site.display(), sdk.source),
+        None => writeln!(out, "SDK: none"),
+    };
+    for variable in &environment.variables {
+        let _ = match &variable.value {
+            Some(value) => writeln!(
+                out,
+                "\n{}={}",
+                variable.name,
+                String::from_utf8_lossy(&posix_quote(value))
+            ),
+            None => writeln!(out, "\n{} (not set)", variable.name),
+        };
+        let _ = writeln!(out, "    {}", variable.reason);
+    }
+    out
+}
+
+fn json_value(value: Option<&OsStr>) -> Value {
+    match value.map(|value| (value, value.to_str())) {
+        None => Value::Null,
+        Some((_, Some(text))) => text.into(),
+        Some((value, None)) => json!({ "bytes": value.as_bytes() }),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,16 @@
 //! Finding the MAX and Mojo packages that a workspace uses.
+//!
+//! Everything is told from files; no program is asked for its version.
 
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::PythonVersion;
+use crate::workspace::{Layout, absolute};
 use crate::{Ambient, Error, Workspace};
 
 /// The MAX and Mojo packages that a workspace uses.
@@ -9,10 +18,14 @@ use crate::{Ambient, Error, Workspace};
 pub struct Sdk {
     /// The folder that holds `bin/mojo` and `lib/mojo`.
     pub modular: PathBuf,
-    /// The folder of Python packages: `site-packages`, or a carried tree.
+    /// The folder of the Python packages: `site-packages`, or a carried tree.
     pub site: PathBuf,
     /// The interpreter that matches the packages, where there is one.
     pub python: Option<PathBuf>,
+    /// The Python that the packages were made for, where it can be told.
+    pub python_version: Option<PythonVersion>,
+    /// Whether the interpreter finds the packages by itself, or needs `PYTHONPATH`.
+    pub carried: bool,
     /// How it was found.
     pub source: SdkSource,
 }
@@ -24,7 +37,7 @@ pub enum SdkSource {
     Variable,
     /// `sdk.path` of `mxfp4.toml` names it.
     Config,
-    /// The virtual environment at the workspace's root.
+    /// The environment inside the workspace.
     Workspace,
     /// The active environment that this variable names.
     Active(&'static str),
@@ -32,10 +45,42 @@ pub enum SdkSource {
     Path,
 }
 
+impl fmt::Display for SdkSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str("MXFP4_SDK names it"),
+            Self::Config => f.write_str("`sdk.path` of mxfp4.toml names it"),
+            Self::Workspace => f.write_str("the workspace's own"),
+            Self::Active(variable) => write!(f, "the active environment, {variable}"),
+            Self::Path => f.write_str("the mojo on PATH belongs to it"),
+        }
+    }
+}
+
 impl Sdk {
     /// Finds the SDK of `workspace`, or `None` where there is none.
-    pub fn find(_workspace: &Workspace, _ambient: &Ambient) -> Result<Option<Self>, Error> {
-        Ok(None)
+    ///
+    /// One that is asked for by name and is not there is an error, not a reason
+    /// to use another one.
+    pub fn find(workspace: &Workspace, ambient: &Ambient) -> Result<Option<Self>, Error> {
+        let search = Search::new(workspace, ambient);
+        if let Some(path) = ambient.get_nonempty("MXFP4_SDK") {
+            let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+            let path = absolute(Path::new(path), &cwd);
+            return search
+                .named(&path, SdkSource::Variable, "MXFP4_SDK")
+                .map(Some);
+        }
+        if let Some(path) = &workspace.config.sdk.path {
+            let path = absolute(path.as_ref(), &workspace.root);
+            return search
+                .named(&path, SdkSource::Config, "`sdk.path` in mxfp4.toml")
+                .map(Some);
+        }
+        Ok(search
+            .inside()
+            .or_else(|| search.active())
+            .or_else(|| search.on_path()))
     }
 
     /// The native compiler driver, never the Python script of the same name.
@@ -43,18 +88,315 @@ impl Sdk {
         self.modular.join("bin/mojo")
     }
 
-    /// The folder of the SDK's precompiled packages.
+    /// The folder of the precompiled Mojo packages.
     pub fn lib_mojo(&self) -> PathBuf {
         self.modular.join("lib/mojo")
     }
 
-    /// The folder of the SDK's native programs.
+    /// The folder of the native programs.
     pub fn bin(&self) -> PathBuf {
         self.modular.join("bin")
     }
 
-    /// The interpreter's folder, where `max` and `mblack` are too in a virtual environment.
-    pub fn scripts(&self) -> Option<&Path> {
-        self.python.as_deref().and_then(Path::parent)
+    /// The folder of the SDK's scripts (`max`, `mblack`), where they can run:
+    /// those of a carried tree name the interpreter of the machine it was made on.
+    pub fn scripts(&self) -> Option<PathBuf> {
+        let folder = if self.carried {
+            self.site.join("bin")
+        } else {
+            self.python.as_deref()?.parent()?.to_path_buf()
+        };
+        (!self.carried || self.can_run(&folder.join("max"))).then_some(folder)
+    }
+
+    /// The Mojo formatter that `mojo format` runs.
+    pub fn mblack(&self) -> Option<PathBuf> {
+        let mblack = self.scripts()?.join("mblack");
+        self.can_run(&mblack).then_some(mblack)
+    }
+
+    /// Whether `script` is there, and the interpreter that it names is one for these packages.
+    fn can_run(&self, script: &Path) -> bool {
+        let Some(interpreter) = script_interpreter(script) else {
+            return false;
+        };
+        let matches = || match version_of(&interpreter) {
+            Some(version) => Some(version) == self.python_version,
+            None => true,
+        };
+        interpreter.is_file() && (!self.carried || matches())
     }
 }
+
+/// The places that one search looks at.
+struct Search<'a> {
+    workspace: &'a Workspace,
+    ambient: &'a Ambient,
+    pythons: Vec<PythonVersion>,
+}
+
+impl<'a> Search<'a> {
+    fn new(workspace: &'a Workspace, ambient: &'a Ambient) -> Self {
+        Self {
+            workspace,
+            ambient,
+            pythons: workspace.config.sdk.pythons(),
+        }
+    }
+
+    fn named(&self, path: &Path, source: SdkSource, name: &str) -> Result<Sdk, Error> {
+        self.at(path, source).ok_or_else(|| {
+            let what = if path.exists() { "holds no SDK" } else { "does not exist" };
+            Error::Sdk(format!(
+                "{name} names {}, which {what}: it must be a virtual environment, a conda or pixi \
+                 environment, or a folder with modular/bin/mojo in it; correct it, or remove it and \
+                 run `mxfp4 setup`",
+                path.display()
+            ))
+        })
+    }
+
+    fn inside(&self) -> Option<Sdk> {
+        let venv = self.at(&self.workspace.venv_dir(), SdkSource::Workspace);
+        venv.or_else(|| match self.workspace.layout {
+            Layout::Standalone => None,
+            Layout::Modular => {
+                let pixi = self.workspace.root.join(".pixi/envs/default");
+                self.at(&pixi, SdkSource::Workspace)
+            }
+        })
+    }
+
+    fn active(&self) -> Option<Sdk> {
+        for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
+            if let Some(path) = self.ambient.get_nonempty(variable).map(Path::new)
+                && path.is_absolute()
+                && let Some(sdk) = self.at(path, SdkSource::Active(variable))
+            {
+                return Some(sdk);
+            }
+        }
+        // pixi sets CONDA_PREFIX too, but not in every kind of shell.
+        let project = self.ambient.get_nonempty("PIXI_PROJECT_ROOT")?;
+        let name = self.ambient.get_nonempty("PIXI_ENVIRONMENT_NAME");
+        let path = Path::new(project)
+            .join(".pixi/envs")
+            .join(name.unwrap_or("default".as_ref()));
+        self.at(&path, SdkSource::Active("PIXI_PROJECT_ROOT"))
+    }
+
+    fn on_path(&self) -> Option<Sdk> {
+        for folder in self.path_folders() {
+            let mojo = folder.join("mojo");
+            if !mojo.is_file() {
+                continue;
+            }
+            // A link (`~/.local/bin/mojo`) stands for the environment it points into.
+            let real = mojo.canonicalize().unwrap_or_else(|_| mojo.clone());
+            let around = [folder.parent(), real.parent().and_then(Path::parent)];
+            for environment in around.into_iter().flatten() {
+                if let Some(sdk) = self.at(environment, SdkSource::Path) {
+                    return Some(sdk);
+                }
+            }
+        }
+        None
+    }
+
+    /// The SDK at `folder`, whichever of the known layouts it has.
+    fn at(&self, folder: &Path, source: SdkSource) -> Option<Sdk> {
+        // `site-packages` of a virtual environment, or a carried tree.
+        if folder.join("modular/bin/mojo").is_file() {
+            return Some(self.wheel(folder, source));
+        }
+        // The `modular` folder itself.
+        if folder.ends_with("modular")
+            && folder.join("bin/mojo").is_file()
+            && let Some(site) = folder.parent()
+        {
+            return Some(self.wheel(site, source));
+        }
+        // A virtual environment.
+        for version in &self.pythons {
+            for packages in PACKAGES {
+                let site = folder.join(format!("lib/python{version}/{packages}"));
+                if site.join("modular/bin/mojo").is_file() {
+                    return Some(self.wheel(&site, source));
+                }
+            }
+        }
+        self.conda(folder, source)
+    }
+
+    /// Wheels: the packages in `site`, the SDK in `site/modular`.
+    fn wheel(&self, site: &Path, source: SdkSource) -> Sdk {
+        let in_environment = is_packages(site)
+            .then(|| site.ancestors().nth(3))
+            .flatten()
+            .and_then(interpreter);
+        let carried = in_environment.is_none();
+        let python_version = environment_version(site).or_else(|| tree_version(site));
+        Sdk {
+            modular: site.join("modular"),
+            site: site.to_path_buf(),
+            python: in_environment.or_else(|| self.matching_python(python_version?)),
+            python_version,
+            carried,
+            source,
+        }
+    }
+
+    /// conda and pixi: the prefix itself has `bin/mojo` and `lib/mojo`.
+    fn conda(&self, prefix: &Path, source: SdkSource) -> Option<Sdk> {
+        let mojo = prefix.join("bin/mojo");
+        if !prefix.join("lib/mojo").is_dir() || !mojo.is_file() || is_python_script(&mojo) {
+            return None;
+        }
+        let found = self.pythons.iter().find_map(|&version| {
+            let site = prefix.join(format!("lib/python{version}/site-packages"));
+            site.is_dir().then_some((site, version))
+        });
+        let (site, python_version) = match found {
+            Some((site, version)) => (site, Some(version)),
+            None => (prefix.join("lib"), None),
+        };
+        Some(Sdk {
+            modular: prefix.to_path_buf(),
+            site,
+            python: interpreter(prefix),
+            python_version,
+            carried: false,
+            source,
+        })
+    }
+
+    /// An interpreter of `version` on `PATH`, under any of its names.
+    fn matching_python(&self, version: PythonVersion) -> Option<PathBuf> {
+        let names = [
+            format!("python{version}"),
+            "python3".into(),
+            "python".into(),
+        ];
+        for name in &names {
+            for folder in self.path_folders() {
+                let python = folder.join(name);
+                if python.is_file() && version_of(&python) == Some(version) {
+                    return Some(python);
+                }
+            }
+        }
+        None
+    }
+
+    fn path_folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let path = self.ambient.get("PATH").unwrap_or_default().to_owned();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        folders.into_iter().filter(|folder| folder.is_absolute())
+    }
+}
+
+/// Where an environment keeps its packages; the second is Debian's name for it.
+const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
+
+fn is_packages(site: &Path) -> bool {
+    PACKAGES.iter().any(|name| site.ends_with(name))
+}
+
+/// The interpreter of the environment at `prefix`.
+fn interpreter(prefix: &Path) -> Option<PathBuf> {
+    ["bin/python", "bin/python3"]
+        .into_iter()
+        .map(|name| prefix.join(name))
+        .find(|python| python.is_file())
+}
+
+/// The version in `.../lib/python3.11/site-packages`.
+fn environment_version(site: &Path) -> Option<PythonVersion> {
+    is_packages(site).then_some(())?;
+    let folder = site.parent()?.file_name()?.to_str()?;
+    folder.strip_prefix("python")?.parse().ok()
+}
+
+/// The version that the extension modules of a carried tree were made for:
+/// `max/_core.cpython-311-x86_64-linux-gnu.so`.
+fn tree_version(site: &Path) -> Option<PythonVersion> {
+    for entry in site.join("max").read_dir().ok()?.flatten() {
+        let name = entry.file_name();
+        let Some((_, tag)) = name.to_str().and_then(|name| name.split_once(".cpython-")) else {
+            continue;
+        };
+        let digits: String = tag.chars().take_while(char::is_ascii_digit).collect();
+        if let Some(minor) = digits
+            .strip_prefix('3')
+            .and_then(|minor| minor.parse().ok())
+        {
+            return Some(PythonVersion::new(3, minor));
+        }
+    }
+    None
+}
+
+/// The version of an interpreter, from its real name or its library beside it.
+pub(crate) fn version_of(python: &Path) -> Option<PythonVersion> {
+    let real = python.canonicalize().ok()?;
+    let named = |path: &Path| {
+        path.file_name()?
+            .to_str()?
+            .strip_prefix("python")?
+            .parse()
+            .ok()
+    };
+    named(&real).or_else(|| {
+        let lib = real.parent()?.parent()?.join("lib");
+        (10..=14)
+            .map(|minor| PythonVersion::new(3, minor))
+            .find(|version| lib.join(format!("python{version}/os.py")).is_file())
+    })
+}
+
+/// Whether `file` is a script that Python runs, as an environment's `bin/mojo` is.
+///
+/// Long interpreter paths make installers write `#!/bin/sh` and call Python in
+/// the second line, so the beginning of the file is looked at, not its first line.
+fn is_python_script(file: &Path) -> bool {
+    let start = beginning(file);
+    start.starts_with(b"#!") && start.windows(6).any(|word| word == b"python")
+}
+
+/// The interpreter that a script names in its first line.
+///
+/// Where its path is too long for a first line, or has a space, installers
+/// write `#!/bin/sh` and `'''exec' '/path/to/python' "$0" "$@"` below it, and in
+/// environments that may be moved the path is worked out from the script's own.
+fn script_interpreter(script: &Path) -> Option<PathBuf> {
+    let start = beginning(script);
+    let mut lines = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n');
+    let first = lines.next()?.trim_ascii();
+    if let Some(exec) = lines
+        .next()
+        .and_then(|line| line.strip_prefix(b"'''exec' "))
+    {
+        if exec.windows(2).any(|two| two == b"$(") {
+            return Some(script.with_file_name("python"));
+        }
+        let path = match exec.split_first()? {
+            (quote @ (b'"' | b'\''), rest) => rest.split(|byte| byte == quote).next()?,
+            _ => exec.split(u8::is_ascii_whitespace).next()?,
+        };
+        return Some(PathBuf::from(OsStr::from_bytes(path)));
+    }
+    let path = first.split(u8::is_ascii_whitespace).next()?;
+    Some(PathBuf::from(OsStr::from_bytes(path)))
+}
+
+fn beginning(file: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Ok(file) = File::open(file) {
+        // What cannot be read is told apart by nothing, so an error is an empty file.
+        let _ = file.take(512).read_to_end(&mut start);
+    }
+    start
+}
+
+#[cfg(test)]
+mod tests;

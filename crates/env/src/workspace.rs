@@ -1,9 +1,12 @@
 //! Finding the tree that `mxfp4` works in.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::Error;
 use crate::config::{self, Config};
+use crate::{Ambient, Error};
 
 /// How a workspace is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +17,34 @@ pub enum Layout {
     Modular,
 }
 
+impl Layout {
+    /// The layout of `folder`, or `None` where it is not a workspace's root.
+    ///
+    /// A Modular checkout stays one when an `mxfp4.toml` is added to it.
+    pub fn of(folder: &Path) -> Option<Self> {
+        if folder.join("bazelw").is_file() && folder.join("max/kernels/src").is_dir() {
+            Some(Self::Modular)
+        } else if folder.join(config::FILE).is_file() {
+            Some(Self::Standalone)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standalone => "standalone",
+            Self::Modular => "modular",
+        })
+    }
+}
+
 /// The tree whose root was found, and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace {
-    /// Its root, absolute; a symlink stays one.
+    /// Its root, absolute. A symlink stays one: its name may be the reason for it.
     pub root: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
@@ -26,19 +53,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the workspace: `explicit_root` where given, else from `cwd` upward.
+    /// Finds the workspace: at `explicit_root` where given, else from `cwd` upward.
     pub fn find(explicit_root: Option<&Path>, cwd: &Path) -> Result<Self, Error> {
         if let Some(root) = explicit_root {
-            let root = cwd.join(root);
-            return match Layout::of(&root) {
-                Some(layout) => Self::load(root, layout),
-                None => Err(Error::Workspace(format!(
-                    "{} is not a workspace: it has neither an {} nor `bazelw` and `max/kernels/src`; \
-                     give --root (or MXFP4_ROOT) the root of one",
-                    root.display(),
-                    config::FILE
-                ))),
-            };
+            return Self::at(&absolute(root, cwd));
         }
         for folder in cwd.ancestors() {
             if let Some(layout) = Layout::of(folder) {
@@ -46,10 +64,30 @@ impl Workspace {
             }
         }
         Err(Error::Workspace(format!(
-            "no workspace here: neither {} nor any folder above it has an {}, or `bazelw` and \
+            "no workspace here: neither {} nor a folder above it has an {}, or `bazelw` and \
              `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT",
             cwd.display(),
             config::FILE
+        )))
+    }
+
+    fn at(root: &Path) -> Result<Self, Error> {
+        if let Some(layout) = Layout::of(root) {
+            return Self::load(root.to_path_buf(), layout);
+        }
+        let what = if root.is_dir() {
+            format!(
+                "has neither an {} nor `bazelw` and `max/kernels/src`",
+                config::FILE
+            )
+        } else if root.exists() {
+            "is not a folder".into()
+        } else {
+            "does not exist".into()
+        };
+        Err(Error::Workspace(format!(
+            "{} is not the root of a workspace: it {what}; give --root (or MXFP4_ROOT) the root of one",
+            root.display(),
         )))
     }
 
@@ -67,7 +105,7 @@ impl Workspace {
         self.root.join(".venv")
     }
 
-    /// Where built kernel packages go.
+    /// Where `mxfp4 build` puts the kernel packages of a standalone workspace.
     pub fn build_dir(&self) -> PathBuf {
         self.root.join("build")
     }
@@ -77,23 +115,108 @@ impl Workspace {
         self.root.join(".mxfp4")
     }
 
-    /// The kernel packages that are built, in the order they are loaded.
-    pub fn kernel_packages(&self) -> Vec<PathBuf> {
-        Vec::new()
+    /// Bazel's link to its outputs in a Modular checkout.
+    pub fn bazel_bin(&self) -> PathBuf {
+        self.root.join("bazel-bin")
     }
-}
 
-impl Layout {
-    /// The layout of `folder`, or `None` where it is not a workspace's root.
+    /// The kernel packages that are built, in the order in which they are loaded.
     ///
-    /// A Modular checkout stays one when an `mxfp4.toml` is added to it.
-    pub fn of(folder: &Path) -> Option<Self> {
-        if folder.join("bazelw").is_file() && folder.join("max/kernels/src").is_dir() {
-            Some(Self::Modular)
-        } else if folder.join(config::FILE).is_file() {
-            Some(Self::Standalone)
-        } else {
-            None
+    /// This is what `mxfp4 build` prints and what `MAX_CUSTOM_EXTENSIONS` holds.
+    pub fn kernel_packages(&self) -> Vec<PathBuf> {
+        let mut packages = Vec::new();
+        for group in self.package_candidates() {
+            if let Some(package) = group.iter().find_map(|stem| built_package(stem))
+                && !packages.contains(&package)
+            {
+                packages.push(package);
+            }
+        }
+        packages
+    }
+
+    /// Where a kernel package of this workspace may be, without the extension:
+    /// of each group the first that exists is the one.
+    pub(crate) fn package_candidates(&self) -> Vec<Vec<PathBuf>> {
+        let built = |kernel: &config::Kernel| vec![self.build_dir().join(kernel.name.as_str())];
+        match self.layout {
+            Layout::Standalone => self.config.kernels.iter().map(built).collect(),
+            Layout::Modular => {
+                let bazel = &self.config.bazel;
+                let bin = self.bazel_bin();
+                let known = bazel.packages.iter().map(|path| {
+                    let mut stem = bin.join(path);
+                    if stem.extension().is_some_and(is_package_extension) {
+                        stem.set_extension("");
+                    }
+                    stem
+                });
+                let targets = bazel
+                    .targets
+                    .iter()
+                    .map(|label| vec![bin.join(label.package()).join(label.name())]);
+                std::iter::once(known.collect()).chain(targets).collect()
+            }
         }
     }
 }
+
+/// `.mojoc` is Mojo 1.x, `.mojopkg` is 0.x.
+const PACKAGE_EXTENSIONS: [&str; 2] = ["mojoc", "mojopkg"];
+
+fn is_package_extension(extension: &std::ffi::OsStr) -> bool {
+    PACKAGE_EXTENSIONS.iter().any(|known| extension == *known)
+}
+
+/// The file names that the package at `stem` may have.
+pub(crate) fn package_files(stem: &Path) -> [PathBuf; 2] {
+    PACKAGE_EXTENSIONS.map(|extension| {
+        let mut file = stem.as_os_str().to_owned();
+        file.push(".");
+        file.push(extension);
+        file.into()
+    })
+}
+
+/// The package at `stem`; of two, which a change of SDK leaves behind, the newer one.
+fn built_package(stem: &Path) -> Option<PathBuf> {
+    let modified = |file: PathBuf| -> Option<(SystemTime, PathBuf)> {
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), file))
+    };
+    let newer = package_files(stem)
+        .into_iter()
+        .filter_map(modified)
+        .reduce(|first, second| if second.0 > first.0 { second } else { first });
+    newer.map(|(_, file)| file)
+}
+
+/// The current folder by the name that the user reached it by.
+///
+/// A shell keeps that name in `PWD`, symlinks included; the kernel forgets it.
+pub fn logical_cwd(physical: PathBuf, ambient: &Ambient) -> PathBuf {
+    let same = |pwd: &Path| {
+        let (Ok(one), Ok(other)) = (pwd.metadata(), physical.metadata()) else {
+            return false;
+        };
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    let plain = |part| !matches!(part, Component::ParentDir | Component::CurDir);
+    match ambient.get("PWD").map(Path::new) {
+        Some(pwd) if pwd.is_absolute() && pwd.components().all(plain) && same(pwd) => pwd.into(),
+        _ => physical,
+    }
+}
+
+/// `path` seen from `base`, without `.` and, where it can be told, without `..`.
+pub(crate) fn absolute(path: &Path, base: &Path) -> PathBuf {
+    let joined = base.join(path);
+    if joined.components().any(|part| part == Component::ParentDir) {
+        // `link/..` is not the link's folder: only the file system can tell.
+        return joined.canonicalize().unwrap_or(joined);
+    }
+    joined.components().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mxfp4_env::{Ambient, Environment, Options, Sdk, Workspace};
+use mxfp4_toolchain::Job;
 
 /// The workspace and the variables this process was started with.
 pub struct Context {
@@ -28,6 +29,20 @@ pub enum Verbosity {
 }
 
 impl Context {
+    /// What the toolchain is told about the place it works in.
+    pub fn job(&self) -> Job<'_> {
+        Job {
+            workspace: &self.workspace,
+            ambient: &self.ambient,
+            quiet: self.is_quiet(),
+        }
+    }
+
+    /// Whether only warnings, errors and results are wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
     /// Looks for the SDK; each call looks again, as `setup` may have made one since.
     pub fn sdk(&self) -> Result<Option<Sdk>, mxfp4_env::Error> {
         Sdk::find(&self.workspace, &self.ambient)

@@ -68,11 +68,17 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
             let failure = cause
                 .downcast_ref::<Failure>()
                 .map(|failure| failure.exit as u8);
-            failure.or_else(|| {
-                cause
-                    .downcast_ref::<mxfp4_env::Error>()
-                    .map(mxfp4_env::Error::exit_code)
-            })
+            failure
+                .or_else(|| {
+                    cause
+                        .downcast_ref::<mxfp4_env::Error>()
+                        .map(mxfp4_env::Error::exit_code)
+                })
+                .or_else(|| {
+                    cause
+                        .downcast_ref::<mxfp4_toolchain::Error>()
+                        .map(mxfp4_toolchain::Error::exit_code)
+                })
         })
         .unwrap_or(Exit::Failed as u8)
 }

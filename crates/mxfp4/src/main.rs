@@ -9,28 +9,27 @@ mod serve;
 mod setup;
 mod test;
 
-use std::io::{self, IsTerminal};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand};
+use mxfp4_env::workspace::logical_cwd;
 use mxfp4_env::{Ambient, Workspace};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::{Context, Verbosity};
+use crate::exit::{Exit, ExitContext};
 
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
-    /// The workspace's root, instead of searching from the current folder upward.
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "MXFP4_ROOT",
-        hide_env_values = true
-    )]
+    /// The workspace's root, instead of searching from the current folder upward [env: MXFP4_ROOT]
+    #[arg(long, global = true, value_name = "PATH")]
     root: Option<PathBuf>,
     /// Say more.
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -68,7 +67,8 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            // Not `eprintln!`, which panics when stderr is closed.
+            let _ = writeln!(io::stderr(), "error: {}", message(&error));
             ExitCode::from(exit::code_of(&error))
         }
     }
@@ -81,10 +81,15 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         (false, _) => Verbosity::Verbose,
     };
     start_logging(verbosity);
-    let cwd = std::env::current_dir().context("cannot tell the current folder")?;
+    let ambient = Ambient::current();
+    let cwd = std::env::current_dir().or_exit(Exit::Config, "cannot tell the current folder")?;
+    let cwd = logical_cwd(cwd, &ambient);
+    let root = cli
+        .root
+        .or_else(|| ambient.get_nonempty("MXFP4_ROOT").map(PathBuf::from));
     let context = Context {
-        workspace: Workspace::find(cli.root.as_deref(), &cwd)?,
-        ambient: Ambient::current(),
+        workspace: Workspace::find(root.as_deref(), &cwd)?,
+        ambient,
         cwd,
         verbosity,
     };
@@ -109,9 +114,39 @@ fn start_logging(verbosity: Verbosity) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_max_level(level)
-        .with_target(false)
-        .without_time()
+        .event_format(Line)
         .init();
+}
+
+/// A log line as a person reads it: `warning: ...`, and what is no news without a prefix.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let (prefix, color) = match *event.metadata().level() {
+            tracing::Level::ERROR => ("error: ", "\x1b[1;31m"),
+            tracing::Level::WARN => ("warning: ", "\x1b[1;33m"),
+            _ => ("", ""),
+        };
+        if writer.has_ansi_escapes() && !color.is_empty() {
+            write!(writer, "{color}{prefix}\x1b[0m")?;
+        } else {
+            writer.write_str(prefix)?;
+        }
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// The error and its causes, each said once, without a backtrace.
