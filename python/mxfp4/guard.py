@@ -37,10 +37,9 @@ def require_hopper(api: str, architecture: str) -> None:
     """
     if api != "cuda" or architecture not in ("sm_90", "sm_90a"):
         raise RuntimeError(
-            "The MXFP4 kernel needs Hopper (sm_90): an H100, H200 or GH200. This "
-            f"device is {architecture or 'unknown'} ({api}). Run on a Hopper GPU "
-            "with `--devices gpu`; to compile for one without having it, use "
-            "`--target cuda:sm_90a`."
+            "The MXFP4 kernel needs Hopper (sm_90), as an H100 or H200 has it; this "
+            f"device is {architecture} ({api}). Run on a Hopper GPU with `--devices "
+            "gpu`; to compile for one that is not there, use `--target cuda:sm_90a`."
         )
 
 
@@ -53,7 +52,9 @@ def require_hopper_devices(device_specs: Sequence[Any]) -> None:
     from max.driver import load_devices
 
     for device in load_devices(device_specs):
-        require_hopper(device.api, device.architecture_name)
+        # A host has no architecture to ask for.
+        architecture = "cpu" if device.is_host else device.architecture_name
+        require_hopper(device.api, architecture)
 
 
 def require_op(names: Sequence[str], registered: Container[str]) -> str:

@@ -60,6 +60,15 @@ def matmul_names(variant: str = "") -> tuple[str, ...]:
     return tuple(base + variant for base in ((override,) if override else MATMUL))
 
 
+def required_names() -> list[tuple[str, ...]]:
+    """Returns the names to try for each op that serving needs."""
+    return [
+        PACK_BLOCKS,
+        PACK_SCALES,
+        *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
+    ]
+
+
 def grouped_mxfp4_matmul(
     hidden: TensorValue,
     blocks: TensorValue,

@@ -1,0 +1,60 @@
+"""Compiles all ops at GPT-OSS's shapes for sm_90a. Needs no GPU.
+
+A program of its own, because virtual devices are set for a whole process.
+"""
+
+from __future__ import annotations
+
+from max.driver import (
+    Accelerator,
+    set_virtual_device_api,
+    set_virtual_device_count,
+    set_virtual_device_target_arch,
+)
+from max.dtype import DType
+from max.engine import InferenceSession
+from max.graph import DeviceRef, Graph, TensorType
+
+from mxfp4 import guard, ops
+
+EXPERTS = 32
+PROJECTIONS = ((5760, 2880), (2880, 2880))
+
+
+def main() -> None:
+    set_virtual_device_api("cuda")
+    set_virtual_device_target_arch("sm_90a")
+    set_virtual_device_count(1)
+    gpu = DeviceRef.GPU()
+    types = [
+        TensorType(DType.bfloat16, ("rows", 2880), gpu),
+        TensorType(DType.uint32, (EXPERTS + 1,), gpu),
+        TensorType(DType.int32, (EXPERTS,), gpu),
+    ]
+    for rows, cols in PROJECTIONS:
+        types += [
+            TensorType(DType.uint8, (EXPERTS, rows, cols // 2), gpu),
+            TensorType(DType.uint8, (EXPERTS, rows, cols // 32), gpu),
+            TensorType(DType.bfloat16, (EXPERTS, rows), gpu),
+        ]
+    with Graph(
+        "every_op", input_types=types, custom_extensions=guard.require_package()
+    ) as graph:
+        hidden, starts, ids, *weights = (value.tensor for value in graph.inputs)
+        outputs = []
+        for number, (rows, _) in enumerate(PROJECTIONS):
+            blocks, scales, bias = weights[3 * number : 3 * number + 3]
+            packed = ops.pack_blocks(blocks), ops.pack_scales(scales)
+            for fused in ({}, {"bias": bias}, {"bias": bias, "swiglu": True}):
+                outputs.append(
+                    ops.grouped_mxfp4_matmul(
+                        hidden, *packed, starts, ids, out_features=rows, **fused
+                    )
+                )
+        graph.output(*outputs)
+    InferenceSession(devices=[Accelerator()]).compile(graph)
+    print(f"compiled {len(outputs)} matmuls for sm_90a")
+
+
+if __name__ == "__main__":
+    main()

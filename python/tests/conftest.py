@@ -1,0 +1,63 @@
+"""Fixtures: the kernel package, and a Hopper GPU where there is one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mxfp4 import custom_extensions
+
+NO_GPU = "skipped: needs a Hopper GPU (sm_90)"
+
+
+@functools.cache
+def _has_hopper() -> bool:
+    """Asks a process of its own: virtual devices are process-wide."""
+    program = (
+        "from max.driver import Accelerator, accelerator_count\n"
+        "from mxfp4.guard import require_hopper\n"
+        "assert accelerator_count()\n"
+        "require_hopper(Accelerator().api, Accelerator().architecture_name)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    return run.returncode == 0
+
+
+@pytest.fixture
+def hopper() -> None:
+    """Skips the test where there is no Hopper GPU."""
+    if not _has_hopper():
+        pytest.skip(NO_GPU)
+
+
+@pytest.fixture(scope="session")
+def kernel_package() -> Path:
+    """The built kernel package."""
+    paths = custom_extensions.parse(os.environ.get(custom_extensions.VARIABLE, ""))
+    if not paths.paths:
+        pytest.skip(
+            "skipped: needs the kernel package, run `mxfp4 build` and set "
+            f"{custom_extensions.VARIABLE}"
+        )
+    return paths.paths[0]
+
+
+@pytest.fixture(autouse=True)
+def forget_loaded_packages() -> None:
+    """Every test reads `MAX_CUSTOM_EXTENSIONS` afresh."""
+    custom_extensions._load.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint."""
+    from mxfp4 import checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    checkpoint.write(folder, checkpoint.SIZES["tiny"])
+    return folder

@@ -1,0 +1,146 @@
+"""Op names, and the checks before an op is placed in a graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from max.dtype import DType
+from max.graph import DeviceRef, Graph, TensorType, TensorValue
+
+from mxfp4 import ops
+
+GPU = DeviceRef.GPU()
+EXPERTS, OUT, IN = 4, 96, 160
+
+
+def argument_types() -> dict[str, TensorType]:
+    """Arguments that fit together: 160 features to 96, padded to 192 and 128."""
+    return {
+        "hidden": TensorType(DType.bfloat16, ("rows", IN), GPU),
+        "blocks": TensorType(DType.uint8, (EXPERTS, 128, 96), GPU),
+        "scales": TensorType(DType.uint8, (EXPERTS, 128, 6), GPU),
+        "expert_start_indices": TensorType(DType.uint32, (EXPERTS + 1,), GPU),
+        "expert_ids": TensorType(DType.int32, (EXPERTS,), GPU),
+        "bias": TensorType(DType.bfloat16, (EXPERTS, OUT), GPU),
+    }
+
+
+@pytest.fixture
+def arguments() -> Iterator[Callable[..., dict[str, TensorValue]]]:
+    """Returns the arguments in a graph, some of them replaced."""
+    graphs = []
+
+    def build(**replaced: TensorType) -> dict[str, TensorValue]:
+        types = argument_types() | replaced
+        graph = Graph("arguments", input_types=list(types.values()))
+        graph.__enter__()
+        graphs.append(graph)
+        return {
+            name: value.tensor for name, value in zip(types, graph.inputs, strict=True)
+        }
+
+    yield build
+    for graph in reversed(graphs):
+        # An exception, so that the graph does not ask for its outputs.
+        graph.__exit__(RuntimeError, None, None)
+
+
+def test_names_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ops.OVERRIDE, raising=False)
+    assert ops.matmul_names() == ("mo.moe.mx4.matmul", "custom.moe.mx4.matmul")
+    assert ops.matmul_names("_swiglu") == (
+        "mo.moe.mx4.matmul_swiglu",
+        "custom.moe.mx4.matmul_swiglu",
+    )
+
+
+def test_the_override_is_the_only_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ops.OVERRIDE, "mine.matmul")
+    assert ops.matmul_names() == ("mine.matmul",)
+    assert ops.matmul_names("_bias") == ("mine.matmul_bias",)
+
+
+def test_packed_shapes_are_padded() -> None:
+    assert ops.packed_shapes(32, 5760, 2880) == ((32, 5760, 1440), (32, 5760, 90))
+    assert ops.packed_shapes(4, 96, 160) == ((4, 128, 96), (4, 128, 6))
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(33, 64), (64, 0), (64, 100)])
+def test_features_come_in_groups_of_32(rows: int, cols: int) -> None:
+    with pytest.raises(ValueError, match=r"positive multiple of 32, got (33|0|100)"):
+        ops.packed_shapes(1, rows, cols)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        (
+            "hidden",
+            TensorType(DType.float32, ("rows", IN), GPU),
+            "hidden must be bfloat16, got float32",
+        ),
+        (
+            "hidden",
+            TensorType(DType.bfloat16, (2, "rows", IN), GPU),
+            "hidden must have 2 dimension(s), got 3: [2, rows, 160]",
+        ),
+        (
+            "hidden",
+            TensorType(DType.bfloat16, ("rows", 224), GPU),
+            "blocks must be [4, 128, 128] for 224 to 96 features of 4 experts, "
+            "got [4, 128, 96]",
+        ),
+        (
+            "scales",
+            TensorType(DType.uint8, (EXPERTS, 96, 5), GPU),
+            "scales must be [4, 128, 6] for 160 to 96 features of 4 experts, "
+            "got [4, 96, 5]",
+        ),
+        (
+            "expert_start_indices",
+            TensorType(DType.int32, (EXPERTS + 1,), GPU),
+            "expert_start_indices must be uint32, got int32",
+        ),
+        (
+            "expert_ids",
+            TensorType(DType.int32, (EXPERTS, 1), GPU),
+            "expert_ids must have 1 dimension(s), got 2: [4, 1]",
+        ),
+        (
+            "bias",
+            TensorType(DType.bfloat16, (EXPERTS, IN), GPU),
+            "bias must be [4, 96] for 160 to 96 features of 4 experts, got [4, 160]",
+        ),
+    ],
+)
+def test_messages_name_both_sides(
+    arguments: Callable[..., dict[str, TensorValue]],
+    name: str,
+    wrong: TensorType,
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ops.grouped_mxfp4_matmul(**arguments(**{name: wrong}), out_features=OUT)
+
+
+def test_swiglu_needs_a_bias(
+    arguments: Callable[..., dict[str, TensorValue]],
+) -> None:
+    values = arguments()
+    del values["bias"]
+    with pytest.raises(ValueError, match="the fused SwiGLU needs a bias, got none"):
+        ops.grouped_mxfp4_matmul(**values, out_features=OUT, swiglu=True)
+
+
+def test_a_graph_without_the_package_is_refused(
+    arguments: Callable[..., dict[str, TensorValue]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAX_CUSTOM_EXTENSIONS", raising=False)
+    with pytest.raises(
+        RuntimeError,
+        match=r"registers mo\.moe\.mx4\.matmul_bias or custom\.moe\.mx4\.matmul_bias.*"
+        "Packages loaded: none",
+    ):
+        ops.grouped_mxfp4_matmul(**arguments(), out_features=OUT)
