@@ -1,0 +1,257 @@
+//! What a start of MAX consists of: the model, the address, the flags, the variables.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use mxfp4_env::{Environment, Sdk};
+use mxfp4_gpu::DeviceSelection;
+use mxfp4_process::Command;
+
+use super::checks;
+use super::entry_point::EntryPoint;
+use super::flags::Flags;
+use super::model::Model;
+use crate::context::Context;
+use crate::exit::{Exit, ExitContext, Failure};
+
+/// Variables that keep MAX and the libraries under it from sending anything to anyone. `MAX_SERVE_DISABLE_TELEMETRY`
+/// is not among them: it would take `/metrics` away too.
+const NO_TELEMETRY: [(&str, &str); 3] = [
+    ("MODULAR_TELEMETRY_ENABLED", "0"),
+    ("OTEL_SDK_DISABLED", "true"),
+    ("HF_HUB_DISABLE_TELEMETRY", "1"),
+];
+
+/// What is asked for; what is not comes from the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The model.
+    pub model: Option<String>,
+    /// The GPUs.
+    pub devices: Option<DeviceSelection>,
+    /// The address to listen on.
+    pub host: Option<String>,
+    /// The port to listen on.
+    pub port: Option<u16>,
+    /// Whether MAX may send telemetry.
+    pub telemetry: bool,
+    /// MAX's flags, which win over everything else.
+    pub flags: Flags,
+}
+
+/// A start of MAX, decided.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The model, as MAX is given it.
+    pub name: String,
+    /// The model, as it was found.
+    pub model: Model,
+    /// The GPUs.
+    pub devices: DeviceSelection,
+    /// The address to listen on.
+    pub host: String,
+    /// The port to listen on.
+    pub port: u16,
+    /// The port of `/metrics`.
+    pub metrics_port: u16,
+    telemetry: bool,
+    flags: Flags,
+}
+
+/// What MAX is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Serve the model.
+    Serve,
+    /// Compile the model for Hopper, with a GPU or without.
+    Compile,
+}
+
+impl Launch {
+    /// Decides everything that can be without an SDK. A flag of MAX wins over ours of the same meaning, so that what
+    /// is checked is what will run.
+    pub fn plan(context: &Context, request: Request) -> anyhow::Result<Self> {
+        let config = &context.workspace.config.serve;
+        let given = |name: &str| {
+            let value = request.flags.value(name);
+            value.map(|value| value.to_string_lossy().into_owned())
+        };
+
+        // What the user names is relative to the current folder, MAX's too, and is the model's name in requests as it
+        // was typed. What the configuration names is relative to the workspace.
+        let (name, model) = match given("model").or(request.model) {
+            Some(name) => {
+                let model = Model::resolve(&name, &context.cwd, &context.ambient);
+                (name, model)
+            }
+            None => {
+                match Model::resolve(&config.model, &context.workspace.root, &context.ambient) {
+                    Model::Folder(path) => {
+                        (path.to_string_lossy().into_owned(), Model::Folder(path))
+                    }
+                    repository => (config.model.clone(), repository),
+                }
+            }
+        };
+
+        let devices = match given("devices") {
+            Some(text) => text.parse().or_exit(Exit::Usage, "--devices"),
+            None => match request.devices {
+                Some(devices) => Ok(devices),
+                None => config
+                    .devices
+                    .parse()
+                    .or_exit(Exit::Config, "serve.devices in mxfp4.toml"),
+            },
+        }?;
+        let port = match given("port") {
+            Some(text) => text
+                .parse()
+                .or_exit(Exit::Usage, format!("--port {text}"))?,
+            None => request.port.unwrap_or(config.port),
+        };
+        let metrics_port = match context.ambient.get_nonempty(checks::METRICS_VARIABLE) {
+            Some(value) => {
+                let value = value.to_string_lossy();
+                value
+                    .parse()
+                    .or_exit(Exit::Usage, format!("{}={value}", checks::METRICS_VARIABLE))?
+            }
+            None => checks::METRICS_PORT,
+        };
+        Ok(Self {
+            host: given("host")
+                .or(request.host)
+                .unwrap_or_else(|| config.host.clone()),
+            name,
+            model,
+            devices,
+            port,
+            metrics_port,
+            telemetry: request.telemetry,
+            flags: request.flags,
+        })
+    }
+
+    /// Whether MAX is only asked for its help.
+    pub fn asks_for_help(&self) -> bool {
+        self.flags.has("help")
+    }
+
+    /// What is missing on this machine, one sentence each.
+    pub fn problems(&self, context: &Context) -> Vec<String> {
+        let weights = self.model.check(&context.ambient);
+        let port = checks::port(&self.host, self.port, self.metrics_port);
+        let gpus = checks::gpus(&self.devices, &context.ambient);
+        let memory = match (&gpus, &weights) {
+            (Ok(gpus), Ok(Some(weights))) => checks::memory(gpus, *weights),
+            _ => Ok(()),
+        };
+        [weights.err(), port.err(), gpus.err(), memory.err()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The command that does `task` with MAX.
+    pub fn command(
+        &self,
+        context: &Context,
+        sdk: Option<&Sdk>,
+        environment: &Environment,
+        task: Task,
+    ) -> anyhow::Result<Command> {
+        let entry_point = match sdk {
+            Some(sdk) => EntryPoint::probe(&search_path(sdk, environment)).map_err(|files| {
+                let site = sdk.site.display();
+                Failure::new(
+                    Exit::Sdk,
+                    format!("the SDK in {site} holds no MAX ({files}); run `mxfp4 setup`, or name another with MXFP4_SDK"),
+                )
+            })?,
+            None => EntryPoint::NEWEST,
+        };
+        let python = match sdk {
+            Some(sdk) => python(sdk)?,
+            None => "python3".into(),
+        };
+        let mut command = Command::new(python).environment(environment);
+        for (name, value) in self.variables(context) {
+            command = command.env(name, value);
+        }
+        if task == Task::Serve && !entry_point.host_flag && !self.flags.has("host") {
+            command = command.env("MAX_SERVE_HOST", &self.host);
+        }
+        let flags = self
+            .our_flags(context, &entry_point, task)
+            .overridden_by(self.flags.clone());
+        let verb = match task {
+            Task::Serve => "serve",
+            Task::Compile => "warm-cache",
+        };
+        Ok(command
+            .args(["-m", entry_point.module, verb])
+            .args(flags.into_words()))
+    }
+
+    fn our_flags(&self, context: &Context, entry_point: &EntryPoint, task: Task) -> Flags {
+        let mut flags = Flags::default();
+        let mut set = |name, value: &str| flags.push(name, Some(value.into()));
+        set("model", &self.name);
+        set("quantization-encoding", entry_point.encoding);
+        set("devices", &self.devices.to_string());
+        for architecture in &context.workspace.config.serve.custom_architectures {
+            set("custom-architectures", architecture);
+        }
+        match task {
+            Task::Serve => {
+                if entry_point.host_flag {
+                    set("host", &self.host);
+                }
+                set("port", &self.port.to_string());
+            }
+            Task::Compile => set("target", "cuda:sm_90a"),
+        }
+        flags.push("force", None);
+        flags
+    }
+
+    /// The variables beside the workspace's environment.
+    fn variables(&self, context: &Context) -> Vec<(&'static str, OsString)> {
+        // The current folder stays off Python's search path: a `max/` or an `email.py` in it would shadow a module.
+        let mut variables = vec![("PYTHONSAFEPATH", "1".into())];
+        // Compiled models survive: MAX would compile for minutes at every start where its own place is not writable.
+        if context.ambient.get_nonempty("MODULAR_CACHE_DIR").is_none() {
+            let cache = context.workspace.state_dir().join("cache");
+            variables.push(("MODULAR_CACHE_DIR", cache.into()));
+        }
+        if !self.telemetry {
+            variables.extend(NO_TELEMETRY.map(|(name, value)| (name, value.into())));
+        }
+        variables
+    }
+}
+
+/// The interpreter of an SDK.
+pub fn python(sdk: &Sdk) -> Result<PathBuf, Failure> {
+    sdk.python.clone().ok_or_else(|| {
+        Failure::new(
+            Exit::Sdk,
+            format!(
+                "no Python interpreter matches the SDK in {}; install the Python that its packages are for and put it on \
+                 PATH",
+                sdk.site.display()
+            ),
+        )
+    })
+}
+
+/// Where Python will look for `max`: PYTHONPATH, then the SDK's packages.
+fn search_path(sdk: &Sdk, environment: &Environment) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = environment
+        .get("PYTHONPATH")
+        .map(|path| std::env::split_paths(path).collect())
+        .unwrap_or_default();
+    folders.push(sdk.site.clone());
+    folders
+}
