@@ -1,12 +1,91 @@
 //! `mxfp4 setup`
 
+use mxfp4_env::sdk::SdkSource;
+use mxfp4_env::{Layout, Sdk};
+use mxfp4_toolchain::setup::{self, State};
+
 use crate::context::Context;
+use crate::exit::{Exit, Failure};
 
 /// Make the SDK inside the workspace from the lock file.
+///
+/// The SDK is a virtual environment, .venv, made with uv from python/uv.lock: uv is the one on PATH, or is installed
+/// into .mxfp4/tools. Nothing happens when it is there and the lock file has not changed. Nothing outside the workspace
+/// is touched but uv's cache, and no Python is downloaded. In a Modular checkout nothing is made: its own environment,
+/// or the active one, is the SDK.
 #[derive(clap::Args)]
 pub struct Args {}
 
 /// Runs the command.
-pub fn run(_context: &Context, _args: Args) -> anyhow::Result<i32> {
-    anyhow::bail!("`mxfp4 setup` is not built yet")
+pub fn run(context: &Context, _args: Args) -> anyhow::Result<i32> {
+    let found = context.sdk()?;
+    let sdk = match found {
+        Some(sdk) if !is_made_by_setup(context, &sdk)? => sdk,
+        _ => {
+            setup::ensure(context.job())?;
+            made(context)?
+        }
+    };
+    if !context.is_quiet() {
+        eprintln!("SDK: {} ({})", sdk.modular.display(), sdk.source);
+    }
+    Ok(0)
+}
+
+/// The SDK to work with, made or brought up to date first where `mxfp4 setup` has made it and `no_setup` does not
+/// forbid it.
+pub fn ensure_sdk(context: &Context, no_setup: bool) -> anyhow::Result<Sdk> {
+    let state = match context.sdk()? {
+        // Whichever is used by name or for want of our own is not ours to change.
+        Some(sdk) if sdk.source != SdkSource::Workspace => return Ok(sdk),
+        Some(sdk) if context.workspace.layout == Layout::Modular => return Ok(sdk),
+        Some(sdk) => match setup::state(&context.workspace)? {
+            State::Outdated if no_setup => {
+                tracing::warn!(
+                    "{} is older than python/uv.lock; `mxfp4 setup` makes it anew",
+                    context.workspace.venv_dir().display()
+                );
+                return Ok(sdk);
+            }
+            State::Outdated | State::Missing => "outdated",
+            State::Fresh | State::Foreign => return Ok(sdk),
+        },
+        None => "missing",
+    };
+    if no_setup {
+        return Err(Failure::new(
+            Exit::Sdk,
+            format!(
+                "the SDK is {state} and --no-setup forbids to make it: run `mxfp4 setup`, or name an SDK with MXFP4_SDK \
+                 or `sdk.path` in mxfp4.toml"
+            ),
+        )
+        .into());
+    }
+    setup::ensure(context.job())?;
+    made(context)
+}
+
+/// Whether `mxfp4 setup` is what brings `sdk` up to date, or makes a better one: one that is merely active, or on PATH,
+/// is used for want of the workspace's own.
+fn is_made_by_setup(context: &Context, sdk: &Sdk) -> anyhow::Result<bool> {
+    if context.workspace.layout == Layout::Modular {
+        return Ok(false);
+    }
+    Ok(match sdk.source {
+        SdkSource::Variable | SdkSource::Config => false,
+        SdkSource::Workspace => setup::state(&context.workspace)? != State::Foreign,
+        SdkSource::Active(_) | SdkSource::Path => true,
+    })
+}
+
+fn made(context: &Context) -> anyhow::Result<Sdk> {
+    context.sdk()?.ok_or_else(|| {
+        let venv = context.workspace.venv_dir();
+        let message = format!(
+            "{} was made, but holds no SDK that works here",
+            venv.display()
+        );
+        Failure::new(Exit::Sdk, message).into()
+    })
 }

@@ -37,7 +37,8 @@ pub enum State {
     Missing,
     /// One that was made from the lock file as it is now.
     Fresh,
-    /// One that was made from another lock file, or whose interpreter is gone.
+    /// One that was made from another lock file, or that lost its interpreter or
+    /// its compiler.
     Outdated,
     /// Something that `mxfp4 setup` did not make.
     Foreign,
@@ -128,6 +129,7 @@ fn make(job: Job) -> Result<bool, Error> {
         .arg(project(workspace))
         .arg("--python")
         .arg(partial.join("bin/python"))
+        .args(job.quiet.then_some("--quiet"))
         .env("UV_PROJECT_ENVIRONMENT", &partial);
     expect(run(synced)?, "uv sync")?;
     if !holds_sdk(&partial) {
@@ -223,7 +225,7 @@ fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
     let versions = job.workspace.config.sdk.pythons();
     for version in &versions {
         let command = uv_command(job, uv)
-            .args(["python", "find", "--quiet", "--system", "--no-project"])
+            .args(["python", "find", "--system", "--no-project"])
             .arg(format!("cpython-{version}"));
         if let Some(path) = uv::first_line(command)? {
             return Ok(path.into());
@@ -242,9 +244,6 @@ fn uv_command(job: Job, uv: &Path) -> Command {
         if job.ambient.get(name).is_some() {
             command = command.env_remove(name);
         }
-    }
-    if job.quiet {
-        command = command.arg("--quiet");
     }
     command
 }
