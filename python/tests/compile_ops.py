@@ -18,7 +18,8 @@ from max.graph import DeviceRef, Graph, TensorType
 from mxfp4 import guard, ops
 
 EXPERTS = 32
-PROJECTIONS = ((5760, 2880), (2880, 2880))
+# gate_up and down, with what is fused into each.
+PROJECTIONS = ((5760, 2880, ("", "swiglu")), (2880, 2880, ("bias",)))
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
         TensorType(DType.uint32, (EXPERTS + 1,), gpu),
         TensorType(DType.int32, (EXPERTS,), gpu),
     ]
-    for rows, cols in PROJECTIONS:
+    for rows, cols, _ in PROJECTIONS:
         types += [
             TensorType(DType.uint8, (EXPERTS, rows, cols // 2), gpu),
             TensorType(DType.uint8, (EXPERTS, rows, cols // 32), gpu),
@@ -42,13 +43,19 @@ def main() -> None:
     ) as graph:
         hidden, starts, ids, *weights = (value.tensor for value in graph.inputs)
         outputs = []
-        for number, (rows, _) in enumerate(PROJECTIONS):
+        for number, (rows, _, variants) in enumerate(PROJECTIONS):
             blocks, scales, bias = weights[3 * number : 3 * number + 3]
             packed = ops.pack_blocks(blocks), ops.pack_scales(scales)
-            for fused in ({}, {"bias": bias}, {"bias": bias, "swiglu": True}):
+            for variant in variants:
                 outputs.append(
                     ops.grouped_mxfp4_matmul(
-                        hidden, *packed, starts, ids, out_features=rows, **fused
+                        hidden,
+                        *packed,
+                        starts,
+                        ids,
+                        out_features=rows,
+                        bias=bias if variant else None,
+                        swiglu=variant == "swiglu",
                     )
                 )
         graph.output(*outputs)
