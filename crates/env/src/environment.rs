@@ -119,7 +119,8 @@ impl Computation<'_> {
             sdk.mojo(),
             "the SDK's native compiler".into(),
         );
-        match sdk.mblack() {
+        let mblack = self.scripts(sdk).map(|scripts| scripts.join("mblack"));
+        match mblack.filter(|mblack| mblack.is_file()) {
             Some(mblack) => self.single(
                 "MODULAR_MOJO_MAX_MBLACK_PATH",
                 mblack,
@@ -145,6 +146,18 @@ impl Computation<'_> {
             let reason = "unset: it would make the SDK's Python load another one's library";
             self.push("PYTHONHOME", None, reason.into());
         }
+    }
+
+    /// The folder of programs that run with the SDK's Python.
+    ///
+    /// A carried tree has none that can run here, so the workspace's own are
+    /// used, which run the interpreter that `MXFP4_PYTHON` names.
+    fn scripts(&self, sdk: &Sdk) -> Option<PathBuf> {
+        if !sdk.carried {
+            return sdk.scripts().map(Path::to_path_buf);
+        }
+        let shims = self.workspace.root.join("scripts/shims");
+        (sdk.python.is_some() && shims.is_dir()).then_some(shims)
     }
 
     fn no_sdk(&mut self) {
@@ -288,7 +301,7 @@ impl Computation<'_> {
         // first. Every other program beside it has a script of its name as well,
         // so nothing is hidden that an activated environment would not hide.
         list.sdk(sdk.bin());
-        if let Some(scripts) = sdk.scripts() {
+        if let Some(scripts) = self.scripts(sdk) {
             list.sdk(scripts);
         }
         if sdk.carried {
@@ -307,28 +320,29 @@ impl Computation<'_> {
 
     /// Makes `python` the one that a carried tree was made for, where that can be done.
     fn carried_python(&mut self, sdk: &Sdk, list: &mut List) {
-        let Some(version) = sdk.python_version else {
-            return;
-        };
+        let version = sdk
+            .python_version
+            .map_or("3".into(), |version| version.to_string());
         let Some(python) = &sdk.python else {
             self.warn(format!(
-                "the SDK at {} was made for Python {version}, and no python{version} is on PATH; \
-                 install it, or use an SDK made for a Python that is there",
+                "the SDK at {} was made for Python {version}, and there is no python{version} on \
+                 PATH; install it, or use an SDK made for a Python that is there",
                 sdk.site.display()
             ));
             return;
         };
-        let first = std::env::split_paths(self.ambient.get("PATH").unwrap_or_default())
-            .map(|folder| folder.join("python"))
-            .find(|python| python.is_file());
-        if first.is_some_and(|python| version_of(&python) == Some(version)) {
+        let reason = format!("the Python {version} that the SDK was made for");
+        self.single("MXFP4_PYTHON", python, reason);
+        if self.scripts(sdk).is_some() {
             return;
         }
         let beside = python.with_file_name("python");
         match python.parent() {
-            Some(folder) if version_of(&beside) == Some(version) => list.sdk(folder.to_path_buf()),
+            Some(folder) if version_of(&beside) == sdk.python_version => {
+                list.sdk(folder.to_path_buf());
+            }
             _ => self.warn(format!(
-                "the SDK at {} needs Python {version}, which `python` is not; use {}",
+                "the SDK at {} needs Python {version}, which `python` may not be; use {}",
                 sdk.site.display(),
                 python.display()
             )),

@@ -2,11 +2,9 @@
 //!
 //! Everything is told from files; no program is asked for its version.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::PythonVersion;
@@ -98,33 +96,10 @@ impl Sdk {
         self.modular.join("bin")
     }
 
-    /// The folder of the SDK's scripts (`max`, `mblack`), where they can run:
-    /// those of a carried tree name the interpreter of the machine it was made on.
-    pub fn scripts(&self) -> Option<PathBuf> {
-        let folder = if self.carried {
-            self.site.join("bin")
-        } else {
-            self.python.as_deref()?.parent()?.to_path_buf()
-        };
-        (!self.carried || self.can_run(&folder.join("max"))).then_some(folder)
-    }
-
-    /// The Mojo formatter that `mojo format` runs.
-    pub fn mblack(&self) -> Option<PathBuf> {
-        let mblack = self.scripts()?.join("mblack");
-        self.can_run(&mblack).then_some(mblack)
-    }
-
-    /// Whether `script` is there, and the interpreter that it names is one for these packages.
-    fn can_run(&self, script: &Path) -> bool {
-        let Some(interpreter) = script_interpreter(script) else {
-            return false;
-        };
-        let matches = || match version_of(&interpreter) {
-            Some(version) => Some(version) == self.python_version,
-            None => true,
-        };
-        interpreter.is_file() && (!self.carried || matches())
+    /// The folder of the SDK's Python and scripts (`max`, `mblack`). A carried
+    /// tree has none: its scripts name the interpreter of another machine.
+    pub fn scripts(&self) -> Option<&Path> {
+        self.python.as_deref().filter(|_| !self.carried)?.parent()
     }
 }
 
@@ -337,8 +312,13 @@ fn tree_version(site: &Path) -> Option<PythonVersion> {
 }
 
 /// The version of an interpreter, from its real name or its library beside it.
+///
+/// A script is none: a version manager's `python3.11` may have no 3.11 to start.
 pub(crate) fn version_of(python: &Path) -> Option<PythonVersion> {
     let real = python.canonicalize().ok()?;
+    if beginning(&real).starts_with(b"#!") {
+        return None;
+    }
     let named = |path: &Path| {
         path.file_name()?
             .to_str()?
@@ -361,32 +341,6 @@ pub(crate) fn version_of(python: &Path) -> Option<PythonVersion> {
 fn is_python_script(file: &Path) -> bool {
     let start = beginning(file);
     start.starts_with(b"#!") && start.windows(6).any(|word| word == b"python")
-}
-
-/// The interpreter that a script names in its first line.
-///
-/// Where its path is too long for a first line, or has a space, installers
-/// write `#!/bin/sh` and `'''exec' '/path/to/python' "$0" "$@"` below it, and in
-/// environments that may be moved the path is worked out from the script's own.
-fn script_interpreter(script: &Path) -> Option<PathBuf> {
-    let start = beginning(script);
-    let mut lines = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n');
-    let first = lines.next()?.trim_ascii();
-    if let Some(exec) = lines
-        .next()
-        .and_then(|line| line.strip_prefix(b"'''exec' "))
-    {
-        if exec.windows(2).any(|two| two == b"$(") {
-            return Some(script.with_file_name("python"));
-        }
-        let path = match exec.split_first()? {
-            (quote @ (b'"' | b'\''), rest) => rest.split(|byte| byte == quote).next()?,
-            _ => exec.split(u8::is_ascii_whitespace).next()?,
-        };
-        return Some(PathBuf::from(OsStr::from_bytes(path)));
-    }
-    let path = first.split(u8::is_ascii_whitespace).next()?;
-    Some(PathBuf::from(OsStr::from_bytes(path)))
 }
 
 fn beginning(file: &Path) -> Vec<u8> {
