@@ -56,6 +56,7 @@ from .ptx import (
     copy16,
     copy_commit,
     copy_wait,
+    hold,
     pin,
     proxy_fence,
 )
@@ -127,8 +128,10 @@ def decode(codes: SIMD[DType.uint32, 4], scales: UInt32) -> SIMD[DType.uint32, 1
     # NOTE: 2^(scale - 1) is not a bf16 for scales above 128 (weights of 2 and more), which no trained model has. The
     # branch is uniform over the warp, because WGMMA needs its lanes together.
     if any_lane((scales & 0x8080_8080) != 0):
+        # `pin` keeps the compiler from computing both sides and selecting, which would cost every step 50 instructions.
+        var large = pin(scales)
         comptime for i in range(4):
-            factors[i] = excess_multiplier((scales >> UInt32(8 * i)) & 255)
+            factors[i] = excess_multiplier((large >> UInt32(8 * i)) & 255)
         comptime for s in range(4):
             comptime for r in range(4):
                 a[4 * s + r] = multiply_pairs(
@@ -140,9 +143,56 @@ def decode(codes: SIMD[DType.uint32, 4], scales: UInt32) -> SIMD[DType.uint32, 1
 @always_inline
 def swiglu(gate: Float32, up: Float32) -> Float32:
     """GPT-OSS's gated activation: (up + 1) * gate * sigmoid(alpha * gate), both clamped first."""
-    var g = min(gate, SWIGLU_LIMIT)
-    var u = max(min(up, SWIGLU_LIMIT), -SWIGLU_LIMIT)
+    # Not `min` and `max`: those drop a NaN, and a broken weight would come out as a plausible number.
+    var g = SWIGLU_LIMIT if gate > SWIGLU_LIMIT else gate
+    var u = SWIGLU_LIMIT if up > SWIGLU_LIMIT else up
+    u = -SWIGLU_LIMIT if u < -SWIGLU_LIMIT else u
     return (u + 1) * g / (1 + exp(-SWIGLU_ALPHA * g))
+
+
+struct Ring[slots: Int](TrivialRegisterPassable):
+    """A position in the ring; every role keeps its own and they all walk the same sequence of tiles and steps."""
+
+    var slot: UInt32
+    """Index of the slot."""
+    var phase: UInt32
+    """Parity of the pass over the ring, as the barriers of the slot count it."""
+
+    def __init__(out self):
+        self.slot = 0
+        self.phase = 0
+
+    @always_inline
+    def advance(mut self):
+        """Go on to the next slot."""
+        self.slot += 1
+        if self.slot == UInt32(Self.slots):
+            self.slot = 0
+            self.phase ^= 1
+
+
+@always_inline
+def multiply[
+    TOKENS: Int
+](
+    sums: SIMD[DType.float32, TOKENS // 2],
+    a: SIMD[DType.uint32, 16],
+    descriptor: Int64,
+) -> SIMD[DType.float32, TOKENS // 2]:
+    """Start sums += A B over four k steps as one group of WGMMA; `a` must stay in its registers until the wait."""
+    var result = sums
+    wgmma_fence_aligned()
+    comptime for s in range(4):
+        result = wgmma_async[
+            64, TOKENS, 16, a_type=DType.bfloat16, b_type=DType.bfloat16
+        ](
+            bitcast[DType.bfloat16, 8](a.slice[4, offset=4 * s]()),
+            # A k step is 32 bytes further in every row; descriptors count in 16.
+            WGMMADescriptor[DType.bfloat16](descriptor + Int64(s * 2)),
+            result,
+        )
+    wgmma_commit_group_sync()
+    return result
 
 
 @__llvm_metadata(
@@ -208,10 +258,7 @@ def grouped_matmul_kernel[
     barrier()
     var tiles = Int(ends[unsafe_offset=Int(groups) - 1])
 
-    # Position in the ring; every role keeps its own copy and they all walk the same sequence of tiles and steps.
-    var slot = UInt32(0)
-    var phase = UInt32(0)
-
+    var ring = Ring[STAGES]()
     if warp_index < 4:
         comptime if TOKENS > 128:
             warpgroup_reg_dealloc[40]()
@@ -224,29 +271,26 @@ def grouped_matmul_kernel[
                 var count = min(CONSUMERS, row_tiles - first)
                 var offset = (tile.expert * row_tiles + first) * steps
                 for step in range(steps):
-                    barrier_wait(empty + slot * 8, phase ^ 1)
+                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                     barrier_arrive_expect(
-                        full + slot * 8,
+                        full + ring.slot * 8,
                         UInt32(count * (TILE_WORDS * 4 + TILE_SCALES)),
                     )
                     for part in range(count):
                         var at = offset + part * steps + step
                         bulk_copy(
-                            code_slots + slot * UInt32(CODE_BYTES) + UInt32(part * TILE_WORDS * 4),
+                            code_slots + ring.slot * UInt32(CODE_BYTES) + UInt32(part * TILE_WORDS * 4),
                             codes.unsafe_offset(at * TILE_WORDS * 4),
                             UInt32(TILE_WORDS * 4),
-                            full + slot * 8,
+                            full + ring.slot * 8,
                         )
                         bulk_copy(
-                            scale_slots + slot * UInt32(SCALE_BYTES) + UInt32(part * TILE_SCALES),
+                            scale_slots + ring.slot * UInt32(SCALE_BYTES) + UInt32(part * TILE_SCALES),
                             scales.unsafe_offset(at * TILE_SCALES),
                             UInt32(TILE_SCALES),
-                            full + slot * 8,
+                            full + ring.slot * 8,
                         )
-                    slot += 1
-                    if slot == UInt32(STAGES):
-                        slot = 0
-                        phase ^= 1
+                    ring.advance()
         elif thread >= 128 - TOKEN_THREADS:
             # ---- Producer of tokens: each thread copies column piece `piece` of rows `row`, `row` + 8, ...
             var piece = thread % 8
@@ -254,11 +298,11 @@ def grouped_matmul_kernel[
             # 128-byte swizzle: the piece's place is xor-ed with the row number modulo 8, which is `row` for all.
             var target = token_slots + UInt32(row * 128 + (piece ^ row) * 16)
             var issued = 0
-            var done = UInt32(0)
+            var landed = Ring[STAGES]()
             for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, Int(groups))
                 for step in range(steps):
-                    barrier_wait(empty + slot * 8, phase ^ 1)
+                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                     var column = step * TILE + piece * 8
                     # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a row
                     # alive over all steps and spills.
@@ -266,33 +310,26 @@ def grouped_matmul_kernel[
                     var source = x.unsafe_offset((tile.first + row) * columns + column)
                     comptime for i in range(TOKENS // 8):
                         copy16(
-                            target + slot * UInt32(TOKEN_BYTES) + UInt32(i * 1024),
+                            target + ring.slot * UInt32(TOKEN_BYTES) + UInt32(i * 1024),
                             source,
                             UInt32(16) if i * 8 < remaining else 0,
                         )
                         source = source.unsafe_offset(8 * columns)
                     copy_commit()
-                    slot += 1
-                    if slot == UInt32(STAGES):
-                        slot = 0
-                        phase ^= 1
+                    ring.advance()
                     # NOTE: these writes go through the generic proxy, WGMMA reads through the asynchronous one: the
                     # writer must fence after its copies landed and before it arrives, hence the lag.
                     issued += 1
                     if issued > LAG:
                         copy_wait[LAG]()
                         proxy_fence()
-                        barrier_arrive(full + done * 8)
-                        done += 1
-                        if done == UInt32(STAGES):
-                            done = 0
+                        barrier_arrive(full + landed.slot * 8)
+                        landed.advance()
             copy_wait[0]()
             proxy_fence()
             for _ in range(min(issued, LAG)):
-                barrier_arrive(full + done * 8)
-                done += 1
-                if done == UInt32(STAGES):
-                    done = 0
+                barrier_arrive(full + landed.slot * 8)
+                landed.advance()
     else:
         # ---- Consumers: 64 weight rows a warpgroup, all tokens of the tile.
         comptime if TOKENS > 128:
@@ -310,54 +347,72 @@ def grouped_matmul_kernel[
             | Int64((token_slots & 0x3FFFF) >> 4)
         )
 
+        @always_inline
+        def take(at: Ring[STAGES]) {imm} -> SIMD[DType.uint32, 16]:
+            """Wait for a slot and decode this lane's weights of it."""
+            barrier_wait(full + at.slot * 8, at.phase)
+            var a = decode(
+                code_words.unsafe_offset(
+                    Int(at.slot) * (CODE_BYTES // 4) + code_at
+                ).unsafe_load[width=4, alignment=16](),
+                scale_words[
+                    unsafe_offset=Int(at.slot) * (SCALE_BYTES // 4) + scale_at
+                ],
+            )
+            comptime for i in range(16):
+                a[i] = pin(a[i])
+            return a
+
+        @always_inline
+        def start(
+            sums: SIMD[DType.float32, TOKENS // 2],
+            a: SIMD[DType.uint32, 16],
+            at: Ring[STAGES],
+        ) {imm} -> SIMD[DType.float32, TOKENS // 2]:
+            """Start the four k steps of a slot."""
+            return multiply[TOKENS](
+                sums, a, descriptor + Int64(at.slot) * Int64(TOKEN_BYTES >> 4)
+            )
+
+        @always_inline
+        def finish(a: SIMD[DType.uint32, 16], at: Ring[STAGES]) {imm}:
+            """Wait for the tensor cores, which read `a` until then, and hand the slot back."""
+            wgmma_wait_group_sync()
+            hold(a)
+            if lane == 0:
+                barrier_arrive(empty + at.slot * 8)
+
         for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
             var tile = tile_at[TOKENS](index, ends, starts, ids, Int(groups))
             var sums = SIMD[DType.float32, TOKENS // 2](0)
-            var previous = slot
-            for step in range(steps):
-                barrier_wait(full + slot * 8, phase)
-                var a = decode(
-                    code_words.unsafe_offset(
-                        Int(slot) * (CODE_BYTES // 4) + code_at
-                    ).unsafe_load[width=4, alignment=16](),
-                    scale_words[unsafe_offset=Int(slot) * (SCALE_BYTES // 4) + scale_at],
-                )
-                comptime for i in range(16):
-                    a[i] = pin(a[i])
-                # The decode above ran while the tensor cores worked on the step before; only now its slot is free.
-                wgmma_wait_group_sync()
-                if step > 0 and lane == 0:
-                    barrier_arrive(empty + previous * 8)
-                wgmma_fence_aligned()
-                comptime for s in range(4):
-                    sums = wgmma_async[
-                        64,
-                        TOKENS,
-                        16,
-                        a_type=DType.bfloat16,
-                        b_type=DType.bfloat16,
-                    ](
-                        bitcast[DType.bfloat16, 8](
-                            SIMD[DType.uint32, 4](
-                                a[4 * s], a[4 * s + 1], a[4 * s + 2], a[4 * s + 3]
-                            )
-                        ),
-                        WGMMADescriptor[DType.bfloat16](
-                            descriptor
-                            + Int64(slot) * Int64(TOKEN_BYTES >> 4)
-                            + Int64(s * 2)
-                        ),
-                        sums,
-                    )
-                wgmma_commit_group_sync()
-                previous = slot
-                slot += 1
-                if slot == UInt32(STAGES):
-                    slot = 0
-                    phase ^= 1
-            wgmma_wait_group_sync()
-            if lane == 0:
-                barrier_arrive(empty + previous * 8)
+            # While the tensor cores work on one step, the next is decoded.
+            # NOTE: WGMMA reads its A registers while it runs, and ptxas does not keep them alive for it. Hence two sets
+            # of registers, `hold` after the wait, and a loop whose back edge carries a decoded set but never one that
+            # the tensor cores still read: a copy made there would leave the original unprotected.
+            var a = take(ring)
+            for _ in range((steps - 1) // 2):
+                var at_a = ring
+                sums = start(sums, a, at_a)
+                ring.advance()
+                var at_b = ring
+                var b = take(at_b)
+                finish(a, at_a)
+                sums = start(sums, b, at_b)
+                ring.advance()
+                a = take(ring)
+                finish(b, at_b)
+            var at_last = ring
+            sums = start(sums, a, at_last)
+            ring.advance()
+            if steps % 2 == 0:
+                var b = take(ring)
+                finish(a, at_last)
+                at_last = ring
+                sums = start(sums, b, at_last)
+                ring.advance()
+                finish(b, at_last)
+            else:
+                finish(a, at_last)
             comptime for i in range(TOKENS // 2):
                 sums[i] = pin(sums[i])
 

@@ -115,6 +115,17 @@ def pin(value: Float32) -> Float32:
 
 
 @always_inline
+def hold(values: SIMD[DType.uint32, 16]):
+    """Keep 16 values in their registers up to this point: an asynchronous instruction is still reading them."""
+    inlined_assembly[
+        "", NoneType, constraints="r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r", has_side_effect=True
+    ](
+        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7],
+        values[8], values[9], values[10], values[11], values[12], values[13], values[14], values[15],
+    )
+
+
+@always_inline
 def any_lane(condition: Bool) -> Bool:
     """`vote.sync.any` over the full warp."""
     return inlined_assembly[
