@@ -31,6 +31,8 @@ def pack_experts(
         name.removesuffix(".blocks") for name in state_dict if name.endswith(".blocks")
     )
     shapes = {name: _projection_shape(state_dict, name) for name in projections}
+    # Compiled in either mode, so that a warmed cache holds them.
+    packers = _load_packers(session, device, set(shapes.values()))
     if is_virtual_device_mode():
         for name, shape in shapes.items():
             blocks, scales = ops.packed_shapes(*shape)
@@ -39,7 +41,6 @@ def pack_experts(
             state_dict[f"{name}.scales"] = np.zeros(scales, np.uint8)
         return
 
-    packers = _load_packers(session, device, set(shapes.values()))
     start, total = time.perf_counter(), 0
     for name, shape in shapes.items():
         keys = (f"{name}.blocks", f"{name}.scales")
