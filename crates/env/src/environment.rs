@@ -109,6 +109,18 @@ struct Computation<'a> {
 }
 
 impl Computation<'_> {
+    /// Something that would send data: `off` unless the user has decided.
+    fn quiet(&mut self, name: &str, off: &str, on: &str) {
+        let (value, reason) = match self.ambient.get_nonempty(name) {
+            Some(value) => (value.to_owned(), "kept as it was set".into()),
+            None => (
+                off.into(),
+                format!("nothing is sent unless you ask for it; set it to {on} to allow it"),
+            ),
+        };
+        self.push(name, Some(value), reason);
+    }
+
     /// What the Python script `mojo` sets before it runs the native one.
     fn sdk(&mut self, sdk: &Sdk) {
         let reason = format!("the SDK at {} ({})", sdk.site.display(), sdk.source);
@@ -131,17 +143,11 @@ impl Computation<'_> {
                 sdk.site.display()
             )),
         }
+        // Mojo and MAX report to their makers at every start, the compiler too.
+        self.quiet("MODULAR_TELEMETRY_ENABLED", "0", "1");
         // It would not work here (its helper is found by the installer's launcher
         // only), and says so on stderr at every start.
-        let name = "MODULAR_CRASH_REPORTING_ENABLED";
-        match self.ambient.get_nonempty(name) {
-            Some(value) => self.push(name, Some(value.to_owned()), "kept as it was set".into()),
-            None => self.push(
-                name,
-                Some("false".into()),
-                "nothing is sent unless you ask for it; set it to true to allow it".into(),
-            ),
-        }
+        self.quiet("MODULAR_CRASH_REPORTING_ENABLED", "false", "true");
         if self.ambient.get_nonempty("PYTHONHOME").is_some() && sdk.python.is_some() {
             let reason = "unset: it would make the SDK's Python load another one's library";
             self.push("PYTHONHOME", None, reason.into());

@@ -48,6 +48,9 @@ pub struct Args {
     /// Fail where the SDK is missing or outdated, instead of making it
     #[arg(long)]
     no_setup: bool,
+    /// Start even where the checks of this machine find something missing, which is then a warning
+    #[arg(long)]
+    no_check: bool,
     /// Let MAX send telemetry to its makers
     #[arg(long)]
     telemetry: bool,
@@ -79,8 +82,11 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     }
     // `-- --help` wants MAX's help, which needs no GPU and no model.
     if !launch.asks_for_help() {
-        if let Some(problem) = launch.problems(context).into_iter().next() {
-            return Err(refused(problem).into());
+        for problem in launch.problems(context) {
+            if !args.no_check {
+                return Err(refused(problem).into());
+            }
+            tracing::warn!("{problem}");
         }
         if let Some(warning) = checks::metrics_port(&launch.host, launch.metrics_port) {
             tracing::warn!("{warning}");

@@ -17,10 +17,13 @@ use crate::exit::{Exit, ExitContext, Failure};
 /// Variables that keep MAX and the libraries under it from sending anything to anyone. `MAX_SERVE_DISABLE_TELEMETRY`
 /// is not among them: it would take `/metrics` away too.
 const NO_TELEMETRY: [(&str, &str); 3] = [
-    ("MODULAR_TELEMETRY_ENABLED", "0"),
+    (NATIVE_TELEMETRY, "0"),
     ("OTEL_SDK_DISABLED", "true"),
     ("HF_HUB_DISABLE_TELEMETRY", "1"),
 ];
+
+/// What MAX's native part reads; the workspace's environment turns it off for every command.
+const NATIVE_TELEMETRY: &str = "MODULAR_TELEMETRY_ENABLED";
 
 /// What is asked for; what is not comes from the configuration.
 #[derive(Clone, Debug, Default)]
@@ -225,7 +228,9 @@ impl Launch {
             let cache = context.workspace.state_dir().join("cache");
             variables.push(("MODULAR_CACHE_DIR", cache.into()));
         }
-        if !self.telemetry {
+        if self.telemetry {
+            variables.push((NATIVE_TELEMETRY, "1".into()));
+        } else {
             variables.extend(NO_TELEMETRY.map(|(name, value)| (name, value.into())));
         }
         variables
