@@ -305,10 +305,8 @@ fn describe(path: &Path, text: &str, message: &str, span: Option<Range<usize>>) 
     let Some(span) = span else {
         return format!("{path}: {message}");
     };
-    let mut start = span.start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
+    let mut start = text.floor_char_boundary(span.start);
+    start += place_in_list(text.get(start..span.end), &message).unwrap_or(0);
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line = text[line_start..].lines().next().unwrap_or("");
     let number = text[..start].matches('\n').count() + 1;
@@ -322,6 +320,16 @@ fn describe(path: &Path, text: &str, message: &str, span: Option<Range<usize>>) 
     format!(
         "{path}:{number}:{column}: {message}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}^"
     )
+}
+
+/// Where in a list the value is that `message` begins with: the parser knows
+/// the place of the list only, which may be lines above.
+fn place_in_list(list: Option<&str>, message: &str) -> Option<usize> {
+    let list = list.filter(|text| text.starts_with('['))?;
+    let (value, _) = message.strip_prefix('`')?.split_once('`')?;
+    ['"', '\'']
+        .into_iter()
+        .find_map(|quote| list.find(&format!("{quote}{value}{quote}")))
 }
 
 #[cfg(test)]

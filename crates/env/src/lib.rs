@@ -9,6 +9,8 @@ pub mod ambient;
 pub mod config;
 pub mod environment;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod render;
 pub mod sdk;
 pub mod workspace;
