@@ -1,0 +1,131 @@
+//! What the tests of the command line share: running `mxfp4` in a known environment, small workspaces and models, and
+//! the SDK where one can be had.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// A model folder that passes every check, without being a model.
+pub const MODEL: [(&str, &str); 3] = [
+    (
+        "config.json",
+        r#"{"architectures":["GptOssForCausalLM"],"quantization_config":{"quant_method":"mxfp4"}}"#,
+    ),
+    ("tokenizer.json", "{}"),
+    ("model.safetensors", "weights"),
+];
+
+/// The root of this repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the crate is two levels below the root")
+        .to_path_buf()
+}
+
+/// `mxfp4` with no variable but PATH and HOME, so that nothing of the machine's user plays a part.
+pub fn mxfp4(cwd: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mxfp4"));
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", cwd)
+        .current_dir(cwd);
+    command
+}
+
+/// A folder with these files in it; a name that ends in `/` is a folder.
+pub fn folder<N: AsRef<str>, T: AsRef<str>>(
+    files: impl IntoIterator<Item = (N, T)>,
+) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for (name, text) in files {
+        let path = folder.path().join(name.as_ref());
+        let parent = path.parent().expect("it is below the folder");
+        fs::create_dir_all(parent).expect("folders can be made");
+        if name.as_ref().ends_with('/') {
+            fs::create_dir_all(path).expect("folders can be made");
+        } else {
+            fs::write(path, text.as_ref()).expect("files can be written");
+        }
+    }
+    folder
+}
+
+/// What a run printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs it to its end.
+pub fn run(command: &mut Command) -> Ran {
+    command.output().expect("the program can be started").into()
+}
+
+/// Why a test cannot run here.
+pub type Skip = String;
+
+/// The SDK that this repository uses, made by `mxfp4 setup` where it is missing.
+pub fn sdk() -> Result<PathBuf, Skip> {
+    static SDK: OnceLock<Result<PathBuf, Skip>> = OnceLock::new();
+    SDK.get_or_init(|| {
+        if let Some(named) = std::env::var_os("MXFP4_SDK").filter(|value| !value.is_empty()) {
+            return Ok(named.into());
+        }
+        let root = repository();
+        let mut setup = Command::new(env!("CARGO_BIN_EXE_mxfp4"));
+        let ran = run(setup.arg("setup").current_dir(&root));
+        match ran.code {
+            Some(0) => Ok(root.join(".venv")),
+            _ => Err(format!(
+                "no SDK: {}",
+                ran.stderr.lines().last().unwrap_or_default()
+            )),
+        }
+    })
+    .clone()
+}
+
+/// `program`, where the machine has it.
+pub fn tool(program: &str) -> Result<PathBuf, Skip> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("{program} is not installed"))
+}
+
+/// Whether this process may read what its permissions forbid.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// `text` as one word for a POSIX shell.
+pub fn quoted(text: impl AsRef<OsStr>) -> String {
+    format!(
+        "'{}'",
+        text.as_ref().to_string_lossy().replace('\'', r"'\''")
+    )
+}
