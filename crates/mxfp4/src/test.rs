@@ -88,10 +88,9 @@ impl Bench<'_> {
 fn has_hopper(context: &Context) -> bool {
     let visible = context.ambient.get("CUDA_VISIBLE_DEVICES");
     let visible = visible.map(|devices| devices.to_string_lossy());
-    Inventory::probe()
-        .is_ok_and(|inventory| {
-            inventory
-                .visible(visible.as_deref())
-                .is_ok_and(|gpus| gpus.iter().any(mxfp4_gpu::Gpu::is_hopper))
-        })
+    Inventory::probe().is_ok_and(|inventory| {
+        inventory
+            .visible(visible.as_deref())
+            .is_ok_and(|gpus| gpus.iter().any(mxfp4_gpu::Gpu::is_hopper))
+    })
 }

@@ -24,10 +24,8 @@ pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
     for path in &bench.context.workspace.config.tests.mojo {
         for file in test_files(&bench.context.workspace.root, path.as_ref())? {
             let program = Program::new(bench, file);
-            for kind in program.kinds() {
-                if let Some(interrupted) = program.run(kind, scratch.path(), report)? {
-                    return Ok(Some(interrupted));
-                }
+            if let Some(interrupted) = program.check(scratch.path(), report)? {
+                return Ok(Some(interrupted));
             }
         }
     }
@@ -55,14 +53,6 @@ fn test_files(root: &Path, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Run it and read its lines.
-    Run,
-    /// See that it compiles for the GPU.
-    Compile,
-}
-
 struct Program<'a> {
     bench: &'a Bench<'a>,
     /// Relative to the workspace's root.
@@ -84,15 +74,14 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// What is to be done with it, in this order.
-    fn kinds(&self) -> Vec<Kind> {
-        if self.stem.starts_with("compile_") {
-            vec![Kind::Compile]
-        } else if self.stem.starts_with("test_gpu_") && !self.bench.hopper {
-            vec![Kind::Run, Kind::Compile]
-        } else {
-            vec![Kind::Run]
-        }
+    /// Whether it is only to compile.
+    fn only_compiles(&self) -> bool {
+        self.stem.starts_with("compile_")
+    }
+
+    /// Whether it holds GPU code that no GPU here would have compiled.
+    fn compiles_ahead(&self) -> bool {
+        self.stem.starts_with("test_gpu_") && !self.bench.hopper
     }
 
     /// Whether all of its cases are wanted.
@@ -114,39 +103,31 @@ impl<'a> Program<'a> {
                 .is_some_and(|name| self.source.contains(name))
     }
 
-    fn run(
-        &self,
-        kind: Kind,
-        scratch: &Path,
-        report: &mut Report,
-    ) -> anyhow::Result<Option<Interrupted>> {
-        let wanted = match kind {
-            Kind::Run => self.may_be_wanted(),
-            Kind::Compile => self.wants(&self.compile_case()),
-        };
-        if !wanted {
+    fn check(&self, scratch: &Path, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
+        if !self.may_be_wanted() {
             return Ok(None);
         }
-        if self.bench.context.workspace.root.join(&self.file).is_file() {
-            match kind {
-                Kind::Run => self.run_cases(report),
-                Kind::Compile => self.compile(scratch, report),
-            }
-        } else {
+        if !self.bench.context.workspace.root.join(&self.file).is_file() {
             let reason = "there is no such file; `tests.mojo` of mxfp4.toml names it".to_owned();
             let name = self.file.display().to_string();
-            let again = self.again(&self.command(Kind::Run));
+            let again = self.again(&self.command());
             report.add(Language::Mojo, name, Verdict::Failed(reason), &again);
-            Ok(None)
+            return Ok(None);
+        }
+        println!("\nmojo: {}", self.file.display());
+        if self.only_compiles() {
+            self.compile(scratch, report)
+        } else {
+            self.run(report)
         }
     }
 
-    fn command(&self, kind: Kind) -> Command {
-        let (subcommand, target) = match kind {
-            Kind::Run => ("run", None),
-            Kind::Compile => ("build", Some(format!("--target-accelerator={TARGET}"))),
-        };
-        let mut command = Command::new("mojo").arg(subcommand).args(target);
+    fn command(&self) -> Command {
+        let subcommand = if self.only_compiles() { "build" } else { "run" };
+        let mut command = Command::new("mojo").arg(subcommand);
+        if self.only_compiles() || self.compiles_ahead() {
+            command = command.arg(format!("--target-accelerator={TARGET}"));
+        }
         for include in self.includes() {
             command = command.arg("-I").arg(include);
         }
@@ -179,9 +160,8 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn run_cases(&self, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-        println!("\nmojo: {}", self.file.display());
-        let command = self.command(Kind::Run);
+    fn run(&self, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
+        let command = self.command();
         let again = self.again(&command);
         let (mut cases, mut failures) = (0, 0);
         let outcome = self
@@ -200,6 +180,13 @@ impl<'a> Program<'a> {
             })?;
         if outcome.interrupted.is_some() {
             return Ok(Some(Interrupted(outcome.code())));
+        }
+        if outcome.success() && self.compiles_ahead() {
+            let case = self.compile_case();
+            if self.wants(&case) {
+                println!("PASS {case}");
+                report.add(Language::Mojo, case, Verdict::Passed, &again);
+            }
         }
         // Outside our own tests nobody is bound to our lines: the exit code counts.
         let silent = cases == 0 && self.bench.context.workspace.layout == Layout::Standalone;
@@ -224,7 +211,7 @@ impl<'a> Program<'a> {
 
     fn compile(&self, scratch: &Path, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
         let case = self.compile_case();
-        let command = self.command(Kind::Compile);
+        let command = self.command();
         let to_nowhere = command.clone().args(["-o", "/dev/null"]);
         let again = self.again(&to_nowhere);
         let command = command.arg("-o").arg(scratch.join(&self.stem));

@@ -130,7 +130,8 @@ fn parse(text: &str) -> Result<Vec<Case>, roxmltree::Error> {
             let verdict = if let Some(message) = child(&["failure", "error"]) {
                 Verdict::Failed(message)
             } else if let Some(message) = child(&["skipped"]) {
-                Verdict::Skipped(message)
+                let reason = message.strip_prefix("skipped: ").unwrap_or(&message);
+                Verdict::Skipped(reason.to_owned())
             } else {
                 Verdict::Passed
             };
@@ -154,7 +155,7 @@ mod tests {
             <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4">
             <testcase classname="tests.test_ops" name="test_a[32-x]" time="0.1"/>
             <testcase classname="tests.test_ops" name="test_b"><skipped type="pytest.skip"
-                message="needs a Hopper GPU (sm_90)">path:1: why</skipped></testcase>
+                message="skipped: needs a Hopper GPU (sm_90)">path:1: why</skipped></testcase>
             <testcase classname="tests.test_ops" name="test_c"><system-out>x</system-out><failure
                 message="assert 1 &lt; 0">trace</failure></testcase>
             <testcase classname="" name="tests.test_d"><error message="collection failure"/></testcase>

@@ -131,14 +131,14 @@ impl Report {
                 }
                 writeln!(
                     text,
-                    "    again:   {program} test {}",
+                    "    again:    {program} test {}",
                     quoted(&failure.again.name)
                 )?;
-                writeln!(text, "    without: {}", failure.again.direct)?;
+                writeln!(text, "    directly: {}", failure.again.direct)?;
             }
             writeln!(
                 text,
-                "  (`again` in this folder; `without` in the workspace's root after \
+                "  (`again` in this folder; `directly` in the workspace's root after \
                  eval \"$({program} env)\")"
             )?;
         }
@@ -205,7 +205,7 @@ mod tests {
         for part in [
             "\nskipped:\n     2  needs a GPU\n",
             "  mojo: d\n      1 != 2\n      of 3\n",
-            " test 'test format'\n    without: mojo run kernels/test/x.mojo\n",
+            " test 'test format'\n    directly: mojo run kernels/test/x.mojo\n",
             "\nmojo: 1 passed, 1 failed, 2 skipped\npython: 0 passed, 0 failed, 0 skipped\n\
              mxfp4 test: 1 passed, 1 failed, 2 skipped in 1.2 s\n1 passed, 1 failed, 2 skipped",
         ] {
