@@ -1,0 +1,333 @@
+//! What `--dry-run` prints is run by a shell, with a Python that only says what it was started with.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::support::{MODEL, folder, mxfp4, run};
+
+/// An SDK's files, as far as a dry run looks at them, and the Python that tells.
+const SDK: [(&str, &str); 4] = [
+    (
+        "bin/python",
+        "#!/bin/sh\nfor word; do printf 'argument %s\\n' \"$word\"; done\nenv | sed 's/^/variable /'\n",
+    ),
+    ("lib/python3.11/site-packages/modular/bin/mojo", ""),
+    (
+        "lib/python3.11/site-packages/max/_entrypoints/pipelines.py",
+        "\"--host\"",
+    ),
+    (
+        "lib/python3.11/site-packages/max/pipelines/modeling/config_enums.py",
+        "\"float4_e2m1fnx2\"",
+    ),
+];
+
+/// What an older MAX has in place of the last two.
+const OLD_MAX: [(&str, &str); 2] = [
+    (
+        "lib/python3.11/site-packages/max/entrypoints/pipelines.py",
+        "\"--port\"",
+    ),
+    (
+        "lib/python3.11/site-packages/max/pipelines/lib/config_enums.py",
+        "\"mxfp4\"",
+    ),
+];
+
+/// The folder's name holds what a shell would trip over.
+const ROOT: &str = "it's a $HOME `pwd`";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("the_command_is_max_s_with_our_flags", the_command),
+        Trial::test("an_older_max_is_started_in_its_own_way", an_older_max),
+        Trial::test(
+            "flags_after_the_dashes_win_and_are_not_given_twice",
+            the_users_flags,
+        ),
+        Trial::test(
+            "the_address_is_the_flag_s_then_the_variable_s_then_the_configuration_s",
+            the_address,
+        ),
+        Trial::test(
+            "telemetry_is_off_unless_asked_for_and_metrics_stay",
+            telemetry,
+        ),
+        Trial::test(
+            "the_cache_is_the_workspace_s_unless_the_user_has_one",
+            the_cache,
+        ),
+        Trial::test("synchronous_execution_is_taken_away", synchronous),
+        Trial::test(
+            "without_an_sdk_the_command_is_printed_and_the_lack_said",
+            without_an_sdk,
+        ),
+        Trial::test(
+            "what_would_be_refused_is_said_on_stderr",
+            what_would_be_refused,
+        ),
+    ]
+}
+
+/// What a program was started with.
+#[derive(Debug)]
+struct Started {
+    arguments: Vec<String>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Started {
+    fn has(&self, expected: &[&str]) -> Result<(), Failed> {
+        if expected
+            .windows(1)
+            .all(|word| self.arguments.contains(&word[0].to_owned()))
+            && self
+                .arguments
+                .windows(expected.len())
+                .any(|words| words == expected)
+        {
+            return Ok(());
+        }
+        Err(format!("{expected:?} is not in {:?}", self.arguments).into())
+    }
+
+    fn lacks(&self, word: &str) -> Result<(), Failed> {
+        match self.arguments.iter().any(|argument| argument == word) {
+            false => Ok(()),
+            true => Err(format!("{word} is in {:?}", self.arguments).into()),
+        }
+    }
+
+    fn variable(&self, name: &str, expected: Option<&str>) -> Result<(), Failed> {
+        let found = self.variables.get(name).map(String::as_str);
+        match found == expected {
+            true => Ok(()),
+            false => Err(format!("{name} is {found:?} and not {expected:?}").into()),
+        }
+    }
+}
+
+/// A workspace with an SDK in it, in a folder that needs quoting.
+fn workspace(sdk: &[(&str, &str)], config: &str) -> tempfile::TempDir {
+    let model = MODEL.map(|(name, text)| (format!("{ROOT}/model/{name}"), text));
+    let sdk = sdk
+        .iter()
+        .map(|(name, text)| (format!("{ROOT}/.venv/{name}"), *text));
+    let workspace = folder(
+        sdk.chain(model)
+            .chain([(format!("{ROOT}/mxfp4.toml"), config)]),
+    );
+    let python = workspace.path().join(ROOT).join(".venv/bin/python");
+    if python.exists() {
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(python, executable).expect("permissions can be set");
+    }
+    workspace
+}
+
+/// Prints the command with `--dry-run` and has a shell run it.
+fn start(
+    workspace: &Path,
+    arguments: &[&str],
+    ambient: &[(&str, &str)],
+) -> Result<Started, Failed> {
+    let root = workspace.join(ROOT);
+    let mut dry_run = mxfp4(&root);
+    dry_run
+        .args(["serve", "--dry-run"])
+        .args(arguments)
+        .envs(ambient.iter().copied());
+    let printed = run(&mut dry_run);
+    if printed.code != Some(0) {
+        return Err(format!("{printed:#?}").into());
+    }
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &printed.stdout])
+        .current_dir(&root)
+        .env_clear()
+        .envs(ambient.iter().copied());
+    let ran = run(shell.env("PATH", "/usr/bin:/bin").env("HOME", &root));
+    if ran.code != Some(0) {
+        return Err(
+            format!("a shell does not accept what is printed: {printed:#?} {ran:#?}").into(),
+        );
+    }
+    let of = |kind: &str| -> Vec<String> {
+        let lines = ran
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix(kind));
+        lines.map(str::to_owned).collect()
+    };
+    let pairs = of("variable ");
+    let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+    Ok(Started {
+        arguments: of("argument "),
+        variables: pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    })
+}
+
+fn the_command() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let started = start(workspace.path(), &["--model", "openai/gpt-oss-20b"], &[])?;
+    let expected = "-m max._entrypoints.pipelines serve --model openai/gpt-oss-20b --quantization-encoding \
+                    float4_e2m1fnx2 --devices gpu --custom-architectures mxfp4.gpt_oss --host 127.0.0.1 --port 8000 \
+                    --force";
+    if started.arguments.join(" ") != expected {
+        return Err(format!("{:?}", started.arguments).into());
+    }
+    let root = workspace.path().join(ROOT);
+    started.variable("PYTHONPATH", root.join("python").to_str())?;
+    started.variable("MAX_ALLOW_UNSUPPORTED_ENCODING", Some("1"))
+}
+
+fn an_older_max() -> Result<(), Failed> {
+    let workspace = workspace(&[&SDK[..2], &OLD_MAX].concat(), "");
+    let started = start(workspace.path(), &["--model", "model"], &[])?;
+    started.has(&[
+        "-m",
+        "max.entrypoints.pipelines",
+        "serve",
+        "--model",
+        "model",
+    ])?;
+    started.has(&["--quantization-encoding", "mxfp4"])?;
+    started.lacks("--host")?;
+    started.variable("MAX_SERVE_HOST", Some("127.0.0.1"))
+}
+
+fn the_users_flags() -> Result<(), Failed> {
+    let config = "[serve]\nflags = [\"--max-length\", \"1024\", \"--max-batch-size\", \"8\"]\n";
+    let workspace = workspace(&SDK, config);
+    let users = [
+        "--",
+        "--model-path",
+        "model",
+        "--port=9000",
+        "--max-length",
+        "512",
+        "--no-force",
+    ];
+    let started = start(workspace.path(), &users, &[])?;
+    started.has(&[
+        "--max-batch-size",
+        "8",
+        "--model-path",
+        "model",
+        "--port=9000",
+        "--max-length",
+        "512",
+        "--no-force",
+    ])?;
+    for ours in ["--model", "--port", "--force", "1024"] {
+        started.lacks(ours)?;
+    }
+    Ok(())
+}
+
+fn the_address() -> Result<(), Failed> {
+    let configured = "[serve]\nhost = \"127.0.0.2\"\nport = 8100\n";
+    let variables = [("MAX_SERVE_HOST", "127.0.0.3"), ("MAX_SERVE_PORT", "8200")];
+    let flags = ["--model", "model", "--host", "127.0.0.4", "--port", "8300"];
+    for (config, arguments, ambient, host, port) in [
+        ("", &flags[..2], &[][..], "127.0.0.1", "8000"),
+        (configured, &flags[..2], &[], "127.0.0.2", "8100"),
+        (configured, &flags[..2], &variables[..], "127.0.0.3", "8200"),
+        (configured, &flags, &variables, "127.0.0.4", "8300"),
+    ] {
+        let workspace = workspace(&SDK, config);
+        let started = start(workspace.path(), arguments, ambient)?;
+        started.has(&["--host", host, "--port", port])?;
+    }
+    Ok(())
+}
+
+fn telemetry() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let asked = ["--model", "model", "--telemetry"];
+    let silent = start(
+        workspace.path(),
+        &asked[..2],
+        &[("OTEL_SDK_DISABLED", "false")],
+    )?;
+    let talking = start(workspace.path(), &asked, &[])?;
+    for (name, off, on) in [
+        ("MODULAR_TELEMETRY_ENABLED", "0", Some("1")),
+        ("OTEL_SDK_DISABLED", "true", None),
+        ("HF_HUB_DISABLE_TELEMETRY", "1", None),
+    ] {
+        silent.variable(name, Some(off))?;
+        talking.variable(name, on)?;
+    }
+    silent.variable("MAX_SERVE_DISABLE_TELEMETRY", None)
+}
+
+fn the_cache() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let ours = workspace.path().join(ROOT).join(".mxfp4/cache");
+    let arguments = ["--model", "model"];
+    start(workspace.path(), &arguments, &[])?.variable("MODULAR_CACHE_DIR", ours.to_str())?;
+    let users = [("MODULAR_CACHE_DIR", "/users/own")];
+    start(workspace.path(), &arguments, &users)?.variable("MODULAR_CACHE_DIR", Some("/users/own"))
+}
+
+fn synchronous() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let ambient = [("MODULAR_DEVICE_CONTEXT_SYNC_MODE", "true")];
+    let started = start(workspace.path(), &["--model", "model"], &ambient)?;
+    started.variable("MODULAR_DEVICE_CONTEXT_SYNC_MODE", None)
+}
+
+fn without_an_sdk() -> Result<(), Failed> {
+    let workspace = workspace(&[], "");
+    let ran =
+        run(mxfp4(&workspace.path().join(ROOT)).args(["serve", "--dry-run", "--model", "model"]));
+    let says = |part: &str| ran.stderr.contains(part);
+    if ran.code != Some(0)
+        || !ran
+            .stdout
+            .contains("-m max._entrypoints.pipelines serve --model model")
+        || !says("there is no SDK yet")
+        || !says("no kernel package is built yet")
+    {
+        return Err(format!("{ran:#?}").into());
+    }
+    Ok(())
+}
+
+fn what_would_be_refused() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let root = workspace.path().join(ROOT);
+    let ran = run(mxfp4(&root)
+        .args([
+            "serve",
+            "--dry-run",
+            "--model",
+            "./missing",
+            "--port",
+            "8001",
+        ])
+        .env("CUDA_VISIBLE_DEVICES", ""));
+    let refusals: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains("would be refused here"))
+        .collect();
+    let expected = ["./missing does not exist", "/metrics", "GPU"];
+    let all = refusals.len() == 3
+        && refusals
+            .iter()
+            .zip(expected)
+            .all(|(line, part)| line.contains(part));
+    match ran.code == Some(0) && all {
+        true => Ok(()),
+        false => Err(format!("{ran:#?}").into()),
+    }
+}
