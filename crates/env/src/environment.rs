@@ -148,9 +148,29 @@ impl Computation<'_> {
         // It would not work here (its helper is found by the installer's launcher
         // only), and says so on stderr at every start.
         self.quiet("MODULAR_CRASH_REPORTING_ENABLED", "false", "true");
+        self.modular_home(sdk);
         if self.ambient.get_nonempty("PYTHONHOME").is_some() && sdk.python.is_some() {
             let reason = "unset: it would make the SDK's Python load another one's library";
             self.push("PYTHONHOME", None, reason.into());
+        }
+    }
+
+    /// The folder of `modular.cfg`, whose paths the native compiler prefers to
+    /// those beside it: another SDK's would mix the two.
+    fn modular_home(&mut self, sdk: &Sdk) {
+        let name = "MODULAR_HOME";
+        let ours = sdk.modular.join("share/max");
+        if ours.join("modular.cfg").is_file() {
+            self.single(name, ours, "the SDK's modular.cfg".into());
+            return;
+        }
+        let ambient = self.ambient.get_nonempty(name).map(Path::new);
+        if let Some(other) = ambient.filter(|home| home.join("modular.cfg").is_file()) {
+            let reason = format!(
+                "unset: {} is another SDK's",
+                other.join("modular.cfg").display()
+            );
+            self.push(name, None, reason);
         }
     }
 
@@ -243,9 +263,8 @@ impl Computation<'_> {
         for package in &packages {
             list.workspace(package.clone());
         }
-        for stem in self.workspace.package_candidates().iter().flatten() {
-            list.superseded.extend(package_files(stem));
-        }
+        list.superseded
+            .extend(self.superseded_extensions(&packages));
         list.superseded.extend(self.other_workspace_extensions());
         let merged = self.merge(&list)?;
         let reason = if packages.is_empty() && merged.users == 0 {
@@ -272,6 +291,25 @@ impl Computation<'_> {
             ),
         }
         Ok(())
+    }
+
+    /// Packages of this workspace that are not loaded beside the ones that are:
+    /// the same package in Mojo's other format, and the one that was the first
+    /// candidate when this shell was last evaluated.
+    fn superseded_extensions(&self, packages: &[PathBuf]) -> Vec<PathBuf> {
+        let mut superseded: Vec<PathBuf> = packages
+            .iter()
+            .flat_map(|package| package_files(&package.with_extension("")))
+            .collect();
+        if let Some(previous) = self.ambient.get_nonempty("MXFP4_KERNEL_PACKAGE") {
+            let candidates = self.workspace.package_candidates();
+            let known = candidates
+                .iter()
+                .flatten()
+                .flat_map(|stem| package_files(stem));
+            superseded.extend(known.filter(|file| *file == *previous));
+        }
+        superseded
     }
 
     /// Packages that an evaluation in another workspace put into this shell.

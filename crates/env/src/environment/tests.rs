@@ -628,3 +628,52 @@ fn synchronous_execution_that_stays_or_goes_is_said() {
     let fixture = Fixture::standalone().set(SYNC_MODE, "false");
     assert!(!fixture.compute().warnings.join("\n").contains(SYNC_MODE));
 }
+
+#[test]
+fn a_candidate_that_the_user_lists_is_kept_and_one_of_an_earlier_evaluation_is_not() {
+    let fixture = Fixture::modular();
+    let bin = "bazel-bin/max/kernels/src";
+    let custom = fixture.write(
+        format!("{bin}/custom_ops/mogg_mxfp4/mogg_mxfp4.mojopkg"),
+        "",
+    );
+    let mut fixture = fixture;
+    fixture.ambient = fixture.compute().apply(&fixture.ambient);
+    let api = fixture.write(
+        format!("{bin}/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg"),
+        "",
+    );
+    let (custom, api) = (custom.to_str().unwrap(), api.to_str().unwrap());
+    let listed_now = |fixture: &Fixture| {
+        let environment = fixture.compute();
+        value(&environment, "MAX_CUSTOM_EXTENSIONS").to_owned()
+    };
+    assert_eq!(listed_now(&fixture), api);
+    fixture.ambient.remove("MXFP4_KERNEL_PACKAGE");
+    assert_eq!(listed_now(&fixture), format!("{api}:{custom}"));
+}
+
+#[test]
+fn another_sdks_configuration_is_kept_away_from_our_compiler() {
+    let fixture = Fixture::standalone();
+    fixture.venv("work/.venv", "python3.11");
+    let other = write(&fixture.base.join("other/modular.cfg"), "");
+    let fixture = fixture.set("MODULAR_HOME", other.parent().unwrap());
+    let home = |fixture: &Fixture| {
+        let after = fixture.compute().apply(&fixture.ambient);
+        after.get("MODULAR_HOME").map(ToOwned::to_owned)
+    };
+    assert_eq!(home(&fixture), None);
+
+    // Without a configuration in it, it is only where caches go.
+    let fixture = fixture.set("MODULAR_HOME", "/caches");
+    assert_eq!(home(&fixture), Some("/caches".into()));
+
+    // conda's own is used.
+    let prefix = fixture.base.join("conda");
+    write(&prefix.join("bin/mojo"), "");
+    write(&prefix.join("lib/mojo/std.mojoc"), "");
+    write(&prefix.join("share/max/modular.cfg"), "");
+    let fixture = fixture.set("MXFP4_SDK", &prefix);
+    assert_eq!(home(&fixture), Some(prefix.join("share/max").into()));
+}
