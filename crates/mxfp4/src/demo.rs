@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use mxfp4_env::{Environment, Layout, Options, Sdk};
 use mxfp4_gpu::{DeviceSelection, Gpu};
 use mxfp4_process::{Command, Output};
+use mxfp4_toolchain::Error::Interrupted;
 
 use self::progress::Steps;
 use self::server::{Server, Start};
@@ -44,23 +45,23 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let gpu = serve::gpus(&DeviceSelection::First, &context.ambient);
     let mut steps = Steps::new(context.verbosity, if gpu.is_ok() { 6 } else { 5 });
 
-    steps.begin("the SDK: MAX and Mojo");
+    steps.begin("Set up the SDK: MAX and Mojo");
     let sdk = ensure_sdk(context, args.no_setup)?;
     steps.done(sdk.modular.display());
 
-    steps.begin("a tiny GPT-OSS checkpoint with random weights");
+    steps.begin("Write a tiny GPT-OSS checkpoint with random weights");
     let folder = checkpoint(context, &sdk)?;
     steps.done(folder.display());
 
-    steps.begin("the kernel package");
+    steps.begin("Build the kernel package");
     ensure_built(context, Some(&sdk))?;
     let packages = context.workspace.kernel_packages();
     steps.done(display_all(&packages));
 
-    steps.begin("whether MAX can load it");
+    steps.begin("Check that MAX can load it");
     let environment = serve::environment(context, Some(&sdk))?;
     serve::check_packages(context, &sdk, &environment)?;
-    steps.done("it can, and it holds the ops");
+    steps.done("it can, and finds the ops in it");
 
     let demo = Demo {
         context,
@@ -85,7 +86,7 @@ struct Demo<'a> {
 impl Demo<'_> {
     /// Compiles for Hopper and says what was not done.
     fn without_gpu(&self, steps: &mut Steps, why: &str) -> anyhow::Result<i32> {
-        steps.begin("the whole model, compiled for Hopper (sm_90a); minutes the first time");
+        steps.begin("Compile the whole model for Hopper (sm_90a): minutes the first time");
         let launch = self.launch(0)?;
         let command = launch.command(
             self.context,
@@ -117,7 +118,7 @@ impl Demo<'_> {
     /// Serves the model, asks it something and stops it.
     fn on_gpu(&self, steps: &mut Steps, gpu: &Gpu) -> anyhow::Result<i32> {
         steps.begin(&format!(
-            "the server, on {}; minutes the first time, when it compiles the model",
+            "Serve it on {}: minutes the first time, when the model is compiled",
             gpu.name
         ));
         let [port, metrics_port] = free_ports()?;
@@ -136,7 +137,7 @@ impl Demo<'_> {
         };
         steps.done(format_args!("ready on http://{}:{port}", launch.host));
 
-        steps.begin("one chat request, with OpenAI's client");
+        steps.begin("Send one chat request with OpenAI's client");
         let asked = Command::new(serve::python(&self.sdk)?)
             .environment(&self.environment)
             .args(["-m", "mxfp4.chat", "--base-url"])
@@ -190,15 +191,20 @@ fn checkpoint(context: &Context, sdk: &Sdk) -> anyhow::Result<PathBuf> {
         .state_dir()
         .join(format!("demo.{}.partial", process::id()));
     let environment = context.environment(Some(sdk), Options::default())?;
+    let mut tail = LogTail::default();
     let outcome = Command::new(serve::python(sdk)?)
         .environment(&environment)
         .args(["-m", "mxfp4.checkpoint", "--size", "tiny"])
         .arg(&partial)
-        .output(Output::Stderr)
-        .status()?;
+        .output(Output::Lines)
+        .run(&mut |line| tail.push(&line.text))?;
     if !outcome.success() {
         let _ = fs::remove_dir_all(&partial);
-        anyhow::bail!("the checkpoint could not be written ({outcome})");
+        if outcome.interrupted.is_some() {
+            return Err(Interrupted(outcome).into());
+        }
+        let reason = tail.reason().unwrap_or_default();
+        anyhow::bail!("the checkpoint could not be written ({outcome}): {reason}");
     }
     remove(&folder)?;
     fs::rename(&partial, &folder)

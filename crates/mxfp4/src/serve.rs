@@ -155,6 +155,9 @@ pub fn check_packages(
     if outcome.success() {
         return Ok(());
     }
+    if outcome.interrupted.is_some() {
+        return Err(mxfp4_toolchain::Error::Interrupted(outcome).into());
+    }
     let reason = tail.reason().unwrap_or("the check said nothing");
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
     Err(refused(format!("the kernel package cannot be loaded: {reason}")).into())

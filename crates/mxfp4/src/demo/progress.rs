@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::context::Verbosity;
 
 /// Words of MAX's log that tell a phase of a start from its chatter.
-const PHASES: [&str; 4] = ["compil", "Building", " took ", "Starting"];
+const PHASES: [&str; 4] = ["ompiling ", "Building ", " took ", "Starting "];
 
 /// The steps of a demo, on stderr.
 pub struct Steps {
@@ -117,6 +117,10 @@ mod tests {
                 Some("Building model graph took 0.0 seconds"),
             ),
             ("20:17:43.869 INFO: cache_memory: 1.00 TiB", None),
+            (
+                "20:17:43.869 INFO: Skipping memory estimation (cross-compilation)",
+                None,
+            ),
             ("20:17:43.869 WARNING: compiling", None),
             ("compiling", None),
         ] {
