@@ -66,7 +66,9 @@ pub fn state(workspace: &Workspace) -> Result<State, Error> {
         return Ok(State::Foreign);
     };
     let fresh = serde_json::from_slice::<Record>(&text).is_ok_and(|record| {
-        record.inputs == inputs(workspace).unwrap_or_default() && venv.join("bin/python").exists()
+        record.inputs == inputs(workspace).unwrap_or_default()
+            && venv.join("bin/python").exists()
+            && holds_sdk(&venv)
     });
     Ok(if fresh { State::Fresh } else { State::Outdated })
 }

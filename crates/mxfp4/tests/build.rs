@@ -1,0 +1,250 @@
+//! `mxfp4 build` with the real compiler on a package of two lines.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::{Ran, folder, mxfp4, run, sdk};
+
+type Tested = Result<Completion, Failed>;
+
+fn main() -> ExitCode {
+    let tests: [(&str, fn(&Place)); 8] = [
+        ("what_it_prints_is_what_is_loaded", what_it_prints),
+        ("nothing_is_done_twice", nothing_is_done_twice),
+        ("every_change_is_seen", every_change_is_seen),
+        ("a_failed_build_keeps_the_last_good_package", a_failed_build),
+        ("two_at_once_compile_once", two_at_once),
+        (
+            "a_killed_build_leaves_nothing_to_believe_in",
+            a_killed_build,
+        ),
+        ("a_package_that_is_not_there", a_package_that_is_not_there),
+        ("an_old_package_of_the_other_kind_goes", the_other_kind),
+    ];
+    let trials = tests.map(|(name, test)| {
+        Trial::ignorable_test(name, move || -> Tested {
+            match sdk() {
+                Err(why) => Ok(Completion::ignored_with(why)),
+                Ok(sdk) => {
+                    test(&Place::new(sdk));
+                    Ok(Completion::Completed)
+                }
+            }
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+const SOURCE: &str = "def twice(x: Int) -> Int:\n    return 2 * x\n";
+const CONFIG: &str = "[[kernels]]\nname = \"tiny\"\nsource = \"kernels/tiny\"\n";
+
+struct Place {
+    root: tempfile::TempDir,
+    sdk: PathBuf,
+}
+
+impl Place {
+    fn new(sdk: PathBuf) -> Self {
+        let root = folder([
+            ("a folder's $x/mxfp4.toml", CONFIG),
+            (
+                "a folder's $x/kernels/tiny/__init__.mojo",
+                "from .sub.twice import twice\n",
+            ),
+            ("a folder's $x/kernels/tiny/sub/__init__.mojo", ""),
+            ("a folder's $x/kernels/tiny/sub/twice.mojo", SOURCE),
+        ]);
+        Self { root, sdk }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("a folder's $x").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn mxfp4(&self, args: &[&str]) -> Command {
+        let mut command = mxfp4(&self.path("kernels"));
+        command.env("MXFP4_SDK", &self.sdk).args(args);
+        command
+    }
+
+    fn build(&self) -> Ran {
+        run(&mut self.mxfp4(&["build"]))
+    }
+
+    /// Builds, which must succeed, and says whether the compiler was started.
+    fn compiles(&self) -> bool {
+        let ran = self.build();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.stdout, format!("{}\n", self.package().display()));
+        ran.stderr.contains("compiling tiny")
+    }
+
+    fn package(&self) -> PathBuf {
+        self.path("build/tiny.mojoc")
+    }
+
+    fn files_in_build(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("build")).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn what_it_prints(place: &Place) {
+    let ran = place.build();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let env = run(&mut place.mxfp4(&["env"]));
+    let loaded = Command::new("sh")
+        .arg("-c")
+        .arg(format!(
+            "{}\nprintf '%s\\n' \"$MAX_CUSTOM_EXTENSIONS\"",
+            env.stdout
+        ))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&loaded.stdout), ran.stdout);
+    assert_eq!(ran.stdout.trim_end(), place.package().to_str().unwrap());
+    assert!(place.package().is_file());
+}
+
+fn nothing_is_done_twice(place: &Place) {
+    assert!(place.compiles());
+    let before = fs::metadata(place.package()).unwrap();
+    // Young sources are read again, then the stamps do.
+    for _ in 0..3 {
+        assert!(!place.compiles());
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let after = fs::metadata(place.package()).unwrap();
+    assert_eq!(
+        (before.ino(), before.mtime_nsec()),
+        (after.ino(), after.mtime_nsec())
+    );
+    assert_eq!(
+        place.files_in_build(),
+        [".lock", ".tiny.json", "tiny.mojoc"]
+    );
+}
+
+fn every_change_is_seen(place: &Place) {
+    assert!(place.compiles());
+    let twice = "kernels/tiny/sub/twice.mojo";
+    place.write(twice, SOURCE);
+    assert!(!place.compiles(), "written anew with the same content");
+    place.write(twice, &SOURCE.replace("2 *", "x +"));
+    assert!(place.compiles(), "another source of the same size");
+    place.write("kernels/tiny/sub/more.mojo", "");
+    assert!(place.compiles(), "a new source");
+    place.write(
+        "mxfp4.toml",
+        &format!("{CONFIG}flags = [\"--disable-warnings\"]\n"),
+    );
+    assert!(place.compiles(), "a new flag");
+    fs::remove_file(place.path("build/.tiny.json")).unwrap();
+    assert!(place.compiles(), "no record");
+    place.write("build/tiny.mojoc", "not what was made");
+    assert!(place.compiles(), "another package in its place");
+    assert!(!place.compiles());
+}
+
+fn a_failed_build(place: &Place) {
+    assert!(place.compiles());
+    let good = fs::read(place.package()).unwrap();
+    let twice = "kernels/tiny/sub/twice.mojo";
+    place.write(twice, "def twice(x: Int -> Int:\n    return 2 * x\n");
+    for _ in 0..2 {
+        let ran = place.build();
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(ran.stdout, "");
+        let place_of_error = format!("{}:1:18: error: ", place.path(twice).display());
+        assert!(
+            ran.stderr.contains(&place_of_error),
+            "{place_of_error} is not in {ran:?}"
+        );
+        let caret = "\ndef twice(x: Int -> Int:\n                 ^\n";
+        assert!(ran.stderr.contains(caret), "{ran:?}");
+        assert!(
+            ran.stderr.contains("error: tiny could not be compiled"),
+            "{ran:?}"
+        );
+        assert_eq!(fs::read(place.package()).unwrap(), good);
+    }
+    assert_eq!(
+        place.files_in_build(),
+        [".lock", ".tiny.json", "tiny.mojoc"]
+    );
+    place.write(twice, SOURCE);
+    assert!(
+        !place.compiles(),
+        "the last good package is that of these sources"
+    );
+}
+
+fn two_at_once(place: &Place) {
+    let start = || {
+        let mut command = place.mxfp4(&["build"]);
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let runs = [start(), start()].map(|child| Ran::from(child.wait_with_output().unwrap()));
+    let expected = format!("{}\n", place.package().display());
+    for ran in &runs {
+        assert_eq!((ran.code, &ran.stdout), (Some(0), &expected), "{ran:?}");
+    }
+    let compiled = runs.iter().filter(|ran| ran.stderr.contains("compiling"));
+    assert_eq!(compiled.count(), 1, "{runs:?}");
+}
+
+fn a_killed_build(place: &Place) {
+    let mut child = place
+        .mxfp4(&["build"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_partial = |name: &String| name.contains(".partial-");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !place.path("build").exists() || !place.files_in_build().iter().any(is_partial) {
+        assert!(Instant::now() < end, "no compiler was started");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.package().exists());
+    assert!(place.compiles());
+    assert!(!place.files_in_build().iter().any(is_partial));
+}
+
+fn a_package_that_is_not_there(place: &Place) {
+    place.write(
+        "mxfp4.toml",
+        "[[kernels]]\nname = \"gone\"\nsource = \"kernels/gone\"\n",
+    );
+    let ran = place.build();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(
+        ran.stderr.contains("kernel package `gone` is not there"),
+        "{ran:?}"
+    );
+}
+
+fn the_other_kind(place: &Place) {
+    fs::create_dir(place.path("build")).unwrap();
+    place.write("build/tiny.mojopkg", "of another SDK");
+    assert!(place.compiles());
+    assert!(!place.path("build/tiny.mojopkg").exists());
+}

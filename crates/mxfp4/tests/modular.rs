@@ -1,0 +1,251 @@
+//! A Modular checkout, small but real: `bazelw`, `max/kernels/src`, and a Bazel that builds its packages.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::{Ran, folder, mxfp4, run, tool};
+
+type Tested = Result<Completion, Failed>;
+
+fn main() -> ExitCode {
+    let mut trials: Vec<Trial> = [
+        ("it_builds_through_bazelw", builds as fn()),
+        ("a_newer_checkout_has_another_target", a_newer_checkout),
+        ("a_failed_build", a_failed_build),
+    ]
+    .map(|(name, test)| {
+        Trial::ignorable_test(name, move || -> Tested {
+            match tool("bazel") {
+                Err(why) => Ok(Completion::ignored_with(why)),
+                Ok(_) => {
+                    test();
+                    Ok(Completion::Completed)
+                }
+            }
+        })
+    })
+    .into();
+    trials.extend([
+        Trial::test("nothing_to_build", || done(nothing_to_build)),
+        Trial::test("setup_makes_no_sdk", || done(setup_makes_no_sdk)),
+        Trial::test("test_runs_what_the_checkout_has", || done(tests)),
+        Trial::test("a_test_that_is_not_there_fails", || {
+            done(a_test_that_is_not_there)
+        }),
+    ]);
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn done(test: fn()) -> Result<(), Failed> {
+    test();
+    Ok(())
+}
+
+/// Without a server, so that no process is left behind, and with its outputs beside the checkout.
+const BAZELW: &str = "#!/bin/sh\nroot=$(cd \"$(dirname \"$0\")\" && pwd)\n\
+                      exec bazel --batch --output_user_root=\"$root/../out\" \"$@\"\n";
+const SDK: &str = "lib/python3.11/site-packages/modular";
+const TEST: &str = "max/kernels/test/mxfp4_mojo/test_mxfp4.mojo";
+const PYTHON_TEST: &str = "max/tests/integration/API/python/graph/test_mxfp4_moe_kernel.py";
+
+fn target(name: &str, extension: &str) -> String {
+    format!(
+        "genrule(name = \"{name}\", srcs = glob([\"*.mojo\"]), outs = [\"{name}.{extension}\"], cmd = \"cat $(SRCS) > $@\")\n"
+    )
+}
+
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("bazelw", BAZELW),
+            ("WORKSPACE", ""),
+            ("max/kernels/src/", ""),
+        ];
+        all.extend(files);
+        let checkout = Self(folder(
+            all.iter()
+                .map(|(name, text)| (format!("checkout/{name}"), *text)),
+        ));
+        checkout.make_executable("bazelw");
+        checkout
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join("checkout").join(name)
+    }
+
+    fn make_executable(&self, name: &str) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn mxfp4(&self, args: &[&str]) -> Command {
+        let mut command = mxfp4(&self.path("max/kernels/src"));
+        command.env("HOME", self.0.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        run(&mut self.mxfp4(args))
+    }
+
+    /// What a shell has in MAX_CUSTOM_EXTENSIONS after `eval "$(mxfp4 env)"`.
+    fn loaded(&self) -> Vec<String> {
+        let environment = self.run(&["env"]).stdout;
+        let script = format!("{environment}\nprintf %s \"$MAX_CUSTOM_EXTENSIONS\"");
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split(':').map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        // Bazel takes the write permission from its outputs' folders.
+        let _ = Command::new("chmod")
+            .args(["-R", "u+w"])
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+fn builds() {
+    let api = target("MOGGKernelAPI", "mojopkg");
+    let custom = target("mogg_mxfp4", "mojoc");
+    let checkout = Checkout::new(&[
+        ("max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel", &api),
+        ("max/kernels/src/Mogg/MOGGKernelAPI/api.mojo", "one"),
+        ("max/kernels/src/custom/BUILD.bazel", &custom),
+        ("max/kernels/src/custom/ops.mojo", "two"),
+        (
+            "mxfp4.toml",
+            "[bazel]\ntargets = [\"//max/kernels/src/custom:mogg_mxfp4\"]\n",
+        ),
+    ]);
+    let ran = checkout.run(&["build", "--no-setup"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let packages: Vec<&str> = ran.stdout.lines().collect();
+    let expected = [
+        "bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg",
+        "bazel-bin/max/kernels/src/custom/mogg_mxfp4.mojoc",
+    ]
+    .map(|path| checkout.path(path).display().to_string());
+    assert_eq!(packages, expected);
+    assert_eq!(checkout.loaded(), expected);
+    assert_eq!(fs::read_to_string(packages[1]).unwrap(), "two");
+
+    fs::write(checkout.path("max/kernels/src/custom/ops.mojo"), "three").unwrap();
+    let ran = checkout.run(&["build"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(fs::read_to_string(&expected[1]).unwrap(), "three");
+}
+
+fn a_newer_checkout() {
+    let folder = "max/kernels/src/graph_compiler/builtin_kernels";
+    let api = target("builtin_kernels", "mojoc");
+    let checkout = Checkout::new(&[
+        (&format!("{folder}/BUILD.bazel"), &api),
+        (&format!("{folder}/kernels.mojo"), "one"),
+    ]);
+    let ran = checkout.run(&["build"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let package = checkout.path(&format!("bazel-bin/{folder}/builtin_kernels.mojoc"));
+    assert_eq!(ran.stdout, format!("{}\n", package.display()));
+}
+
+fn a_failed_build() {
+    let api = target("MOGGKernelAPI", "mojopkg").replace("cat", "false");
+    let checkout = Checkout::new(&[
+        ("max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel", &api),
+        ("max/kernels/src/Mogg/MOGGKernelAPI/api.mojo", "one"),
+    ]);
+    let ran = checkout.run(&["build"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(
+        ran.stderr.contains("`bazelw build` failed (exit code 1)"),
+        "{ran:?}"
+    );
+}
+
+fn nothing_to_build() {
+    let ran = Checkout::new(&[]).run(&["build"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.stderr.contains("nothing to build"), "{ran:?}");
+    assert!(ran.stderr.contains("bazel.targets"), "{ran:?}");
+}
+
+/// A checkout with an environment of its own that only pretends: its mojo and its python write down their arguments.
+fn with_sdk(files: &[(&str, &str)]) -> Checkout {
+    let log = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >> \"$LOG\"\n";
+    let sdk = [
+        (format!(".venv/{SDK}/bin/mojo"), log),
+        (format!(".venv/{SDK}/lib/mojo/std.mojoc"), ""),
+        (".venv/bin/python".to_owned(), log),
+        (".venv/pyvenv.cfg".to_owned(), "version_info = 3.11.7\n"),
+    ];
+    let api = "max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel";
+    let package = "bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg";
+    let mut all = vec![(api, ""), (package, ""), ("bazelw", log)];
+    all.extend(sdk.iter().map(|(name, text)| (name.as_str(), *text)));
+    all.extend(files);
+    let checkout = Checkout::new(&all);
+    for name in [
+        format!(".venv/{SDK}/bin/mojo"),
+        ".venv/bin/python".to_owned(),
+    ] {
+        checkout.make_executable(&name);
+    }
+    checkout
+}
+
+fn setup_makes_no_sdk() {
+    let ran = Checkout::new(&[]).run(&["setup"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.stderr.contains("no SDK is made in a Modular checkout"),
+        "{ran:?}"
+    );
+
+    let checkout = with_sdk(&[]);
+    let ran = checkout.run(&["setup"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let modular = checkout.path(&format!(".venv/{SDK}"));
+    assert!(ran.stderr.contains(modular.to_str().unwrap()), "{ran:?}");
+}
+
+fn tests() {
+    let checkout = with_sdk(&[(TEST, ""), (PYTHON_TEST, "")]);
+    let log = checkout.path("log");
+    let ran = run(checkout.mxfp4(&["test"]).env("LOG", &log));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let log = fs::read_to_string(log).unwrap();
+    let commands: Vec<&str> = log.lines().collect();
+    assert_eq!(commands.len(), 3, "{log}");
+    assert_eq!(
+        commands[0],
+        "bazelw build //max/kernels/src/Mogg/MOGGKernelAPI:MOGGKernelAPI"
+    );
+    assert_eq!(commands[1], format!("mojo run -I max/kernels/src {TEST}"));
+    let filter = "-k test_mxfp4_grouped_matmul_matches_dense";
+    let pytest = format!("python -m pytest {PYTHON_TEST} {filter} ");
+    assert!(commands[2].starts_with(&pytest), "{log}");
+    assert!(
+        ran.stdout.ends_with("\n1 passed, 0 failed, 0 skipped\n"),
+        "{ran:?}"
+    );
+}
+
+fn a_test_that_is_not_there() {
+    let checkout = with_sdk(&[]);
+    let ran = run(checkout.mxfp4(&["test"]).env("LOG", checkout.path("log")));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("there is no such file"), "{ran:?}");
+    assert!(ran.stdout.contains("tests.mojo"), "{ran:?}");
+    assert!(ran.stdout.contains(" test test_mxfp4\n"), "{ran:?}");
+}

@@ -1,0 +1,390 @@
+//! `mxfp4 setup` with a uv that only pretends: what is made, what is believed, and what an interruption leaves. That the
+//! real uv makes a real SDK is seen in `workspace.rs`.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Ran, folder, mxfp4, run};
+
+/// Does what uv would do to a file system, as `$BEHAVIOUR` asks, and keeps a log.
+const UV: &str = r#"#!/bin/sh
+echo "$*" >> "$LOG"
+case "$1" in
+--version) echo "uv 0.0.0" ;;
+python)
+    case "$BEHAVIOUR,$5" in
+    nopython,* | no311,cpython-3.11) exit 2 ;;
+    *) command -v sh ;;
+    esac ;;
+venv)
+    for folder; do :; done
+    mkdir -p "$folder/bin" && ln -s "$(command -v sh)" "$folder/bin/python"
+    printf 'version_info = 3.11.7\n' > "$folder/pyvenv.cfg" ;;
+sync)
+    modular="$UV_PROJECT_ENVIRONMENT/lib/python3.11/site-packages/modular"
+    mkdir -p "$modular/bin" "$modular/lib/mojo"
+    printf '#!/bin/sh\n' > "$modular/bin/mojo" && chmod +x "$modular/bin/mojo"
+    echo "installing" >&2
+    case "$BEHAVIOUR" in
+    hang) echo > "$LOG.hangs"; sleep 100 ;;
+    slow) sleep 1 ;;
+    fail) echo "no such wheel" >&2; exit 2 ;;
+    esac ;;
+esac
+"#;
+
+const LOCK: &str = "version = 1\n[[package]]\nname = \"max\"\nversion = \"26.7.0\"\n\
+                    [[package]]\nname = \"mojo\"\nversion = \"1.2.0\"\n";
+
+struct Place {
+    root: tempfile::TempDir,
+    programs: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self::with_program("uv", UV)
+    }
+
+    fn with_program(name: &str, script: &str) -> Self {
+        let root = folder([
+            ("mxfp4.toml", ""),
+            ("python/pyproject.toml", ""),
+            ("python/uv.lock", LOCK),
+        ]);
+        let programs = folder([(name, script)]);
+        let program = programs.path().join(name);
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { root, programs }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn command(&self, behaviour: &str, args: &[&str]) -> Command {
+        let mut command = mxfp4(self.root.path());
+        command
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin", self.programs.path().display()),
+            )
+            .env("BEHAVIOUR", behaviour)
+            .env("LOG", self.log_path())
+            .args(args);
+        command
+    }
+
+    fn run(&self, behaviour: &str, args: &[&str]) -> Ran {
+        run(&mut self.command(behaviour, args))
+    }
+
+    /// Starts a setup that hangs when half of the SDK is there.
+    fn hanging(&self) -> Child {
+        let child = self
+            .command("hang", &["setup"])
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let hangs = self.programs.path().join("log.hangs");
+        let end = Instant::now() + Duration::from_secs(20);
+        while !hangs.exists() {
+            assert!(Instant::now() < end, "it never came to hang");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::remove_file(hangs).unwrap();
+        child
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.programs.path().join("log")
+    }
+
+    /// How often uv was asked to install.
+    fn syncs(&self) -> usize {
+        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+        log.lines().filter(|line| line.starts_with("sync")).count()
+    }
+
+    /// The names at the root that begin like the virtual environment's.
+    fn environments(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with(".venv"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+}
+
+#[test]
+fn the_second_time_nothing_is_done() {
+    let place = Place::new();
+    let first = place.run("", &["setup"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stderr.contains("installing"), "{first:?}");
+    assert_eq!(first.stdout, "");
+    assert_eq!(place.environments(), [".venv"]);
+    let log = fs::read(place.log_path()).unwrap();
+    let second = place.run("", &["setup"]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(
+        fs::read(place.log_path()).unwrap(),
+        log,
+        "uv was started again"
+    );
+}
+
+#[test]
+fn uv_is_told_to_keep_to_the_lock_file_and_this_machine() {
+    let place = Place::new();
+    let report = "env | sort > \"$LOG.env\"\n";
+    let script = UV.replacen("sync)\n", &format!("sync)\n{report}"), 1);
+    fs::write(place.programs.path().join("uv"), script).unwrap();
+    let mut command = place.command("", &["setup"]);
+    let ran = run(command
+        .env("UV_LOCKED", "1")
+        .env("VIRTUAL_ENV", "/elsewhere"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let variables = fs::read_to_string(place.programs.path().join("log.env")).unwrap();
+    assert!(
+        variables.contains("UV_PYTHON_DOWNLOADS=never\n"),
+        "{variables}"
+    );
+    assert!(!variables.contains("UV_LOCKED") && !variables.contains("VIRTUAL_ENV"));
+    let log = fs::read_to_string(place.log_path()).unwrap();
+    assert!(log.contains("\nsync --frozen --project "), "{log}");
+    assert!(log.contains("--relocatable"), "{log}");
+}
+
+#[test]
+fn the_preferred_python_comes_first_then_another() {
+    let place = Place::new();
+    let ran = place.run("no311", &["setup"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let log = fs::read_to_string(place.log_path()).unwrap();
+    let asked: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("python find --system --no-project cpython-"))
+        .collect();
+    assert_eq!(asked, ["3.11", "3.10"]);
+
+    let place = Place::new();
+    let ran = place.run("nopython", &["setup"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.stderr.contains("no Python") && ran.stderr.contains("3.14"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_killed_setup_leaves_nothing_to_believe_in() {
+    let place = Place::new();
+    let mut child = place.hanging();
+    signal(&child, Signal::SIGKILL);
+    child.wait().unwrap();
+    let left = place.environments();
+    assert!(
+        left.len() == 1 && left[0].starts_with(".venv.partial-"),
+        "{left:?}"
+    );
+
+    let ran = place.run("", &["build", "--no-setup"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+
+    let ran = place.run("", &["setup"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(place.environments(), [".venv"]);
+}
+
+#[test]
+fn ctrl_c_ends_uv_and_the_setup() {
+    let place = Place::new();
+    let mut child = place.hanging();
+    let start = Instant::now();
+    signal(&child, Signal::SIGINT);
+    let status = child.wait().unwrap();
+    assert_eq!((status.code(), status.signal()), (Some(130), None));
+    assert!(start.elapsed() < Duration::from_secs(8));
+    assert!(!place.path(".venv").exists());
+}
+
+#[test]
+fn a_failed_setup_says_so_and_keeps_the_old_sdk() {
+    let place = Place::new();
+    assert_eq!(place.run("", &["setup"]).code, Some(0));
+    fs::write(place.path(".venv/mark"), "old").unwrap();
+    fs::write(place.path("python/pyproject.toml"), "# changed\n").unwrap();
+
+    let ran = place.run("fail", &["setup"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("no such wheel"), "{ran:?}");
+    assert!(ran.stderr.contains("`uv sync` failed"), "{ran:?}");
+    assert!(place.path(".venv/mark").exists());
+
+    let ran = place.run("", &["setup"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!place.path(".venv/mark").exists());
+    assert_eq!(place.environments(), [".venv"]);
+}
+
+#[test]
+fn a_changed_lock_file_makes_it_anew() {
+    let place = Place::new();
+    assert_eq!(place.run("", &["setup"]).code, Some(0));
+    fs::write(place.path("python/uv.lock"), format!("{LOCK}# changed\n")).unwrap();
+    let ran = place.run("", &["setup"]);
+    assert_eq!((ran.code, place.syncs()), (Some(0), 2), "{ran:?}");
+    let ran = place.run("", &["setup"]);
+    assert_eq!((ran.code, place.syncs()), (Some(0), 2), "{ran:?}");
+}
+
+#[test]
+fn a_damaged_sdk_is_made_anew() {
+    let place = Place::new();
+    assert_eq!(place.run("", &["setup"]).code, Some(0));
+    fs::remove_file(place.path(".venv/lib/python3.11/site-packages/modular/bin/mojo")).unwrap();
+    let ran = place.run("", &["setup"]);
+    assert_eq!((ran.code, place.syncs()), (Some(0), 2), "{ran:?}");
+}
+
+#[test]
+fn two_at_once_install_once() {
+    let place = Place::new();
+    let start = || {
+        let mut command = place.command("slow", &["setup"]);
+        command.stderr(Stdio::null()).spawn().unwrap()
+    };
+    for mut child in [start(), start()] {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(place.syncs(), 1);
+    assert_eq!(place.environments(), [".venv"]);
+}
+
+#[test]
+fn what_setup_did_not_make_it_does_not_replace() {
+    let place = Place::new();
+    fs::create_dir(place.path(".venv")).unwrap();
+    fs::write(place.path(".venv/mine"), "").unwrap();
+    let ran = place.run("", &["setup"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.stderr.contains("was not made by `mxfp4 setup`"),
+        "{ran:?}"
+    );
+    assert!(place.path(".venv/mine").exists());
+}
+
+#[test]
+fn an_sdk_that_is_named_is_used() {
+    let place = Place::new();
+    let carried = folder([("modular/bin/mojo", ""), ("modular/lib/mojo/std.mojoc", "")]);
+    let mut command = place.command("", &["setup"]);
+    let ran = run(command.env("MXFP4_SDK", carried.path()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("MXFP4_SDK"), "{ran:?}");
+    assert_eq!(place.environments(), [""; 0]);
+}
+
+#[test]
+fn pins_that_the_lock_file_does_not_hold_are_refused() {
+    let place = Place::new();
+    fs::write(place.path("mxfp4.toml"), "[sdk]\nmax = \"26.6.0\"\n").unwrap();
+    let ran = place.run("", &["setup"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    for part in ["max 26.6.0", "holds 26.7.0", "uv lock"] {
+        assert!(ran.stderr.contains(part), "{part} is not in {ran:?}");
+    }
+    fs::remove_file(place.path("python/uv.lock")).unwrap();
+    let ran = place.run("", &["setup"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.stderr.contains("uv.lock is missing"), "{ran:?}");
+}
+
+/// A python3 whose pip "installs" the pretended uv; without pip, only after `-m venv`.
+const PYTHON: &str = r#"#!/bin/sh
+echo "python $*" >> "$LOG"
+case "$*" in
+--version) echo "Python 3.11.7" ;;
+"-m pip --version") [ "$BEHAVIOUR" = pip ] ;;
+"-m pip install"*)
+    while [ "$1" != --target ]; do shift; done
+    mkdir -p "$2/bin" && cp "$UV" "$2/bin/uv" && chmod +x "$2/bin/uv" ;;
+"-m venv "*)
+    [ "$BEHAVIOUR" = venv ] || { echo "ensurepip is not available" >&2; exit 1; }
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+esac
+"#;
+
+#[test]
+fn without_uv_it_is_installed_into_the_workspace() {
+    for behaviour in ["pip", "venv", "neither"] {
+        let place = Place::with_program("python3", PYTHON);
+        let uv = folder([("uv", UV)]);
+        let programs = place.programs.path().display().to_string();
+        let setup = || {
+            let mut command = place.command(behaviour, &["setup"]);
+            command.env("UV", uv.path().join("uv"));
+            // The machine's own tools without the machine's own uv.
+            run(command.env("PATH", format!("{programs}:{}", tools(&place).display())))
+        };
+        let ran = setup();
+        if behaviour == "neither" {
+            assert_eq!(ran.code, Some(4), "{ran:?}");
+            assert!(ran.stderr.contains("ensurepip is not available"), "{ran:?}");
+            assert!(ran.stderr.contains("apt install python3-venv"), "{ran:?}");
+            assert!(!place.path(".mxfp4/tools").exists());
+            continue;
+        }
+        assert_eq!(ran.code, Some(0), "{behaviour}: {ran:?}");
+        assert!(place.path(".mxfp4/tools/bin/uv").is_file());
+        assert!(!place.path(".mxfp4/tools/venv").exists());
+        assert!(place.path(".venv").is_dir());
+        // The one that was installed serves again.
+        fs::write(place.path("python/pyproject.toml"), "# changed\n").unwrap();
+        let ran = setup();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let log = fs::read_to_string(place.log_path()).unwrap();
+        assert_eq!(log.matches("-m pip install").count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn without_uv_and_python_it_says_what_is_missing() {
+    let place = Place::new();
+    let ran = run(place.command("", &["setup"]).env("PATH", tools(&place)));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("neither uv nor python3"), "{ran:?}");
+}
+
+/// A folder of links to the few programs that the pretended ones start.
+fn tools(place: &Place) -> PathBuf {
+    let folder = place.path("tools");
+    if fs::create_dir(&folder).is_ok() {
+        for name in ["sh", "mkdir", "cp", "ln", "chmod", "sleep", "env", "sort"] {
+            let program = ["/usr/bin", "/bin"]
+                .iter()
+                .map(|bin| Path::new(bin).join(name))
+                .find(|program| program.exists())
+                .unwrap();
+            std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
+        }
+    }
+    folder
+}
