@@ -17,7 +17,7 @@ rounded to bf16 once.
 
 from std.math import ceildiv, exp
 from std.memory import Pointer, bitcast
-from std.sys.info import _accelerator_arch
+from std.sys.info import _is_sm_9x
 from std.utils.static_tuple import StaticTuple
 
 from max.gpu import (
@@ -213,9 +213,7 @@ def grouped_matmul_kernel[
     groups: UInt32,
 ):
     """The kernel; see `grouped_matmul` for the arguments. Launch with `THREADS` threads and `shared_bytes` bytes."""
-    comptime assert "sm_90" in _accelerator_arch() or "90a" in _accelerator_arch(), (
-        "mxfp4 grouped matmul needs Hopper (sm_90)"
-    )
+    comptime assert _is_sm_9x(), "mxfp4 grouped matmul needs Hopper (sm_90)"
     comptime STAGES = stages[TOKENS]()
     comptime LAG = STAGES // 2
     comptime TOKEN_BYTES = TOKENS * TILE * 2
