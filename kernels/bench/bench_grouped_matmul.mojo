@@ -25,15 +25,25 @@ def fill(target: Bytes, count: UInt64, seed: UInt32, low: UInt32, span: UInt32):
         target[unsafe_offset=i] = UInt8(low + hash32(seed, UInt32(i)) % span)
 
 
-def random_bytes(ctx: DeviceContext, count: Int, seed: UInt32, low: UInt32, span: UInt32) raises -> DeviceBuffer[DType.uint8]:
+def random_bytes(
+    ctx: DeviceContext, count: Int, seed: UInt32, low: UInt32, span: UInt32
+) raises -> DeviceBuffer[DType.uint8]:
     var buffer = ctx.enqueue_create_buffer[DType.uint8](count)
     ctx.enqueue_function[fill](
-        buffer, UInt64(count), seed, low, span, grid_dim=(count + 255) // 256, block_dim=256
+        buffer,
+        UInt64(count),
+        seed,
+        low,
+        span,
+        grid_dim=(count + 255) // 256,
+        block_dim=256,
     )
     return buffer^
 
 
-def bench[EPILOGUE: Int](ctx: DeviceContext, name: String, n: Int, tokens: Int) raises:
+def bench[
+    EPILOGUE: Int
+](ctx: DeviceContext, name: String, n: Int, tokens: Int) raises:
     var k = HIDDEN
     var m = tokens * TOP
     var codes = random_bytes(ctx, EXPERTS * n * k // 2, 1, 0, 256)
@@ -78,8 +88,14 @@ def bench[EPILOGUE: Int](ctx: DeviceContext, name: String, n: Int, tokens: Int) 
             scales.unsafe_ptr().as_unsafe_any_origin(),
             bias.unsafe_ptr().unsafe_bitcast[BFloat16]().as_unsafe_any_origin(),
             starts.unsafe_ptr().as_unsafe_any_origin(),
-            ids.unsafe_ptr().unsafe_offset(round * EXPERTS).as_unsafe_any_origin(),
-            m=m, n=n, k=k, groups=EXPERTS, ctx=ctx,
+            ids.unsafe_ptr()
+            .unsafe_offset(round * EXPERTS)
+            .as_unsafe_any_origin(),
+            m=m,
+            n=n,
+            k=k,
+            groups=EXPERTS,
+            ctx=ctx,
         )
 
     for round in range(3):
@@ -92,7 +108,20 @@ def bench[EPILOGUE: Int](ctx: DeviceContext, name: String, n: Int, tokens: Int) 
     var us = Float64(perf_counter_ns() - start) / 1e3 / rounds
     var gbs = Float64(active * n * (k // 2 + k // 32)) / us / 1e3
     var tflops = Float64(2 * m * n) * Float64(k) / us / 1e6
-    print(name, "tokens", tokens, "experts", active, " ", us, "us ", gbs, "GB/s ", tflops, "TFLOP/s")
+    print(
+        name,
+        "tokens",
+        tokens,
+        "experts",
+        active,
+        " ",
+        us,
+        "us ",
+        gbs,
+        "GB/s ",
+        tflops,
+        "TFLOP/s",
+    )
 
 
 def main() raises:
@@ -100,6 +129,21 @@ def main() raises:
         print(NEEDS_HOPPER)
         return
     var ctx = DeviceContext()
-    for tokens in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]:
+    for tokens in [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        512,
+        1024,
+        2048,
+        4096,
+        8192,
+    ]:
         bench[SWIGLU](ctx, "gate_up", 2 * HIDDEN, tokens)
         bench[BIAS](ctx, "down   ", HIDDEN, tokens)

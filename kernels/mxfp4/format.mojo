@@ -44,7 +44,9 @@ def spread_codes(pair: UInt32, reg: Int) -> UInt32:
         # Rotated left by 10: bits 14:12 come out at 8:6 of the *other* half.
         var swapped = (magnitude << 16) | (magnitude >> 16)
         return (sign << 5) | (swapped << 12)
-    return (sign << 9) | (((pair >> 2) & 0x0001_0001) << 10) | (pair & 0x0003_0003)
+    return (
+        (sign << 9) | (((pair >> 2) & 0x0001_0001) << 10) | (pair & 0x0003_0003)
+    )
 
 
 @always_inline
@@ -66,8 +68,7 @@ def gather_codes[reg: Int](word: UInt32) -> UInt32:
 
 @always_inline
 def scale_multiplier(scale: UInt32) -> UInt32:
-    """Turn an E8M0 scale of at most 128 into a pair of bf16 `2^(scale - 1)`: the scale and the 2^126 of the decode.
-    """
+    """Turn an E8M0 scale of at most 128 into a pair of bf16 `2^(scale - 1)`: the scale and the 2^126 of the decode."""
     return (scale + 126) * 0x0080_0080
 
 

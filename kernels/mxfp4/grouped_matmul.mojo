@@ -106,7 +106,9 @@ def shared_bytes[tokens: Int]() -> Int:
 
 
 @always_inline
-def decode(codes: SIMD[DType.uint32, 4], scales: UInt32) -> SIMD[DType.uint32, 16]:
+def decode(
+    codes: SIMD[DType.uint32, 4], scales: UInt32
+) -> SIMD[DType.uint32, 16]:
     """Turn a lane's 32 codes into the A registers of four k steps.
 
     Args:
@@ -228,7 +230,9 @@ def grouped_matmul_kernel[
     var scale_slots = code_slots + UInt32(STAGES * CODE_BYTES)
     var full = scale_slots + UInt32(STAGES * SCALE_BYTES)
     var empty = full + UInt32(STAGES * 8)
-    var code_words = memory.unsafe_offset(STAGES * TOKEN_BYTES).unsafe_bitcast[UInt32]()
+    var code_words = memory.unsafe_offset(STAGES * TOKEN_BYTES).unsafe_bitcast[
+        UInt32
+    ]()
     var scale_words = memory.unsafe_offset(
         STAGES * (TOKEN_BYTES + CODE_BYTES)
     ).unsafe_bitcast[UInt32]()
@@ -263,7 +267,9 @@ def grouped_matmul_kernel[
         if thread == 0:
             # ---- Producer of weights: whole tiles, 2 KiB of codes and 128 bytes of scales each.
             for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
-                var tile = tile_at[TOKENS](index, ends, starts, ids, Int(groups))
+                var tile = tile_at[TOKENS](
+                    index, ends, starts, ids, Int(groups)
+                )
                 var first = tile.row_block * CONSUMERS
                 # The last block of rows may be half a block.
                 var count = min(CONSUMERS, row_tiles - first)
@@ -277,13 +283,17 @@ def grouped_matmul_kernel[
                     for part in range(count):
                         var at = offset + part * steps + step
                         bulk_copy(
-                            code_slots + ring.slot * UInt32(CODE_BYTES) + UInt32(part * TILE_WORDS * 4),
+                            code_slots
+                            + ring.slot * UInt32(CODE_BYTES)
+                            + UInt32(part * TILE_WORDS * 4),
                             codes.unsafe_offset(at * TILE_WORDS * 4),
                             UInt32(TILE_WORDS * 4),
                             full + ring.slot * 8,
                         )
                         bulk_copy(
-                            scale_slots + ring.slot * UInt32(SCALE_BYTES) + UInt32(part * TILE_SCALES),
+                            scale_slots
+                            + ring.slot * UInt32(SCALE_BYTES)
+                            + UInt32(part * TILE_SCALES),
                             scales.unsafe_offset(at * TILE_SCALES),
                             UInt32(TILE_SCALES),
                             full + ring.slot * 8,
@@ -298,17 +308,25 @@ def grouped_matmul_kernel[
             var issued = 0
             var landed = Ring[STAGES]()
             for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
-                var tile = tile_at[TOKENS](index, ends, starts, ids, Int(groups))
+                var tile = tile_at[TOKENS](
+                    index, ends, starts, ids, Int(groups)
+                )
                 for step in range(steps):
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                     var column = step * TILE + piece * 8
                     # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a row
                     # alive over all steps and spills.
-                    var remaining = tile.end - tile.first - row if column < columns else 0
-                    var source = x.unsafe_offset((tile.first + row) * columns + column)
+                    var remaining = (
+                        tile.end - tile.first - row if column < columns else 0
+                    )
+                    var source = x.unsafe_offset(
+                        (tile.first + row) * columns + column
+                    )
                     comptime for i in range(TOKENS // 8):
                         copy16(
-                            target + ring.slot * UInt32(TOKEN_BYTES) + UInt32(i * 1024),
+                            target
+                            + ring.slot * UInt32(TOKEN_BYTES)
+                            + UInt32(i * 1024),
                             source,
                             UInt32(16) if i * 8 < remaining else 0,
                         )
@@ -335,7 +353,9 @@ def grouped_matmul_kernel[
         var group_index = warp_index // 4 - 1
         var warp_row = warp_index % 4
         var code_at = group_index * TILE_WORDS + (warp_row * 32 + lane) * 4
-        var scale_at = group_index * (TILE_SCALES // 4) + warp_row * 8 + lane // 4
+        var scale_at = (
+            group_index * (TILE_SCALES // 4) + warp_row * 8 + lane // 4
+        )
         # Matrix descriptor of the tokens (PTX ISA, "Matrix Descriptor Format"): K-major, 128-byte swizzle (1 in bits
         # 63:62), 1024 bytes between groups of eight rows; the leading offset does not matter in this mode.
         var descriptor = (
@@ -416,13 +436,21 @@ def grouped_matmul_kernel[
 
             # ---- Epilogue. Accumulator 4j + 2p + q of a lane (PTX ISA, "Register Fragments", matrix D) is weight row
             # 2g + p of the warp's 16 and token 8j + 2t + q, with g = lane / 4 and t = lane % 4.
-            var feature = (tile.row_block * CONSUMERS + group_index) * TILE + warp_row * 16 + (lane // 4) * 2
+            var feature = (
+                (tile.row_block * CONSUMERS + group_index) * TILE
+                + warp_row * 16
+                + (lane // 4) * 2
+            )
             if feature < rows:
                 var bias0 = Float32(0)
                 var bias1 = Float32(0)
                 comptime if EPILOGUE != PLAIN:
-                    bias0 = bias[unsafe_offset=tile.expert * rows + feature].cast[DType.float32]()
-                    bias1 = bias[unsafe_offset=tile.expert * rows + feature + 1].cast[DType.float32]()
+                    bias0 = bias[
+                        unsafe_offset=tile.expert * rows + feature
+                    ].cast[DType.float32]()
+                    bias1 = bias[
+                        unsafe_offset=tile.expert * rows + feature + 1
+                    ].cast[DType.float32]()
                 comptime for j in range(TOKENS // 8):
                     comptime for q in range(2):
                         var token = tile.first + j * 8 + (lane % 4) * 2 + q
@@ -430,10 +458,17 @@ def grouped_matmul_kernel[
                             var v0 = sums[4 * j + q] + bias0
                             var v1 = sums[4 * j + 2 + q] + bias1
                             comptime if EPILOGUE == SWIGLU:
-                                y[unsafe_offset=token * (rows // 2) + feature // 2] = swiglu(v0, v1).cast[DType.bfloat16]()
+                                y[
+                                    unsafe_offset=token * (rows // 2)
+                                    + feature // 2
+                                ] = swiglu(v0, v1).cast[DType.bfloat16]()
                             else:
-                                y.unsafe_offset(token * rows + feature).unsafe_store[alignment=4](
-                                    SIMD[DType.float32, 2](v0, v1).cast[DType.bfloat16]()
+                                y.unsafe_offset(
+                                    token * rows + feature
+                                ).unsafe_store[alignment=4](
+                                    SIMD[DType.float32, 2](v0, v1).cast[
+                                        DType.bfloat16
+                                    ]()
                                 )
 
 
@@ -517,11 +552,17 @@ def grouped_matmul[
     """
     if n % 32 != 0 or k % 32 != 0 or n <= 0 or k <= 0:
         raise Error(
-            "mxfp4 grouped matmul: N and K must be positive multiples of 32, got N = ", n, ", K = ", k
+            "mxfp4 grouped matmul: N and K must be positive multiples of 32, got N = ",
+            n,
+            ", K = ",
+            k,
         )
     if groups > MAX_GROUPS:
         raise Error(
-            "mxfp4 grouped matmul: at most ", MAX_GROUPS, " expert groups, got ", groups
+            "mxfp4 grouped matmul: at most ",
+            MAX_GROUPS,
+            " expert groups, got ",
+            groups,
         )
     if m == 0 or groups == 0:
         return

@@ -41,7 +41,9 @@ def padded(size: Int) -> Int:
 
 
 @always_inline
-def _read(source: Bytes, row: Int, column: Int, rows: Int, columns: Int) -> UInt32:
+def _read(
+    source: Bytes, row: Int, column: Int, rows: Int, columns: Int
+) -> UInt32:
     if row < rows and column < columns:
         return UInt32(source[unsafe_offset=row * columns + column])
     return 0
@@ -66,7 +68,9 @@ def pack_word(source: Bytes, word: Int, n: Int, k: Int) -> UInt32:
     var byte = (tile % column_tiles) * (TILE // 2) + step * 8 + (lane & 3)
     var result = UInt32(0)
     comptime for reg in range(4):
-        var codes = _read(source, row + (reg & 1), byte + 4 * (reg >> 1), n, k // 2)
+        var codes = _read(
+            source, row + (reg & 1), byte + 4 * (reg >> 1), n, k // 2
+        )
         result |= spread_codes((codes & 15) | ((codes >> 4) << 16), reg)
     return result
 

@@ -6,8 +6,6 @@ features in multiples of 32, `padded` rounds up to 64.
 """
 
 
-
-
 from extensibility import InputTensor, OutputTensor, register
 from max.gpu import global_idx
 from max.gpu.host import DeviceContext
@@ -28,9 +26,9 @@ from .scheduler import ExpertIds, GroupStarts
 
 
 def _check_target[target: StaticString]():
-    comptime assert target == "gpu", (
-        "mxfp4 grouped matmul needs Hopper (sm_90): it has no CPU kernel and no scalar fallback"
-    )
+    comptime assert (
+        target == "gpu"
+    ), "mxfp4 grouped matmul needs Hopper (sm_90): it has no CPU kernel and no scalar fallback"
 
 
 def _check_weights[
@@ -45,9 +43,25 @@ def _check_weights[
     var k = x.dim_size(1)
     if codes.dim_size(1) != padded(n) or codes.dim_size(2) * 2 != padded(k):
         raise Error(
-            "mxfp4 grouped matmul: packed codes are [", codes.dim_size(0), ", ", codes.dim_size(1), ", ",
-            codes.dim_size(2), "], but x [", x.dim_size(0), ", ", k, "] and y [", y.dim_size(0), ", ", y.dim_size(1),
-            "] need [E, ", padded(n), ", ", padded(k) // 2, "]; were they packed by custom.moe.mx4.pack_blocks?",
+            "mxfp4 grouped matmul: packed codes are [",
+            codes.dim_size(0),
+            ", ",
+            codes.dim_size(1),
+            ", ",
+            codes.dim_size(2),
+            "], but x [",
+            x.dim_size(0),
+            ", ",
+            k,
+            "] and y [",
+            y.dim_size(0),
+            ", ",
+            y.dim_size(1),
+            "] need [E, ",
+            padded(n),
+            ", ",
+            padded(k) // 2,
+            "]; were they packed by custom.moe.mx4.pack_blocks?",
         )
     if (
         scales.dim_size(0) != codes.dim_size(0)
@@ -55,13 +69,26 @@ def _check_weights[
         or scales.dim_size(2) * 32 != padded(k)
     ):
         raise Error(
-            "mxfp4 grouped matmul: packed scales are [", scales.dim_size(0), ", ", scales.dim_size(1), ", ",
-            scales.dim_size(2), "], but the codes need [", codes.dim_size(0), ", ", padded(n), ", ", padded(k) // 32,
+            "mxfp4 grouped matmul: packed scales are [",
+            scales.dim_size(0),
+            ", ",
+            scales.dim_size(1),
+            ", ",
+            scales.dim_size(2),
+            "], but the codes need [",
+            codes.dim_size(0),
+            ", ",
+            padded(n),
+            ", ",
+            padded(k) // 32,
             "]; were they packed by custom.moe.mx4.pack_scales?",
         )
     if y.dim_size(0) != x.dim_size(0):
         raise Error(
-            "mxfp4 grouped matmul: x has ", x.dim_size(0), " rows, y has ", y.dim_size(0)
+            "mxfp4 grouped matmul: x has ",
+            x.dim_size(0),
+            " rows, y has ",
+            y.dim_size(0),
         )
 
 
@@ -82,7 +109,11 @@ def _run[
     var groups = ids.dim_size(0)
     if starts.dim_size(0) != groups + 1:
         raise Error(
-            "mxfp4 grouped matmul: ", groups, " expert ids need ", groups + 1, " start indices, got ",
+            "mxfp4 grouped matmul: ",
+            groups,
+            " expert ids need ",
+            groups + 1,
+            " start indices, got ",
             starts.dim_size(0),
         )
     grouped_matmul[EPILOGUE](
@@ -108,8 +139,15 @@ def _check_bias(
 ) raises:
     if bias.dim_size(0) != codes.dim_size(0) or bias.dim_size(1) != n:
         raise Error(
-            "mxfp4 grouped matmul: bias is [", bias.dim_size(0), ", ", bias.dim_size(1), "], the weights need [",
-            codes.dim_size(0), ", ", n, "]",
+            "mxfp4 grouped matmul: bias is [",
+            bias.dim_size(0),
+            ", ",
+            bias.dim_size(1),
+            "], the weights need [",
+            codes.dim_size(0),
+            ", ",
+            n,
+            "]",
         )
 
 
@@ -135,7 +173,14 @@ struct Matmul:
         _check_target[target]()
         # The plain epilogue reads no bias; any address will do.
         _run[PLAIN](
-            y, x, codes, scales, y.unsafe_ptr().as_unsafe_any_origin(), starts, ids, ctx
+            y,
+            x,
+            codes,
+            scales,
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            starts,
+            ids,
+            ctx,
         )
 
 
@@ -242,7 +287,10 @@ def _check_packing(
     var k = x.dim_size(2) * values_per_byte
     if n % 32 != 0 or k % 32 != 0:
         raise Error(
-            "mxfp4 packing: N and K must be multiples of 32, got N = ", n, ", K = ", k
+            "mxfp4 packing: N and K must be multiples of 32, got N = ",
+            n,
+            ", K = ",
+            k,
         )
     if (
         y.dim_size(0) != x.dim_size(0)
@@ -250,9 +298,25 @@ def _check_packing(
         or y.dim_size(2) * values_per_byte != padded(k)
     ):
         raise Error(
-            "mxfp4 packing: [", x.dim_size(0), ", ", n, ", ", x.dim_size(2), "] packs into [", x.dim_size(0), ", ",
-            padded(n), ", ", padded(k) // values_per_byte, "], not [", y.dim_size(0), ", ", y.dim_size(1), ", ",
-            y.dim_size(2), "]",
+            "mxfp4 packing: [",
+            x.dim_size(0),
+            ", ",
+            n,
+            ", ",
+            x.dim_size(2),
+            "] packs into [",
+            x.dim_size(0),
+            ", ",
+            padded(n),
+            ", ",
+            padded(k) // values_per_byte,
+            "], not [",
+            y.dim_size(0),
+            ", ",
+            y.dim_size(1),
+            ", ",
+            y.dim_size(2),
+            "]",
         )
 
 
@@ -274,12 +338,19 @@ struct PackBlocks:
         var k = x.dim_size(2) * 2
         var words = x.dim_size(0) * padded(n) * padded(k) // 8
         var to = y.unsafe_ptr().unsafe_bitcast[UInt32]().as_unsafe_any_origin()
-        var source = x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        var source = (
+            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
         comptime if target == "gpu":
             if words > 0:
                 ctx.enqueue_function[_pack_words_kernel](
-                    to, source, UInt32(n), UInt32(k), UInt64(words),
-                    grid_dim=(words + 255) // 256, block_dim=256,
+                    to,
+                    source,
+                    UInt32(n),
+                    UInt32(k),
+                    UInt64(words),
+                    grid_dim=(words + 255) // 256,
+                    block_dim=256,
                 )
         else:
             pack_codes(to, source, x.dim_size(0), n, k)
@@ -303,12 +374,19 @@ struct PackScales:
         var k = x.dim_size(2) * 32
         var bytes = x.dim_size(0) * padded(n) * padded(k) // 32
         var to = y.unsafe_ptr().as_unsafe_any_origin()
-        var source = x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        var source = (
+            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
         comptime if target == "gpu":
             if bytes > 0:
                 ctx.enqueue_function[_pack_scales_kernel](
-                    to, source, UInt32(n), UInt32(k), UInt64(bytes),
-                    grid_dim=(bytes + 255) // 256, block_dim=256,
+                    to,
+                    source,
+                    UInt32(n),
+                    UInt32(k),
+                    UInt64(bytes),
+                    grid_dim=(bytes + 255) // 256,
+                    block_dim=256,
                 )
         else:
             pack_scales(to, source, x.dim_size(0), n, k)

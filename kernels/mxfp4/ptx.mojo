@@ -29,7 +29,9 @@ def barrier_init_fence():
 def barrier_arrive(address: UInt32):
     """`mbarrier.arrive`: one arrival, with release semantics."""
     inlined_assembly[
-        "mbarrier.arrive.shared.b64 _, [$0];", NoneType, constraints="r,~{memory}"
+        "mbarrier.arrive.shared.b64 _, [$0];",
+        NoneType,
+        constraints="r,~{memory}",
     ](address)
 
 
@@ -59,7 +61,12 @@ def barrier_wait(address: UInt32, parity: UInt32):
 
 
 @always_inline
-def bulk_copy(target: UInt32, source: Pointer[UInt8, MutAnyOrigin], bytes: UInt32, barrier: UInt32):
+def bulk_copy(
+    target: UInt32,
+    source: Pointer[UInt8, MutAnyOrigin],
+    bytes: UInt32,
+    barrier: UInt32,
+):
     """`cp.async.bulk`: copy `bytes` (a multiple of 16) from global to shared memory and report them to `barrier`."""
     inlined_assembly[
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];",
@@ -69,7 +76,9 @@ def bulk_copy(target: UInt32, source: Pointer[UInt8, MutAnyOrigin], bytes: UInt3
 
 
 @always_inline
-def copy16(target: UInt32, source: Pointer[BFloat16, MutAnyOrigin], valid: UInt32):
+def copy16(
+    target: UInt32, source: Pointer[BFloat16, MutAnyOrigin], valid: UInt32
+):
     """`cp.async.cg`: copy 16 bytes to shared memory; bytes from `valid` on are zero, and 0 reads nothing at all."""
     inlined_assembly[
         "cp.async.cg.shared.global [$0], [$1], 16, $2;",
@@ -105,37 +114,61 @@ def proxy_fence():
 @always_inline
 def pin(value: UInt32) -> UInt32:
     """Keep the computation of `value` before the asynchronous instructions that follow in program order."""
-    return inlined_assembly["", UInt32, constraints="=r,0", has_side_effect=True](value)
+    return inlined_assembly[
+        "", UInt32, constraints="=r,0", has_side_effect=True
+    ](value)
 
 
 @always_inline
 def pin(value: Float32) -> Float32:
     """Keep uses of an accumulator behind the wait that precedes this call in program order."""
-    return inlined_assembly["", Float32, constraints="=f,0", has_side_effect=True](value)
+    return inlined_assembly[
+        "", Float32, constraints="=f,0", has_side_effect=True
+    ](value)
 
 
 @always_inline
 def hold(values: SIMD[DType.uint32, 16]):
     """Keep 16 values in their registers up to this point: an asynchronous instruction is still reading them."""
     inlined_assembly[
-        "", NoneType, constraints="r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r", has_side_effect=True
+        "",
+        NoneType,
+        constraints="r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r",
+        has_side_effect=True,
     ](
-        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7],
-        values[8], values[9], values[10], values[11], values[12], values[13], values[14], values[15],
+        values[0],
+        values[1],
+        values[2],
+        values[3],
+        values[4],
+        values[5],
+        values[6],
+        values[7],
+        values[8],
+        values[9],
+        values[10],
+        values[11],
+        values[12],
+        values[13],
+        values[14],
+        values[15],
     )
 
 
 @always_inline
 def any_lane(condition: Bool) -> Bool:
     """`vote.sync.any` over the full warp."""
-    return inlined_assembly[
-        """{
+    return (
+        inlined_assembly[
+            """{
             .reg .pred p;
             setp.ne.u32 p, $1, 0;
             vote.sync.any.pred p, p, 0xffffffff;
             selp.u32 $0, 1, 0, p;
         }""",
-        UInt32,
-        constraints="=r,r",
-        has_side_effect=True,
-    ](UInt32(condition)) != 0
+            UInt32,
+            constraints="=r,r",
+            has_side_effect=True,
+        ](UInt32(condition))
+        != 0
+    )

@@ -37,7 +37,13 @@ struct Tile(TrivialRegisterPassable):
 @always_inline
 def count_tiles[
     tokens: Int
-](ends: SharedCounts, starts: GroupStarts, ids: ExpertIds, groups: Int, row_blocks: Int):
+](
+    ends: SharedCounts,
+    starts: GroupStarts,
+    ids: ExpertIds,
+    groups: Int,
+    row_blocks: Int,
+):
     """Let one warp write, for every group, the number of tiles up to and including it.
 
     A group whose expert id is negative has none.
@@ -47,7 +53,9 @@ def count_tiles[
         var group = base + Int(lane_id())
         var tiles = UInt32(0)
         if group < groups and ids[unsafe_offset=group] >= 0:
-            var size = Int(starts[unsafe_offset=group + 1]) - Int(starts[unsafe_offset=group])
+            var size = Int(starts[unsafe_offset=group + 1]) - Int(
+                starts[unsafe_offset=group]
+            )
             tiles = UInt32(ceildiv(max(size, 0), tokens) * row_blocks)
         comptime for step in range(5):
             var other = warp.shuffle_up(tiles, UInt32(1 << step))

@@ -15,6 +15,16 @@ def main() raises:
     var halves = bytes.unsafe_bitcast[BFloat16]()
     comptime for epilogue in [PLAIN, BIAS, SWIGLU]:
         grouped_matmul[epilogue](
-            halves, halves, bytes, bytes, halves, bytes.unsafe_bitcast[UInt32](), bytes.unsafe_bitcast[Int32](),
-            m=0, n=32, k=32, groups=1, ctx=ctx,
+            halves,
+            halves,
+            bytes,
+            bytes,
+            halves,
+            bytes.unsafe_bitcast[UInt32](),
+            bytes.unsafe_bitcast[Int32](),
+            m=0,
+            n=32,
+            k=32,
+            groups=1,
+            ctx=ctx,
         )

@@ -44,13 +44,17 @@ def weight(code: UInt32, scale: UInt32) -> Float64:
 
 
 @always_inline
-def weight_at(codes: Bytes, scales: Bytes, row: Int, column: Int, k: Int) -> Float64:
+def weight_at(
+    codes: Bytes, scales: Bytes, row: Int, column: Int, k: Int
+) -> Float64:
     """One weight of one expert in checkpoint order: codes u8 [n, k/2] with the even column in the low nibble, scales u8
     [n, k/32].
     """
     var byte = UInt32(codes[unsafe_offset=row * (k // 2) + column // 2])
     var code = (byte >> 4) if column % 2 == 1 else (byte & 15)
-    return weight(code, UInt32(scales[unsafe_offset=row * (k // 32) + column // 32]))
+    return weight(
+        code, UInt32(scales[unsafe_offset=row * (k // 32) + column // 32])
+    )
 
 
 @fieldwise_init

@@ -15,7 +15,9 @@ from reference import e2m1_value, weight
 
 
 def value_of(bits: UInt32) -> Float64:
-    return bitcast[DType.bfloat16, 1](UInt16(bits & 0xFFFF)).cast[DType.float64]()
+    return bitcast[DType.bfloat16, 1](UInt16(bits & 0xFFFF)).cast[
+        DType.float64
+    ]()
 
 
 def decode(word: UInt32, reg: Int, scale: UInt32) -> UInt32:
@@ -42,7 +44,9 @@ def main() raises:
     for code in range(8):
         wrong += Int(e2m1_value(UInt32(code)) != listed[code])
         wrong += Int(e2m1_value(UInt32(code + 8)) != -listed[code])
-    report.check("the reference knows the 16 values of E2M1", wrong, "values differ")
+    report.check(
+        "the reference knows the 16 values of E2M1", wrong, "values differ"
+    )
 
     # Every register position, every pair of codes, every scale.
     wrong = 0
@@ -52,9 +56,22 @@ def main() raises:
                 var word = spread_codes(UInt32(low | (high << 16)), reg)
                 for scale in range(256):
                     var pair = decode(word, reg, UInt32(scale))
-                    wrong += Int(not same(value_of(pair), weight(UInt32(low), UInt32(scale))))
-                    wrong += Int(not same(value_of(pair >> 16), weight(UInt32(high), UInt32(scale))))
-    report.check("every code with every scale decodes to the bf16 of the contract", wrong, "weights differ")
+                    wrong += Int(
+                        not same(
+                            value_of(pair), weight(UInt32(low), UInt32(scale))
+                        )
+                    )
+                    wrong += Int(
+                        not same(
+                            value_of(pair >> 16),
+                            weight(UInt32(high), UInt32(scale)),
+                        )
+                    )
+    report.check(
+        "every code with every scale decodes to the bf16 of the contract",
+        wrong,
+        "weights differ",
+    )
 
     # The four registers of a word occupy disjoint bits, and all 32 of them.
     var union = UInt32(0)

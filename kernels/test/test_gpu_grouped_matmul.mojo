@@ -29,7 +29,9 @@ comptime Starts = Pointer[UInt32, MutAnyOrigin]
 comptime Ids = Pointer[Int32, MutAnyOrigin]
 
 
-def fill_bytes(target: Bytes, count: UInt64, seed: UInt32, low: UInt32, span: UInt32):
+def fill_bytes(
+    target: Bytes, count: UInt64, seed: UInt32, low: UInt32, span: UInt32
+):
     """Bytes in [low, low + span)."""
     var i = Int(global_idx.x)
     if i < Int(count):
@@ -42,7 +44,9 @@ def fill_halves(target: Half, count: UInt64, seed: UInt32):
     if i < Int(count):
         var bits = hash32(seed, UInt32(i))
         var value = Float32(Int32(bits)) * Float32(1.0 / (1 << 30))
-        target[unsafe_offset=i] = BFloat16(0) if bits % 61 == 0 else value.cast[DType.bfloat16]()
+        target[unsafe_offset=i] = (
+            BFloat16(0) if bits % 61 == 0 else value.cast[DType.bfloat16]()
+        )
 
 
 def fill_poison(target: Halves, count: UInt64):
@@ -57,7 +61,9 @@ def clamp(value: Float64, low: Float64, high: Float64) -> Float64:
     return low if upper < low else upper
 
 
-def mismatch(y: Float64, reference: Float64, bound: Float64, absolute: Float64) -> Bool:
+def mismatch(
+    y: Float64, reference: Float64, bound: Float64, absolute: Float64
+) -> Bool:
     """Whether y breaks the contract; `absolute` bounds every partial sum."""
     if isnan(reference):
         return not isnan(y)
@@ -96,7 +102,9 @@ def compare[
     var got = y[unsafe_offset=at]
     var expert = -1
     for group in range(Int(groups)):
-        if token >= Int(starts[unsafe_offset=group]) and token < Int(starts[unsafe_offset=group + 1]):
+        if token >= Int(starts[unsafe_offset=group]) and token < Int(
+            starts[unsafe_offset=group + 1]
+        ):
             expert = Int(ids[unsafe_offset=group])
     if expert < 0:
         # Nobody's row: it must be untouched.
@@ -115,10 +123,20 @@ def compare[
         var gate = dot(row, expert_codes, expert_scales, 2 * column, width)
         var up = dot(row, expert_codes, expert_scales, 2 * column + 1, width)
         var g = clamp(
-            gate.value + bias[unsafe_offset=expert * Int(n) + 2 * column].cast[DType.float64](), -1e300, 7.0
+            gate.value
+            + bias[unsafe_offset=expert * Int(n) + 2 * column].cast[
+                DType.float64
+            ](),
+            -1e300,
+            7.0,
         )
         var u = clamp(
-            up.value + bias[unsafe_offset=expert * Int(n) + 2 * column + 1].cast[DType.float64](), -7.0, 7.0
+            up.value
+            + bias[unsafe_offset=expert * Int(n) + 2 * column + 1].cast[
+                DType.float64
+            ](),
+            -7.0,
+            7.0,
         )
         absolute = gate.absolute + up.absolute
         var sigmoid = 1.0 / (1.0 + Float64(exp(Float32(-1.702 * g))))
@@ -126,7 +144,8 @@ def compare[
         # |d/dg g sigmoid(1.702 g)| < 1.1, |d/du| = |g sigmoid|; exponential and division in float32 add 2^-18.
         bound = (
             (1.0 / 256 + 1.0 / (1 << 18)) * abs(reference)
-            + rounding * (1.1 * abs(u + 1) * gate.absolute + abs(g) * up.absolute)
+            + rounding
+            * (1.1 * abs(u + 1) * gate.absolute + abs(g) * up.absolute)
             + 1e-30
         )
     else:
@@ -135,10 +154,15 @@ def compare[
         absolute = sum.absolute
         var extra = Float64(0)
         comptime if EPILOGUE == BIAS:
-            extra = bias[unsafe_offset=expert * Int(n) + column].cast[DType.float64]()
+            extra = bias[unsafe_offset=expert * Int(n) + column].cast[
+                DType.float64
+            ]()
         reference += extra
         bound = abs(reference) / 256 + rounding * (sum.absolute + abs(extra))
-    if mismatch(got.cast[DType.float64](), reference, bound, absolute) or bitcast[DType.uint16, 1](got) == POISON:
+    if (
+        mismatch(got.cast[DType.float64](), reference, bound, absolute)
+        or bitcast[DType.uint16, 1](got) == POISON
+    ):
         _ = Atomic.fetch_add(wrong, UInt32(1))
 
 
@@ -178,8 +202,12 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
 
     var codes = ctx.enqueue_create_buffer[DType.uint8](experts * n * k // 2)
     var scales = ctx.enqueue_create_buffer[DType.uint8](experts * n * k // 32)
-    var packed = ctx.enqueue_create_buffer[DType.uint32](experts * padded(n) * padded(k) // 8)
-    var packed_scales = ctx.enqueue_create_buffer[DType.uint8](experts * padded(n) * padded(k) // 32)
+    var packed = ctx.enqueue_create_buffer[DType.uint32](
+        experts * padded(n) * padded(k) // 8
+    )
+    var packed_scales = ctx.enqueue_create_buffer[DType.uint8](
+        experts * padded(n) * padded(k) // 32
+    )
     var x = ctx.enqueue_create_buffer[DType.bfloat16](max(m * k, 1))
     var y = ctx.enqueue_create_buffer[DType.bfloat16](max(m * outputs, 1))
     var bias = ctx.enqueue_create_buffer[DType.bfloat16](experts * n)
@@ -198,30 +226,56 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
     wrong.enqueue_fill(0)
 
     ctx.enqueue_function[fill_bytes](
-        codes, UInt64(len(codes)), seed + 1, UInt32(0), UInt32(256),
-        grid_dim=blocks_for(len(codes)), block_dim=256,
+        codes,
+        UInt64(len(codes)),
+        seed + 1,
+        UInt32(0),
+        UInt32(256),
+        grid_dim=blocks_for(len(codes)),
+        block_dim=256,
     )
     ctx.enqueue_function[fill_bytes](
-        scales, UInt64(len(scales)), seed + 2, UInt32(case_.scale_low), UInt32(case_.scale_span),
-        grid_dim=blocks_for(len(scales)), block_dim=256,
+        scales,
+        UInt64(len(scales)),
+        seed + 2,
+        UInt32(case_.scale_low),
+        UInt32(case_.scale_span),
+        grid_dim=blocks_for(len(scales)),
+        block_dim=256,
     )
     ctx.enqueue_function[fill_halves](
         x, UInt64(m * k), seed + 3, grid_dim=blocks_for(m * k), block_dim=256
     )
     ctx.enqueue_function[fill_halves](
-        bias, UInt64(len(bias)), seed + 4, grid_dim=blocks_for(len(bias)), block_dim=256
+        bias,
+        UInt64(len(bias)),
+        seed + 4,
+        grid_dim=blocks_for(len(bias)),
+        block_dim=256,
     )
     ctx.enqueue_function[fill_poison](
-        y.unsafe_ptr().unsafe_bitcast[UInt16]().as_unsafe_any_origin(), UInt64(m * outputs),
-        grid_dim=blocks_for(m * outputs), block_dim=256,
+        y.unsafe_ptr().unsafe_bitcast[UInt16]().as_unsafe_any_origin(),
+        UInt64(m * outputs),
+        grid_dim=blocks_for(m * outputs),
+        block_dim=256,
     )
     ctx.enqueue_function[_pack_words_kernel](
-        packed, codes, UInt32(n), UInt32(k), UInt64(len(packed)),
-        grid_dim=blocks_for(len(packed)), block_dim=256,
+        packed,
+        codes,
+        UInt32(n),
+        UInt32(k),
+        UInt64(len(packed)),
+        grid_dim=blocks_for(len(packed)),
+        block_dim=256,
     )
     ctx.enqueue_function[_pack_scales_kernel](
-        packed_scales, scales, UInt32(n), UInt32(k), UInt64(len(packed_scales)),
-        grid_dim=blocks_for(len(packed_scales)), block_dim=256,
+        packed_scales,
+        scales,
+        UInt32(n),
+        UInt32(k),
+        UInt64(len(packed_scales)),
+        grid_dim=blocks_for(len(packed_scales)),
+        block_dim=256,
     )
     grouped_matmul[EPILOGUE](
         y.unsafe_ptr().as_unsafe_any_origin(),
@@ -231,12 +285,28 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
         bias.unsafe_ptr().as_unsafe_any_origin(),
         starts.unsafe_ptr().as_unsafe_any_origin(),
         ids.unsafe_ptr().as_unsafe_any_origin(),
-        m=m, n=n, k=k, groups=groups, ctx=ctx,
+        m=m,
+        n=n,
+        k=k,
+        groups=groups,
+        ctx=ctx,
     )
     if m > 0:
         ctx.enqueue_function[compare[EPILOGUE]](
-            wrong, y, x, codes, scales, bias, starts, ids, UInt32(n), UInt32(k), UInt32(groups), UInt32(m),
-            grid_dim=(ceildiv(outputs, 128), m), block_dim=128,
+            wrong,
+            y,
+            x,
+            codes,
+            scales,
+            bias,
+            starts,
+            ids,
+            UInt32(n),
+            UInt32(k),
+            UInt32(groups),
+            UInt32(m),
+            grid_dim=(ceildiv(outputs, 128), m),
+            block_dim=128,
         )
     with wrong.map_to_host() as host:
         return Int(host[0])
@@ -250,9 +320,15 @@ def all_ids(groups: Int) -> List[Int]:
     return [g for g in range(groups)]
 
 
-def check(mut report: Report, name: String, case_: Case, ctx: DeviceContext) raises:
+def check(
+    mut report: Report, name: String, case_: Case, ctx: DeviceContext
+) raises:
     """Check a case with all three epilogues."""
-    var wrong = run_case[PLAIN](case_, ctx) + run_case[BIAS](case_, ctx) + run_case[SWIGLU](case_, ctx)
+    var wrong = (
+        run_case[PLAIN](case_, ctx)
+        + run_case[BIAS](case_, ctx)
+        + run_case[SWIGLU](case_, ctx)
+    )
     report.check(name, wrong, "outputs break the numeric contract")
 
 
@@ -264,7 +340,9 @@ def random_case(index: Int, mut tokens: Int) -> Case:
     var k = 32 * Int(1 + hash32(seed, 3) % 12)
     # Every size class, from one token to the largest tile.
     var bits = hash32(seed, 4) % 13
-    tokens = Int(hash32(seed, 5) % (UInt32(2) << bits)) if index % 29 != 0 else 0
+    tokens = (
+        Int(hash32(seed, 5) % (UInt32(2) << bits)) if index % 29 != 0 else 0
+    )
     if index % 31 == 0:
         tokens = 4096
     var sizes = even(experts, 0)
@@ -275,7 +353,10 @@ def random_case(index: Int, mut tokens: Int) -> Case:
         var at = Int(hash32(seed, draw) % UInt32(experts))
         if skew == 1:
             at = at % max(1, experts // 4)
-        var part = 1 + Int(hash32(seed, draw + 1) % UInt32(max(1, left // (4 if skew == 0 else 1))))
+        var part = 1 + Int(
+            hash32(seed, draw + 1)
+            % UInt32(max(1, left // (4 if skew == 0 else 1)))
+        )
         sizes[at] += min(part, left)
         left -= min(part, left)
         draw += 2
@@ -300,30 +381,106 @@ def main() raises:
         return
     var ctx = DeviceContext()
 
-    check(report, "one token, one expert", Case(1, 64, 64, [1], [0], 0x77, 3, 1), ctx)
+    check(
+        report,
+        "one token, one expert",
+        Case(1, 64, 64, [1], [0], 0x77, 3, 1),
+        ctx,
+    )
     check(report, "smallest shape", Case(1, 32, 32, [3], [0], 0x77, 3, 2), ctx)
-    check(report, "no token", Case(4, 64, 64, [0, 0, 0, 0], [0, 1, 2, 3], 0x77, 3, 3), ctx)
-    check(report, "experts without tokens", Case(4, 96, 160, [0, 5, 0, 9], [0, 1, 2, 3], 0x77, 3, 4), ctx)
-    check(report, "a group with a negative expert id is skipped", Case(4, 96, 96, [3, 4, 5, 6], [2, -1, 0, 3], 0x77, 3, 5), ctx)
-    check(report, "all tokens on one of many experts", Case(8, 128, 128, [0, 0, 300, 0, 0, 0, 0, 0], all_ids(8), 0x77, 3, 6), ctx)
+    check(
+        report,
+        "no token",
+        Case(4, 64, 64, [0, 0, 0, 0], [0, 1, 2, 3], 0x77, 3, 3),
+        ctx,
+    )
+    check(
+        report,
+        "experts without tokens",
+        Case(4, 96, 160, [0, 5, 0, 9], [0, 1, 2, 3], 0x77, 3, 4),
+        ctx,
+    )
+    check(
+        report,
+        "a group with a negative expert id is skipped",
+        Case(4, 96, 96, [3, 4, 5, 6], [2, -1, 0, 3], 0x77, 3, 5),
+        ctx,
+    )
+    check(
+        report,
+        "all tokens on one of many experts",
+        Case(8, 128, 128, [0, 0, 300, 0, 0, 0, 0, 0], all_ids(8), 0x77, 3, 6),
+        ctx,
+    )
     for size in [1, 7, 8, 9, 17, 33, 65, 129, 257]:
-        check(report, String(size) + " tokens an expert", Case(3, 160, 224, even(3, size), all_ids(3), 0x60, 0x40, 10 + size), ctx)
+        check(
+            report,
+            String(size) + " tokens an expert",
+            Case(3, 160, 224, even(3, size), all_ids(3), 0x60, 0x40, 10 + size),
+            ctx,
+        )
     if quick:
         report.finish()
         return
 
-    check(report, "scales over the whole range", Case(4, 128, 128, [5, 40, 0, 9], all_ids(4), 0, 255, 300), ctx)
-    check(report, "scale 0x00: the smallest weights", Case(2, 128, 128, [5, 40], all_ids(2), 0, 1, 301), ctx)
-    check(report, "scale 0x80 and 0x81: where one multiplication ends", Case(2, 128, 128, [5, 40], all_ids(2), 0x80, 2, 302), ctx)
-    check(report, "scale 0xfe: weights that overflow", Case(2, 128, 128, [5, 40], all_ids(2), 0xFE, 1, 303), ctx)
-    check(report, "scale 0xff: NaN", Case(2, 128, 128, [5, 40], all_ids(2), 0xFE, 2, 304), ctx)
-    check(report, "1024 groups", Case(2, 64, 64, even(1024, 1), [g % 2 for g in range(1024)], 0x77, 3, 305), ctx)
+    check(
+        report,
+        "scales over the whole range",
+        Case(4, 128, 128, [5, 40, 0, 9], all_ids(4), 0, 255, 300),
+        ctx,
+    )
+    check(
+        report,
+        "scale 0x00: the smallest weights",
+        Case(2, 128, 128, [5, 40], all_ids(2), 0, 1, 301),
+        ctx,
+    )
+    check(
+        report,
+        "scale 0x80 and 0x81: where one multiplication ends",
+        Case(2, 128, 128, [5, 40], all_ids(2), 0x80, 2, 302),
+        ctx,
+    )
+    check(
+        report,
+        "scale 0xfe: weights that overflow",
+        Case(2, 128, 128, [5, 40], all_ids(2), 0xFE, 1, 303),
+        ctx,
+    )
+    check(
+        report,
+        "scale 0xff: NaN",
+        Case(2, 128, 128, [5, 40], all_ids(2), 0xFE, 2, 304),
+        ctx,
+    )
+    check(
+        report,
+        "1024 groups",
+        Case(
+            2, 64, 64, even(1024, 1), [g % 2 for g in range(1024)], 0x77, 3, 305
+        ),
+        ctx,
+    )
     for tokens in [1, 4, 16, 128, 1024]:
         var sizes = even(32, tokens * 4 // 32)
         for extra in range(tokens * 4 % 32):
             sizes[(extra * 7) % 32] += 1
-        check(report, "gpt-oss gate_up, " + String(tokens) + " tokens", Case(32, 5760, 2880, sizes.copy(), all_ids(32), 0x77, 3, 400 + tokens), ctx)
-        check(report, "gpt-oss down, " + String(tokens) + " tokens", Case(32, 2880, 2880, sizes.copy(), all_ids(32), 0x77, 3, 500 + tokens), ctx)
+        check(
+            report,
+            "gpt-oss gate_up, " + String(tokens) + " tokens",
+            Case(
+                32, 5760, 2880, sizes.copy(), all_ids(32), 0x77, 3, 400 + tokens
+            ),
+            ctx,
+        )
+        check(
+            report,
+            "gpt-oss down, " + String(tokens) + " tokens",
+            Case(
+                32, 2880, 2880, sizes.copy(), all_ids(32), 0x77, 3, 500 + tokens
+            ),
+            ctx,
+        )
 
     var wrong = 0
     var broken = 0
@@ -338,9 +495,23 @@ def main() raises:
         wrong += bad
         broken += Int(bad > 0)
         if bad > 0:
-            print("random case", index, "tokens", tokens, "experts", case_.experts, "n", case_.n, "k", case_.k, "wrong", bad)
+            print(
+                "random case",
+                index,
+                "tokens",
+                tokens,
+                "experts",
+                case_.experts,
+                "n",
+                case_.n,
+                "k",
+                case_.k,
+                "wrong",
+                bad,
+            )
     report.check(
-        "numeric contract over " + String(random_cases) + " random cases", wrong,
+        "numeric contract over " + String(random_cases) + " random cases",
+        wrong,
         "outputs break it, in " + String(broken) + " cases",
     )
     report.finish()

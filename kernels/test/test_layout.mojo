@@ -25,8 +25,20 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
     var words = experts * padded(n) * padded(k) // 8
     var packed = List(length=words, fill=UInt32(0))
     var packed_scales = List(length=words // 4, fill=UInt8(0))
-    pack_codes(packed.unsafe_ptr().as_unsafe_any_origin(), codes.unsafe_ptr().as_unsafe_any_origin(), experts, n, k)
-    pack_scales(packed_scales.unsafe_ptr().as_unsafe_any_origin(), scales.unsafe_ptr().as_unsafe_any_origin(), experts, n, k)
+    pack_codes(
+        packed.unsafe_ptr().as_unsafe_any_origin(),
+        codes.unsafe_ptr().as_unsafe_any_origin(),
+        experts,
+        n,
+        k,
+    )
+    pack_scales(
+        packed_scales.unsafe_ptr().as_unsafe_any_origin(),
+        scales.unsafe_ptr().as_unsafe_any_origin(),
+        experts,
+        n,
+        k,
+    )
 
     # Walk the packed order as the lanes do and ask for the code that the fragment layout wants there. Every word is
     # visited once and every (row, column) belongs to one (word, register, half), so equality is a bijection.
@@ -34,7 +46,11 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
     var wrong_scales = 0
     var at = 0
     for expert in range(experts):
-        var base = codes.unsafe_ptr().unsafe_offset(expert * n * k // 2).as_unsafe_any_origin()
+        var base = (
+            codes.unsafe_ptr()
+            .unsafe_offset(expert * n * k // 2)
+            .as_unsafe_any_origin()
+        )
         for row_tile in range(padded(n) // 64):
             for column_tile in range(padded(k) // 64):
                 for warp in range(4):
@@ -44,12 +60,31 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
                             at += 1
                             comptime for reg in range(4):
                                 var pair = gather_codes[reg](word)
-                                var row = row_tile * 64 + warp * 16 + 2 * (lane // 4) + (reg & 1)
-                                var column = column_tile * 64 + step * 16 + 2 * (lane % 4) + 8 * (reg >> 1)
+                                var row = (
+                                    row_tile * 64
+                                    + warp * 16
+                                    + 2 * (lane // 4)
+                                    + (reg & 1)
+                                )
+                                var column = (
+                                    column_tile * 64
+                                    + step * 16
+                                    + 2 * (lane % 4)
+                                    + 8 * (reg >> 1)
+                                )
                                 for half in range(2):
-                                    var bits = (pair >> UInt32(16 * half)) & 0xFFFF
-                                    var code = ((bits >> 12) & 8) | ((bits >> 6) & 7)
-                                    wrong += Int(code != code_at(base, row, column + half, n, k))
+                                    var bits = (
+                                        pair >> UInt32(16 * half)
+                                    ) & 0xFFFF
+                                    var code = ((bits >> 12) & 8) | (
+                                        (bits >> 6) & 7
+                                    )
+                                    wrong += Int(
+                                        code
+                                        != code_at(
+                                            base, row, column + half, n, k
+                                        )
+                                    )
     at = 0
     for expert in range(experts):
         for row_tile in range(padded(n) // 64):
@@ -60,12 +95,24 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
                         var column = column_tile * 2 + block
                         var wanted = UInt8(0)
                         if row < n and column < k // 32:
-                            wanted = scales[(expert * n + row) * (k // 32) + column]
+                            wanted = scales[
+                                (expert * n + row) * (k // 32) + column
+                            ]
                         wrong_scales += Int(packed_scales[at] != wanted)
                         at += 1
-    var shape = "[" + String(experts) + ", " + String(n) + ", " + String(k) + "]"
-    report.check("codes of " + shape + " pack one to one", wrong, "codes are out of place")
-    report.check("scales of " + shape + " pack one to one", wrong_scales, "scales are out of place")
+    var shape = (
+        "[" + String(experts) + ", " + String(n) + ", " + String(k) + "]"
+    )
+    report.check(
+        "codes of " + shape + " pack one to one",
+        wrong,
+        "codes are out of place",
+    )
+    report.check(
+        "scales of " + shape + " pack one to one",
+        wrong_scales,
+        "scales are out of place",
+    )
 
 
 def main() raises:
