@@ -4,6 +4,7 @@ mod mojo;
 mod python;
 mod report;
 
+use std::io::{self, Write};
 use std::time::Instant;
 
 use mxfp4_env::{Options, Sdk};
@@ -55,7 +56,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     };
     let mut report = Report::default();
     let interrupted = run_all(&bench, &mut report)?;
-    println!("{}", report.summary(start.elapsed()));
+    say(&report.summary(start.elapsed()));
     if let Some(Interrupted(code)) = interrupted {
         return Ok(code);
     }
@@ -93,4 +94,9 @@ fn has_hopper(context: &Context) -> bool {
             .visible(visible.as_deref())
             .is_ok_and(|gpus| gpus.iter().any(mxfp4_gpu::Gpu::is_hopper))
     })
+}
+
+/// Prints a line. A reader that went away is no reason to stop testing.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -14,8 +14,11 @@ use support::{Ran, folder, mxfp4, run, sdk};
 type Tested = Result<Completion, Failed>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn(&Place)); 8] = [
-        ("what_it_prints_is_what_is_loaded", what_it_prints),
+    let tests = [
+        (
+            "what_it_prints_is_what_is_loaded",
+            what_it_prints as fn(&Place),
+        ),
         ("nothing_is_done_twice", nothing_is_done_twice),
         ("every_change_is_seen", every_change_is_seen),
         ("a_failed_build_keeps_the_last_good_package", a_failed_build),

@@ -1,6 +1,8 @@
 //! The kernel packages: with the Mojo compiler, or with a checkout's Bazel.
 
+use std::borrow::Cow;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::config::{Kernel, Label};
@@ -8,7 +10,7 @@ use mxfp4_env::{Environment, Layout, Sdk};
 use mxfp4_process::Command;
 
 use crate::record::Record;
-use crate::{Error, Job, files, lock, run};
+use crate::{Error, Job, files, lock, run, run_with};
 
 /// Builds what is not fresh with the compiler of `sdk`, in the workspace's
 /// `environment`. Standalone workspaces only.
@@ -240,7 +242,10 @@ pub fn modular(job: Job) -> Result<(), Error> {
         .args(bazel.flags.iter())
         .args(labels)
         .cwd(root);
-    let outcome = run(command)?;
+    let outcome = run_with(command, &mut |line| {
+        // A reader of standard error that went away is no reason to stop.
+        let _ = writeln!(io::stderr(), "{}", openable(&line.text, root));
+    })?;
     if !outcome.success() {
         return Err(Error::Build(format!(
             "`bazelw build` failed ({outcome}), see above"
@@ -256,6 +261,28 @@ pub fn modular(job: Job) -> Result<(), Error> {
     Ok(())
 }
 
+/// A line of Bazel's with the file of a diagnostic (`FILE:LINE:COLUMN: ...`) named
+/// so that it can be opened from any folder and after the build: tools run in
+/// Bazel's root, or in a sandbox that is gone by then.
+fn openable<'a>(line: &'a str, root: &Path) -> Cow<'a, str> {
+    let mut parts = line.splitn(3, ':');
+    let (Some(file), Some(number)) = (parts.next(), parts.next()) else {
+        return line.into();
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return line.into();
+    }
+    let relative = match file.split_once("/execroot/") {
+        Some((_, inside)) => inside.split_once('/').map_or(inside, |(_, rest)| rest),
+        None => file,
+    };
+    let absolute = root.join(relative);
+    if absolute == Path::new(file) || !absolute.is_file() {
+        return line.into();
+    }
+    format!("{}{}", absolute.display(), &line[file.len()..]).into()
+}
+
 /// The target of MAX's own kernels in this checkout: it moved over time, so the
 /// first that has a BUILD file.
 fn kernel_api<'a>(root: &Path, candidates: &'a [Label]) -> Option<&'a Label> {
@@ -265,4 +292,40 @@ fn kernel_api<'a>(root: &Path, candidates: &'a [Label]) -> Option<&'a Label> {
             .iter()
             .any(|name| package.join(name).is_file())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagnostics_of_bazel_name_files_that_are_there() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir(root.join("src")).unwrap();
+        fs::write(root.join("src/a.mojo"), "").unwrap();
+        let file = root.join("src/a.mojo");
+        let diagnostic = format!("{}:3:10: error: expected a name", file.display());
+        for (line, expected) in [
+            (
+                "src/a.mojo:3:10: error: expected a name",
+                diagnostic.as_str(),
+            ),
+            (
+                "/out/sandbox/1/execroot/_main/src/a.mojo:3:10: error: expected a name",
+                &diagnostic,
+            ),
+            (&diagnostic, &diagnostic),
+            (
+                "src/gone.mojo:3:10: error: x",
+                "src/gone.mojo:3:10: error: x",
+            ),
+            ("INFO: 3 processes", "INFO: 3 processes"),
+            ("src/a.mojo: no line", "src/a.mojo: no line"),
+            ("    return x", "    return x"),
+            ("", ""),
+        ] {
+            assert_eq!(openable(line, root), expected, "{line}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub mod setup;
 mod uv;
 
 use mxfp4_env::{Ambient, Workspace};
-use mxfp4_process::Output;
+use mxfp4_process::{Command, Line, Outcome, Output};
 
 pub use error::Error;
 
@@ -31,9 +31,18 @@ pub struct Job<'a> {
 
 /// Runs `command` with its output on standard error and has an interruption end
 /// the work; how it ended otherwise is the caller's to judge.
-fn run(command: mxfp4_process::Command) -> Result<mxfp4_process::Outcome, Error> {
+fn run(command: Command) -> Result<Outcome, Error> {
+    watched(command.output(Output::Stderr), &mut |_| {})
+}
+
+/// The same with each line of its output handed to `on_line` instead.
+fn run_with(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, Error> {
+    watched(command.output(Output::Lines), on_line)
+}
+
+fn watched(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, Error> {
     tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
-    let outcome = command.output(Output::Stderr).status()?;
+    let outcome = command.run(on_line)?;
     match outcome.interrupted {
         Some(_) => Err(Error::Interrupted(outcome)),
         None => Ok(outcome),

@@ -49,8 +49,6 @@ pub enum State {
 struct Record {
     /// The hash of everything that decides its content.
     inputs: String,
-    /// The interpreter it was made with.
-    python: PathBuf,
 }
 
 /// What the workspace's virtual environment is worth now. A few milliseconds,
@@ -141,7 +139,7 @@ fn make(job: Job) -> Result<bool, Error> {
         )));
     }
 
-    let record = serde_json::to_vec(&Record { inputs, python }).unwrap_or_default();
+    let record = serde_json::to_vec(&Record { inputs }).unwrap_or_default();
     files::write(&partial.join(RECORD), &record)?;
     files::replace_dir(&partial, &venv)?;
     Ok(true)

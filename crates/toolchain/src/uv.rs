@@ -1,9 +1,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use mxfp4_process::{Command, Output, Stream};
+use mxfp4_process::{Command, Stream};
 
-use crate::{Error, Job, files, run};
+use crate::{Error, Job, files, run, run_with};
 
 /// The interpreters that may install uv, in the order they are tried.
 const PYTHONS: [&str; 7] = [
@@ -21,14 +21,11 @@ const PYTHONS: [&str; 7] = [
 pub(crate) fn find_or_install(job: Job) -> Result<PathBuf, Error> {
     let tools = job.workspace.state_dir().join("tools");
     let own = tools.join("bin/uv");
-    if let Some(uv) = on_path(job, "uv").find(|uv| works(uv)) {
+    if let Some(uv) = first_that_works(on_path(job, "uv").chain([own.clone()]))? {
         return Ok(uv);
     }
-    if works(&own) {
-        return Ok(own);
-    }
     install(job, &tools)?;
-    if works(&own) {
+    if works(&own)? {
         return Ok(own);
     }
     Err(Error::Sdk(format!(
@@ -45,23 +42,34 @@ fn on_path(job: Job, name: &str) -> impl Iterator<Item = PathBuf> {
         .flatten()
 }
 
+fn first_that_works(mut programs: impl Iterator<Item = PathBuf>) -> Result<Option<PathBuf>, Error> {
+    programs
+        .find_map(|program| {
+            works(&program)
+                .map(|works| works.then_some(program))
+                .transpose()
+        })
+        .transpose()
+}
+
 /// Whether the program runs at all: a version manager's stand-in may refuse.
-fn works(program: &Path) -> bool {
-    let command = Command::new(program).arg("--version");
-    program.is_file()
-        && command
-            .output(Output::Lines)
-            .status()
-            .is_ok_and(|outcome| outcome.success())
+fn works(program: &Path) -> Result<bool, Error> {
+    if !program.is_file() {
+        return Ok(false);
+    }
+    match quietly(Command::new(program).arg("--version")) {
+        Err(Error::Process(_)) => Ok(false),
+        other => other,
+    }
 }
 
 /// Installs uv from the package index into `tools` with whatever python3 there
 /// is: with its pip, or with the pip of a virtual environment of its making.
 fn install(job: Job, tools: &Path) -> Result<(), Error> {
-    let pythons: Vec<PathBuf> = PYTHONS
-        .iter()
-        .filter_map(|name| on_path(job, name).find(|python| works(python)))
-        .collect();
+    let mut pythons = Vec::new();
+    for name in PYTHONS {
+        pythons.extend(first_that_works(on_path(job, name))?);
+    }
     if pythons.is_empty() {
         return Err(Error::Sdk(
             "neither uv nor python3 is on PATH, and making the SDK needs one of them; \
@@ -114,23 +122,16 @@ fn pip_install(job: Job, python: &Path, target: &Path) -> Result<bool, Error> {
 }
 
 fn quietly(command: Command) -> Result<bool, Error> {
-    let outcome = command.output(Output::Lines).status()?;
-    match outcome.interrupted {
-        Some(_) => Err(Error::Interrupted(outcome)),
-        None => Ok(outcome.success()),
-    }
+    Ok(run_with(command, &mut |_| {})?.success())
 }
 
 /// The first line that `command` prints when it succeeds.
 pub(crate) fn first_line(command: Command) -> Result<Option<String>, Error> {
     let mut first = None;
-    let outcome = command.output(Output::Lines).run(&mut |line| {
+    let outcome = run_with(command, &mut |line| {
         if line.stream == Stream::Stdout && first.is_none() {
             first = Some(line.text);
         }
     })?;
-    match outcome.interrupted {
-        Some(_) => Err(Error::Interrupted(outcome)),
-        None => Ok(first.filter(|_| outcome.success())),
-    }
+    Ok(first.filter(|_| outcome.success()))
 }

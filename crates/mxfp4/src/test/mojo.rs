@@ -2,6 +2,7 @@
 //! compile.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use mxfp4_env::Layout;
 use mxfp4_process::{Command, Line, Output, Stream};
 
 use super::report::{Again, Language, Report, Verdict};
-use super::{Bench, Interrupted};
+use super::{Bench, Interrupted, say};
 
 /// What the GPU code is compiled for where there is no GPU.
 const TARGET: &str = "sm_90a";
@@ -114,7 +115,7 @@ impl<'a> Program<'a> {
             report.add(Language::Mojo, name, Verdict::Failed(reason), &again);
             return Ok(None);
         }
-        println!("\nmojo: {}", self.file.display());
+        say(&format!("\nmojo: {}", self.file.display()));
         if self.only_compiles() {
             self.compile(scratch, report)
         } else {
@@ -184,7 +185,7 @@ impl<'a> Program<'a> {
         if outcome.success() && self.compiles_ahead() {
             let case = self.compile_case();
             if self.wants(&case) {
-                println!("PASS {case}");
+                say(&format!("PASS {case}"));
                 report.add(Language::Mojo, case, Verdict::Passed, &again);
             }
         }
@@ -222,10 +223,10 @@ impl<'a> Program<'a> {
             return Ok(Some(Interrupted(outcome.code())));
         }
         let verdict = if outcome.success() {
-            println!("PASS {case}");
+            say(&format!("PASS {case}"));
             Verdict::Passed
         } else {
-            println!("FAIL {case}: {outcome}");
+            say(&format!("FAIL {case}: {outcome}"));
             Verdict::Failed(format!("{outcome}; the compiler's output is above"))
         };
         report.add(Language::Mojo, case, verdict, &again);
@@ -243,8 +244,8 @@ impl<'a> Program<'a> {
 
 fn pass_on(line: &Line) {
     match line.stream {
-        Stream::Stdout => println!("{}", line.text),
-        Stream::Stderr => eprintln!("{}", line.text),
+        Stream::Stdout => say(&line.text),
+        Stream::Stderr => drop(writeln!(io::stderr(), "{}", line.text)),
     }
 }
 

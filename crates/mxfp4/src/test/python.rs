@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use mxfp4_process::{Command, Outcome};
 
 use super::report::{Again, Language, Report, Verdict};
-use super::{Bench, Interrupted};
+use super::{Bench, Interrupted, say};
 
 /// pytest's exit code for "no test was collected".
 const NOTHING_COLLECTED: i32 = 5;
@@ -37,7 +37,10 @@ pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
             .arg("-k")
             .arg(format!("({})", many.join(") and ("))),
     };
-    println!("\npython: {}", String::from_utf8_lossy(&filtered.dry_run()));
+    say(&format!(
+        "\npython: {}",
+        String::from_utf8_lossy(&filtered.dry_run())
+    ));
     let Some(python) = &bench.sdk.python else {
         let reason = format!("{} has no python", bench.sdk.site.display());
         report.add(
