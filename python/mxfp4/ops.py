@@ -6,9 +6,10 @@ This module is the one place where Python knows the ops' names.
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
 from max.dtype import DType
-from max.graph import Graph, TensorType, TensorValue, ops
+from max.graph import Dim, Graph, TensorType, TensorValue, ops
 
 from mxfp4 import guard
 
@@ -28,13 +29,15 @@ GROUP = 32
 TILE = 64
 """Packed weights are padded to multiples of this along both axes."""
 
-SWIGLU_ALPHA = 1.702
 SWIGLU_LIMIT = 7.0
+"""Where the fused SwiGLU clamps."""
+
+DimT = TypeVar("DimT", int, Dim)
 
 
-def padded(extent: int) -> int:
+def padded(extent: DimT, multiple: int = TILE) -> DimT:
     """Rounds an extent up to the packed layout's tile."""
-    return -(-extent // TILE) * TILE
+    return (extent + (multiple - 1)) // multiple * multiple
 
 
 def packed_shapes(
@@ -141,25 +144,26 @@ def grouped_mxfp4_matmul(
 
 
 def pack_blocks(blocks: TensorValue) -> TensorValue:
-    """Packs `[E, N, K / 2]` uint8 weight blocks into the kernel's layout."""
-    _check_dtype("blocks", blocks, DType.uint8)
-    _check_rank("blocks", blocks, 3)
-    experts, rows, width = (int(dim) for dim in blocks.shape)
-    shape, _ = packed_shapes(experts, rows, width * 2)
-    return _call(
-        PACK_BLOCKS, [blocks], TensorType(DType.uint8, shape, device=blocks.device)
-    )
+    """Packs `[E, N, K / 2]` uint8 weight blocks into the kernel's layout.
+
+    Dimensions may be symbolic, so that one graph packs weights of any shape.
+    """
+    return _pack(PACK_BLOCKS, "blocks", blocks, TILE // 2)
 
 
 def pack_scales(scales: TensorValue) -> TensorValue:
     """Packs `[E, N, K / 32]` uint8 weight scales into the kernel's layout."""
-    _check_dtype("scales", scales, DType.uint8)
-    _check_rank("scales", scales, 3)
-    experts, rows, width = (int(dim) for dim in scales.shape)
-    _, shape = packed_shapes(experts, rows, width * GROUP)
-    return _call(
-        PACK_SCALES, [scales], TensorType(DType.uint8, shape, device=scales.device)
-    )
+    return _pack(PACK_SCALES, "scales", scales, TILE // GROUP)
+
+
+def _pack(
+    names: tuple[str, ...], what: str, value: TensorValue, tile_width: int
+) -> TensorValue:
+    _check_dtype(what, value, DType.uint8)
+    _check_rank(what, value, 3)
+    experts, rows, width = value.shape
+    shape = (experts, padded(rows), padded(width, tile_width))
+    return _call(names, [value], TensorType(DType.uint8, shape, device=value.device))
 
 
 def _call(

@@ -11,7 +11,7 @@ import numpy as np
 from max.driver import Buffer, Device, is_virtual_device_mode
 from max.dtype import DType
 from max.engine import InferenceSession, Model
-from max.graph import DeviceRef, Graph, Module, TensorType
+from max.graph import DeviceRef, Graph, TensorType
 
 from mxfp4 import guard, ops
 
@@ -31,8 +31,8 @@ def pack_experts(
         name.removesuffix(".blocks") for name in state_dict if name.endswith(".blocks")
     )
     shapes = {name: _projection_shape(state_dict, name) for name in projections}
-    # Compiled in either mode, so that a warmed cache holds them.
-    packers = _load_packers(session, device, set(shapes.values()))
+    # Compiled in either mode, so that a warmed cache holds it.
+    packer = _load_packer(session, device)
     if is_virtual_device_mode():
         for name, shape in shapes.items():
             blocks, scales = ops.packed_shapes(*shape)
@@ -42,11 +42,11 @@ def pack_experts(
         return
 
     start, total = time.perf_counter(), 0
-    for name, shape in shapes.items():
+    for name in projections:
         keys = (f"{name}.blocks", f"{name}.scales")
         inputs = [Buffer.from_dlpack(state_dict.pop(key)) for key in keys]
         total += sum(value.num_elements for value in inputs)
-        outputs = packers[shape].execute(*(value.to(device) for value in inputs))
+        outputs = packer.execute(*(value.to(device) for value in inputs))
         state_dict.update(zip(keys, outputs, strict=True))
     device.synchronize()
     seconds = time.perf_counter() - start
@@ -74,27 +74,17 @@ def _projection_shape(state_dict: Mapping[str, Any], name: str) -> tuple[int, in
     return experts, rows, width * 2
 
 
-def _load_packers(
-    session: InferenceSession, device: Device, shapes: set[tuple[int, int, int]]
-) -> dict[tuple[int, int, int], Model]:
-    """Compiles one graph for each shape of projection, all in one go."""
-    module = Module()
+def _load_packer(session: InferenceSession, device: Device) -> Model:
+    """Compiles the graph that packs one projection, whatever its shape."""
     ref = DeviceRef.from_device(device)
-    extensions = guard.require_package()
-    names = {}
-    for experts, rows, cols in sorted(shapes):
-        name = f"pack_{experts}x{rows}x{cols}"
-        names[experts, rows, cols] = name
-        with Graph(
-            name,
-            input_types=[
-                TensorType(DType.uint8, (experts, rows, cols // 2), ref),
-                TensorType(DType.uint8, (experts, rows, cols // ops.GROUP), ref),
-            ],
-            custom_extensions=extensions,
-            module=module,
-        ) as graph:
-            blocks, scales = (value.tensor for value in graph.inputs)
-            graph.output(ops.pack_blocks(blocks), ops.pack_scales(scales))
-    models = session.load_all(module, custom_extensions=list(extensions))
-    return {shape: models[name] for shape, name in names.items()}
+    with Graph(
+        "mxfp4_pack",
+        input_types=[
+            TensorType(DType.uint8, ("experts", "rows", "block_bytes"), ref),
+            TensorType(DType.uint8, ("experts", "rows", "groups"), ref),
+        ],
+        custom_extensions=guard.require_package(),
+    ) as graph:
+        blocks, scales = (value.tensor for value in graph.inputs)
+        graph.output(ops.pack_blocks(blocks), ops.pack_scales(scales))
+    return session.load(graph)
