@@ -2,6 +2,7 @@
 
 mod command_line;
 mod real_server;
+mod stand_in_gpu;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -10,9 +11,8 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let trials = command_line::trials()
-        .into_iter()
-        .chain(real_server::trials())
-        .collect();
+    let mut trials = command_line::trials();
+    trials.extend(stand_in_gpu::trials());
+    trials.extend(real_server::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -16,7 +16,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::support::{Skip, folder, repository, run, sdk, tool};
 
-const VIRTUAL_GPU: &str = include_str!("virtual_gpu.py");
+pub const VIRTUAL_GPU: &str = include_str!("virtual_gpu.py");
 
 /// How long a start may take, on a busy machine and under strace.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Why a test ends early.
-enum Stop {
+pub enum Stop {
     Skip(Skip),
     Fail(Failed),
 }
@@ -61,11 +61,11 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-fn fail<T>(message: impl std::fmt::Display) -> Result<T, Stop> {
+pub fn fail<T>(message: impl std::fmt::Display) -> Result<T, Stop> {
     Err(Stop::Fail(message.to_string().into()))
 }
 
-fn skipping(result: Result<(), Stop>) -> Result<Completion, Failed> {
+pub fn skipping(result: Result<(), Stop>) -> Result<Completion, Failed> {
     match result {
         Ok(()) => Ok(Completion::Completed),
         Err(Stop::Skip(reason)) => Ok(Completion::ignored_with(reason)),
