@@ -1,8 +1,9 @@
 """Gives MAX a GPU that is not there, for tests.
 
-As `sitecustomize` on PYTHONPATH of a server and of the workers it starts: the one device is a virtual Hopper, for which
-MAX compiles but which cannot run anything, so nothing is allocated on it. With MAX_SERVE_DUMMY_MODEL set the rest of
-the server is the real one, and its model repeats what it is told.
+It is `sitecustomize` on the PYTHONPATH of a server and of the workers it starts. The
+one device is a virtual Hopper: MAX compiles for it and cannot run anything on it, so
+nothing is allocated. With MAX_SERVE_DUMMY_MODEL set the rest of the server is the real
+one, and its model repeats what it is told.
 """
 
 import importlib.abc
