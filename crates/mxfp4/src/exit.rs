@@ -82,3 +82,24 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
         })
         .unwrap_or(Exit::Failed as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outermost_cause_decides() {
+        let sdk = || mxfp4_env::Error::Sdk("no SDK".into());
+        assert_eq!(code_of(&anyhow::anyhow!("any")), 1);
+        assert_eq!(code_of(&sdk().into()), 4);
+        assert_eq!(
+            code_of(&anyhow::Error::from(sdk()).context("cannot build")),
+            4
+        );
+        let serving = Err::<(), _>(sdk()).or_exit(Exit::Precondition, "cannot serve");
+        let serving = serving.unwrap_err();
+        assert_eq!(code_of(&serving), 5);
+        assert_eq!(code_of(&serving.context("more")), 5);
+        assert_eq!(code_of(&Failure::new(Exit::Usage, "wrong").into()), 2);
+    }
+}

@@ -1,5 +1,8 @@
 //! `mxfp4`: set up, build, test and serve GPT-OSS in MXFP4 on Hopper GPUs.
 
+#[macro_use]
+mod print;
+
 mod build;
 mod context;
 mod demo;
@@ -10,7 +13,7 @@ mod setup;
 mod test;
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,8 +70,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not `eprintln!`, which panics when stderr is closed.
-            let _ = writeln!(io::stderr(), "error: {}", message(&error));
+            eprintln!("error: {}", message(&error));
             ExitCode::from(exit::code_of(&error))
         }
     }
@@ -164,10 +166,43 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 /// A reader that closed its end (`mxfp4 env | head -1`) got what it wanted.
+///
+/// Only an error that nothing was added to comes from writing a result to
+/// stdout: a server or a child that hung up is told with what was being done.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
+    error.chain().len() == 1
+        && error
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file")
+            .context("cannot read x: no such file")
+            .context("cannot start");
+        assert_eq!(message(&error), "cannot start: cannot read x: no such file");
+    }
+
+    #[test]
+    fn only_a_bare_broken_pipe_is_success() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&broken().into()));
+        assert!(!is_broken_pipe(
+            &anyhow::Error::from(broken()).context("cannot ask the server")
+        ));
+        assert!(!is_broken_pipe(
+            &io::Error::from(io::ErrorKind::StorageFull).into()
+        ));
+    }
 }
