@@ -108,11 +108,14 @@ def test_parity_accepts_no_gaps(choice: dict) -> None:
 
 
 def test_parity_compares_each_log_probability() -> None:
-    sample = parity.Sample([0], [2], [-0.5], [{"a": -0.5, "?": -3.0}])
-    reference = np.array([[-9.0, -2.5, -0.25, -3.5]])
+    top = {"a": -0.5, "?": -3.0}
+    sample = parity.Sample([0], [2, 1], [-0.5, -1.0], [top, {"a": -1.0}])
+    reference = np.array([[-9.0, -2.5, -0.25, -3.5], [0.0, -1.0, -2.0, 0.0]])
     ids = {"a": [2], "?": [1, 3]}
-    found = parity.compare(sample, reference, ids)
+    found = parity.compare(sample, reference, ids, [0])
     assert [difference.size for difference in found] == [0.25, 0.25, 0.5]
+    found = parity.compare(sample, reference, ids, [1])
+    assert [difference.size for difference in found] == [0.0, 1.0]
 
 
 def test_parity_does_not_overlook_a_nan() -> None:
@@ -123,7 +126,7 @@ def test_parity_does_not_overlook_a_nan() -> None:
 def test_parity_refuses_an_unknown_token() -> None:
     sample = parity.Sample([0], [2], [-0.5], [{"b": -0.5}])
     with pytest.raises(ValueError, match="'b', which is none"):
-        parity.compare(sample, np.zeros((1, 3)), {"a": [2]})
+        parity.compare(sample, np.zeros((1, 3)), {"a": [2]}, [0])
 
 
 def test_check_accepts_the_kernel_package(
