@@ -110,7 +110,7 @@ impl Demo<'_> {
         println!(
             "Done here: the checkpoint was written, the kernel package built and loaded, and the whole model compiled for \
              Hopper (sm_90a).\n\
-             Not done here: the model was not run and nothing was served, for there is {why}."
+             Not done here: the model was not run and nothing was served: {why}."
         );
         Ok(0)
     }

@@ -9,6 +9,7 @@ mod model;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
 use mxfp4_env::{Environment, Layout, Options, Sdk};
@@ -19,6 +20,7 @@ pub use self::checks::{METRICS_VARIABLE, gpus};
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};
 pub use self::log_tail::LogTail;
+use self::model::Model;
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -100,6 +102,11 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         launch.host,
         launch.port
     );
+    if let Model::Repository { name, cached: None } = &launch.model {
+        tracing::info!(
+            "{name} is not in the local cache: MAX fetches it first, and shows no progress"
+        );
+    }
     let started = Instant::now();
     let mut tail = LogTail::default();
     let outcome = command.output(Output::Lines).run(&mut |line| {
@@ -212,7 +219,11 @@ pub fn finish(outcome: &Outcome, tail: &LogTail, started: Instant) -> anyhow::Re
     if let Some(reason) = tail.reason() {
         message = format!("{message}: {reason}");
     }
-    if let Some(remedy) = tail.remedy() {
+    if outcome.status.signal() == Some(9) {
+        message.push_str(
+            "\nSIGKILL is how Linux ends a process when the machine runs out of memory; free some",
+        );
+    } else if let Some(remedy) = tail.remedy() {
         message = format!("{message}\n{remedy}");
     }
     Err(Failure::new(Exit::Failed, message).into())

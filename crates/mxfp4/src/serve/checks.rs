@@ -31,17 +31,15 @@ pub fn port(host: &str, port: u16, metrics_port: u16) -> Result<(), String> {
         )
     })?;
     let everywhere = (Ipv4Addr::UNSPECIFIED, port).into();
+    let mut ours = false;
     for address in addresses.chain([everywhere]) {
         match TcpListener::bind(address) {
-            Ok(_) => {}
+            Ok(_) => ours |= address != everywhere || host == "0.0.0.0",
+            // `localhost` may have an address that this machine lacks, when it has another that is there.
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 return Err(format!(
                     "port {port} is busy: something listens on it already; stop that, or choose another with --port"
-                ));
-            }
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-                return Err(format!(
-                    "{host} is not an address of this machine; choose another with --host"
                 ));
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -55,6 +53,11 @@ pub fn port(host: &str, port: u16, metrics_port: u16) -> Result<(), String> {
                 ));
             }
         }
+    }
+    if !ours {
+        return Err(format!(
+            "{host} is not an address of this machine; choose another with --host"
+        ));
     }
     Ok(())
 }
@@ -74,8 +77,8 @@ pub fn gpus(devices: &DeviceSelection, ambient: &Ambient) -> Result<Vec<Gpu>, St
     }
     let inventory = Inventory::probe().map_err(|error| {
         format!(
-            "no Hopper GPU: {error}; serve on a machine with an H100, H200 or GH200 and its driver (`mxfp4 serve \
-             --dry-run` prints the command to run there)"
+            "no Hopper GPU: {error}; serve on a machine with an H100, H200 or GH200 and its driver (--dry-run prints \
+             the command to run there), or with --no-check if MAX finds the GPU all the same"
         )
     })?;
     let mask = ambient
@@ -244,6 +247,8 @@ mod tests {
     fn the_port_of_metrics_and_a_foreign_host_are_refused() {
         let error = port("127.0.0.1", 8001, 8001).unwrap_err();
         assert!(error.contains("/metrics"), "{error}");
+        assert_eq!(port("0.0.0.0", 18080, METRICS_PORT), Ok(()));
+        assert_eq!(port("localhost", 18080, METRICS_PORT), Ok(()));
         let error = port("192.0.2.1", 18080, METRICS_PORT).unwrap_err();
         assert!(error.contains("not an address of this machine"), "{error}");
     }
