@@ -101,6 +101,10 @@ const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
 /// The comma-separated debugging options that MAX reads since.
 const DEBUG: &str = "MODULAR_DEBUG";
 const DEBUG_SYNC: &str = "device-sync-mode";
+/// The option that stands for [`DEBUG_SYNC`] and these.
+const SENSIBLE: &str = "sensible";
+const SENSIBLE_OTHERS: &str =
+    "nan-check,assert-level=all,stack-trace-on-error,stack-trace-on-crash,source-tracebacks";
 
 struct Computation<'a> {
     workspace: &'a Workspace,
@@ -396,12 +400,9 @@ impl Computation<'_> {
     /// Synchronous device execution: right for debugging, ruinous for serving.
     fn synchronous(&mut self, options: Options) {
         let ambient = self.ambient.get_nonempty(DEBUG).unwrap_or_default();
-        let is_sync = |entry: &&OsStr| {
-            let name = entry.as_bytes().split(|&byte| byte == b'=').next();
-            name.is_some_and(|name| name.trim_ascii() == DEBUG_SYNC.as_bytes())
-        };
+        let is = |entry: &OsStr, option: &str| entry.as_bytes().trim_ascii() == option.as_bytes();
         let others: Vec<&OsStr> = list::entries(ambient, b',')
-            .filter(|entry| !entry.is_empty() && !is_sync(entry))
+            .filter(|entry| !entry.is_empty() && !is(entry, DEBUG_SYNC))
             .collect();
         if options.debug && !options.serving {
             self.push(
@@ -423,25 +424,19 @@ impl Computation<'_> {
         }
         let mode = self.ambient.get_nonempty(SYNC_MODE);
         let mode_on = mode.is_some_and(|mode| !is_off(mode));
-        let debug_on = list::entries(ambient, b',')
-            .filter(is_sync)
-            .any(|entry| !entry.as_bytes().ends_with(b"=false"));
-        // `sensible` stands for a set of options of which this is one.
-        let sensible = others
-            .iter()
-            .any(|other| other.as_bytes().trim_ascii() == b"sensible");
+        let debug_on = list::entries(ambient, b',').any(|entry| is(entry, DEBUG_SYNC));
+        let sensible = others.iter().any(|entry| is(entry, SENSIBLE));
         if options.serving {
             if mode.is_some() {
                 let reason = "unset: it makes the GPU wait after every operation";
                 self.push(SYNC_MODE, None, reason.into());
             }
             if debug_on || sensible {
-                let mut kept = others.join(OsStr::new(","));
-                if sensible {
-                    kept.push(",");
-                    kept.push(DEBUG_SYNC);
-                    kept.push("=false");
-                }
+                let spelled_out = others.iter().map(|entry| match is(entry, SENSIBLE) {
+                    true => OsStr::new(SENSIBLE_OTHERS),
+                    false => entry,
+                });
+                let kept = spelled_out.collect::<Vec<_>>().join(OsStr::new(","));
                 let reason =
                     format!("without {DEBUG_SYNC}: it makes the GPU wait after every operation");
                 self.push(DEBUG, Some(kept).filter(|kept| !kept.is_empty()), reason);
@@ -452,7 +447,7 @@ impl Computation<'_> {
                      debugging and is turned off for serving"
                 ));
             }
-        } else if mode_on || debug_on {
+        } else if mode_on || debug_on || sensible {
             let variable = if mode_on { SYNC_MODE } else { DEBUG };
             self.warn(format!(
                 "{variable} makes the GPU wait after every operation; it is left as you set it, \

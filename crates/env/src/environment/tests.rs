@@ -184,7 +184,7 @@ fn evaluating_twice_changes_nothing() {
     standalone.write("build/mxfp4.mojoc", "");
     let standalone = standalone
         .set("PYTHONPATH", "/u:")
-        .set("MODULAR_DEBUG", "nan-check,device-sync-mode=false")
+        .set("MODULAR_DEBUG", "nan-check,device-sync-mode")
         .set("MODULAR_MAX_PACKAGE_ROOT", "/other");
 
     let on_path = Fixture::standalone();
@@ -561,7 +561,7 @@ fn the_device_is_synchronous_only_for_debugging() {
         ),
         (
             "",
-            "nan-check,device-sync-mode=false",
+            "nan-check, device-sync-mode",
             DEBUGGING,
             Some("true"),
             Some("device-sync-mode,nan-check"),
@@ -587,21 +587,16 @@ fn the_device_is_synchronous_only_for_debugging() {
             None,
             Some("nan-check"),
         ),
-        ("1", "device-sync-mode=true", SERVING, None, None),
+        ("1", "device-sync-mode", SERVING, None, None),
         ("false", "nan-check", SERVING, None, Some("nan-check")),
         (
             "",
-            "sensible,nan-check",
+            "sensible,pre-jit",
             SERVING,
             None,
-            Some("sensible,nan-check,device-sync-mode=false"),
-        ),
-        (
-            "",
-            "device-sync-mode=false",
-            SERVING,
-            None,
-            Some("device-sync-mode=false"),
+            Some(
+                "nan-check,assert-level=all,stack-trace-on-error,stack-trace-on-crash,source-tracebacks,pre-jit",
+            ),
         ),
     ];
     for (mode, debug, options, mode_after, debug_after) in cases {
