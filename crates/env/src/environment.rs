@@ -153,6 +153,16 @@ impl Computation<'_> {
         // only), and says so on stderr at every start.
         self.quiet("MODULAR_CRASH_REPORTING_ENABLED", "false", "true");
         self.modular_home(sdk);
+        let pinned = &self.workspace.config.sdk.max;
+        if self.workspace.layout == Layout::Standalone
+            && let Some(other) = sdk.other_max(pinned)
+        {
+            self.warn(format!(
+                "the SDK at {} is MAX {other}, and mxfp4.toml asks for {pinned}; run `mxfp4 setup`, \
+                 or set `sdk.max`",
+                sdk.site.display()
+            ));
+        }
         if self.ambient.get_nonempty("PYTHONHOME").is_some() && sdk.python.is_some() {
             let reason = "unset: it would make the SDK's Python load another one's library";
             self.push("PYTHONHOME", None, reason.into());

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::config::PythonVersion;
+use crate::config::{PythonVersion, Version};
 use crate::workspace::{Layout, absolute};
 use crate::{Ambient, Error, Workspace};
 
@@ -100,6 +100,19 @@ impl Sdk {
     /// tree has none: its scripts name the interpreter of another machine.
     pub fn scripts(&self) -> Option<&Path> {
         self.python.as_deref().filter(|_| !self.carried)?.parent()
+    }
+
+    /// The version of MAX that is installed, if it is not `pinned`.
+    pub fn other_max(&self, pinned: &Version) -> Option<String> {
+        if self.site.join(format!("max-{pinned}.dist-info")).is_dir() {
+            return None;
+        }
+        // The folder is listed only where the one name that is looked for is not there.
+        self.site.read_dir().ok()?.flatten().find_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix("max-")?.strip_suffix(".dist-info")?;
+            Some(version.to_owned())
+        })
     }
 }
 

@@ -672,3 +672,20 @@ fn another_sdks_configuration_is_kept_away_from_our_compiler() {
     let fixture = fixture.set("MXFP4_SDK", &prefix);
     assert_eq!(home(&fixture), Some(prefix.join("share/max").into()));
 }
+
+#[test]
+fn another_version_than_the_pinned_one_is_said() {
+    let fixture = Fixture::standalone();
+    let venv = fixture.venv("work/.venv", "python3.11");
+    let site = venv.join("lib/python3.11/site-packages");
+    let installed = |version: &str| {
+        write(&site.join(format!("max-{version}.dist-info/METADATA")), "");
+        fixture.compute().warnings.join("\n")
+    };
+    let warnings = installed("26.6.0");
+    assert!(
+        warnings.contains("is MAX 26.6.0, and mxfp4.toml asks for 26.7.0"),
+        "{warnings}"
+    );
+    assert_eq!(installed("26.7.0"), "");
+}
