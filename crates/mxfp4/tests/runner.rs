@@ -289,7 +289,10 @@ fn a_name_chooses() {
 fn ctrl_c_ends_the_run_with_what_is_known() {
     let place = Place::new(&[
         ("kernels/test/test_a.mojo", "echo PASS one"),
-        ("kernels/test/test_b.mojo", "echo PASS two; sleep 100"),
+        (
+            "kernels/test/test_b.mojo",
+            "trap 'kill $!; exit 1' INT; sleep 100 & echo PASS two; wait",
+        ),
         ("kernels/test/test_c.mojo", "echo PASS three"),
     ]);
     let mut child = place

@@ -34,7 +34,12 @@ sync)
     printf '#!/bin/sh\n' > "$modular/bin/mojo" && chmod +x "$modular/bin/mojo"
     echo "installing" >&2
     case "$BEHAVIOUR" in
-    hang) echo > "$LOG.hangs"; sleep 100 ;;
+    hang)
+        # A shell that waits for a program in the foreground may swallow a SIGINT.
+        trap 'kill $!; exit 1' INT TERM
+        sleep 100 &
+        echo > "$LOG.hangs"
+        wait ;;
     slow) sleep 1 ;;
     fail) echo "no such wheel" >&2; exit 2 ;;
     esac ;;
@@ -51,17 +56,13 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self::with_program("uv", UV)
-    }
-
-    fn with_program(name: &str, script: &str) -> Self {
         let root = folder([
             ("mxfp4.toml", ""),
             ("python/pyproject.toml", ""),
             ("python/uv.lock", LOCK),
         ]);
-        let programs = folder([(name, script)]);
-        let program = programs.path().join(name);
+        let programs = folder([("uv", UV)]);
+        let program = programs.path().join("uv");
         fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
         Self { root, programs }
     }
@@ -317,74 +318,110 @@ fn pins_that_the_lock_file_does_not_hold_are_refused() {
     assert!(ran.stderr.contains("uv.lock is missing"), "{ran:?}");
 }
 
-/// A python3 whose pip "installs" the pretended uv; without pip, only after `-m venv`.
-const PYTHON: &str = r#"#!/bin/sh
-echo "python $*" >> "$LOG"
-case "$*" in
---version) echo "Python 3.11.7" ;;
-"-m pip --version") [ "$BEHAVIOUR" = pip ] ;;
-"-m pip install"*)
-    while [ "$1" != --target ]; do shift; done
-    mkdir -p "$2/bin" && cp "$UV" "$2/bin/uv" && chmod +x "$2/bin/uv" ;;
-"-m venv "*)
-    [ "$BEHAVIOUR" = venv ] || { echo "ensurepip is not available" >&2; exit 1; }
-    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-esac
+/// Makes a wheel that holds the pretended uv and prints its hash.
+const MAKE_WHEEL: &str = r#"
+import hashlib, sys, zipfile
+path, program = sys.argv[1:]
+with zipfile.ZipFile(path, "w") as wheel:
+    wheel.writestr("uv-1.data/scripts/uvx", "")
+    wheel.write(program, "uv-1.data/scripts/uv")
+print(hashlib.sha256(open(path, "rb").read()).hexdigest(), end="")
 "#;
 
 #[test]
-fn without_uv_it_is_installed_into_the_workspace() {
-    for behaviour in ["pip", "venv", "neither"] {
-        let place = Place::with_program("python3", PYTHON);
-        let uv = folder([("uv", UV)]);
-        let programs = place.programs.path().display().to_string();
-        let setup = || {
-            let mut command = place.command(behaviour, &["setup"]);
-            command.env("UV", uv.path().join("uv"));
-            // The machine's own tools without the machine's own uv.
-            run(command.env("PATH", format!("{programs}:{}", tools(&place).display())))
-        };
-        let ran = setup();
-        if behaviour == "neither" {
-            assert_eq!(ran.code, Some(4), "{ran:?}");
-            assert!(ran.stderr.contains("ensurepip is not available"), "{ran:?}");
-            assert!(ran.stderr.contains("apt install python3-venv"), "{ran:?}");
-            assert!(!place.path(".mxfp4/tools").exists());
-            continue;
-        }
-        assert_eq!(ran.code, Some(0), "{behaviour}: {ran:?}");
-        assert!(place.path(".mxfp4/tools/bin/uv").is_file());
-        assert!(!place.path(".mxfp4/tools/venv").exists());
-        assert!(place.path(".venv").is_dir());
-        // The one that was installed serves again.
-        fs::write(place.path("python/pyproject.toml"), "# changed\n").unwrap();
-        let ran = setup();
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        let log = fs::read_to_string(place.log_path()).unwrap();
-        assert_eq!(log.matches("-m pip install").count(), 1, "{log}");
-    }
+fn without_uv_it_is_fetched_as_the_lock_file_names_it() {
+    let place = Place::new();
+    let arch = std::env::consts::ARCH;
+    let wheel = place.path(&format!("uv-1-py3-none-manylinux_2_17_{arch}.whl"));
+    let made = Command::new("python3")
+        .args(["-c", MAKE_WHEEL])
+        .args([&wheel, &place.programs.path().join("uv")])
+        .output()
+        .unwrap();
+    let hash = String::from_utf8(made.stdout).unwrap();
+    let lock = |hash: &str| {
+        let url = format!("file://{}", wheel.display());
+        format!(
+            "{LOCK}[[package]]\nname = \"uv\"\nversion = \"1\"\n\
+             wheels = [{{ url = \"{url}\", hash = \"sha256:{hash}\" }}]\n"
+        )
+    };
+    let setup = |lock: &str| {
+        fs::write(place.path("python/uv.lock"), lock).unwrap();
+        let mut command = place.command("", &["setup"]);
+        run(command.env("PATH", tools(&place, true)))
+    };
+
+    let ran = setup(LOCK);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.stderr.contains("has none for this machine; install uv"),
+        "{ran:?}"
+    );
+
+    let ran = setup(&lock("00"));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("is not the file that the lock file means"),
+        "{ran:?}"
+    );
+    assert!(!place.path(".mxfp4/tools").exists());
+
+    let ran = setup(&lock(&hash));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("fetching uv into "), "{ran:?}");
+    assert!(place.path(".mxfp4/tools/bin/uv").is_file());
+    assert_eq!(place.environments(), [".venv"]);
+
+    // The one that was fetched serves again.
+    fs::remove_file(&wheel).unwrap();
+    let ran = setup(&format!("{}# changed\n", lock(&hash)));
+    assert_eq!((ran.code, place.syncs()), (Some(0), 2), "{ran:?}");
+    fs::remove_dir_all(place.path(".mxfp4/tools")).unwrap();
+    let ran = setup(&format!("{}# again\n", lock(&hash)));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("cannot fetch file://"), "{ran:?}");
+    assert!(!ran.stderr.contains("Traceback"), "{ran:?}");
 }
 
 #[test]
 fn without_uv_and_python_it_says_what_is_missing() {
     let place = Place::new();
-    let ran = run(place.command("", &["setup"]).env("PATH", tools(&place)));
+    let ran = run(place
+        .command("", &["setup"])
+        .env("PATH", tools(&place, false)));
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.stderr.contains("neither uv nor python3"), "{ran:?}");
 }
 
-/// A folder of links to the few programs that the pretended ones start.
-fn tools(place: &Place) -> PathBuf {
+/// A folder of links to the few programs that the pretended ones start, and to python3 where that is wanted.
+fn tools(place: &Place, with_python: bool) -> PathBuf {
     let folder = place.path("tools");
-    if fs::create_dir(&folder).is_ok() {
-        for name in ["sh", "mkdir", "cp", "ln", "chmod", "sleep", "env", "sort"] {
-            let program = ["/usr/bin", "/bin"]
-                .iter()
-                .map(|bin| Path::new(bin).join(name))
-                .find(|program| program.exists())
-                .unwrap();
-            std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
-        }
+    if fs::create_dir(&folder).is_err() {
+        return folder;
+    }
+    let link = |program: &Path, name: &str| {
+        std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
+    };
+    for name in ["sh", "mkdir", "ln", "chmod", "sleep", "env", "sort"] {
+        let places = ["/usr/bin", "/bin"].map(|bin| Path::new(bin).join(name));
+        link(
+            places.iter().find(|program| program.exists()).unwrap(),
+            name,
+        );
+    }
+    if with_python {
+        // Not a version manager's stand-in.
+        let script = "import sys; print(sys.executable, end='')";
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .output()
+            .unwrap();
+        link(
+            Path::new(&String::from_utf8(output.stdout).unwrap()),
+            "python3",
+        );
     }
     folder
 }

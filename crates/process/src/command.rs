@@ -3,6 +3,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use mxfp4_env::Environment;
@@ -226,13 +227,16 @@ impl Command {
         // Orphans of the child's group become children of this process, which
         // reaps them. Where it is refused, init does.
         let _ = prctl::set_child_subreaper(true);
-        let mut child = self.std_command().spawn().map_err(start_error)?;
+        let (sender, events) = mpsc::channel();
+        let (mut child, registration) =
+            signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
         Supervisor::new(
             &mut child,
             self.grace,
             self.stopper.as_ref(),
             on_line,
-            std::sync::mpsc::channel(),
+            (sender, events),
+            registration,
         )
         .run(&mut child, self.timeout)
         .map_err(|source| Error::Watch {

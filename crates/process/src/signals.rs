@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::io;
+use std::process::{Child, Command};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -16,13 +18,19 @@ static RUNNING: Mutex<BTreeMap<u64, (Group, Sender<Event>)>> = Mutex::new(BTreeM
 /// A running child that signals are passed on to, until it is dropped.
 pub(crate) struct Registration(u64);
 
-impl Registration {
-    pub(crate) fn new(group: Group, events: Sender<Event>) -> Self {
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = running.last_key_value().map_or(0, |(id, _)| id + 1);
-        running.insert(id, (group, events));
-        Self(id)
-    }
+/// Starts `command` and passes signals on to its group as [`Event`]s.
+///
+/// The map stays locked while it starts, so that a signal that comes meanwhile
+/// waits for it, instead of ending this process as if it had no child.
+pub(crate) fn spawn(
+    command: &mut Command,
+    events: Sender<Event>,
+) -> io::Result<(Child, Registration)> {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn()?;
+    let id = running.last_key_value().map_or(0, |(id, _)| id + 1);
+    running.insert(id, (Group::of_leader(child.id()), events));
+    Ok((child, Registration(id)))
 }
 
 impl Drop for Registration {
@@ -38,13 +46,13 @@ impl Drop for Registration {
 ///
 /// The handlers stay for good. With no child running the thread does what would
 /// have happened without it, so between two children Ctrl-C ends `mxfp4`.
-pub(crate) fn listen() -> std::io::Result<()> {
+pub(crate) fn listen() -> io::Result<()> {
     static STARTED: OnceLock<Result<(), i32>> = OnceLock::new();
     let started = STARTED.get_or_init(|| start().map_err(|e| e.raw_os_error().unwrap_or(0)));
-    started.map_err(std::io::Error::from_raw_os_error)
+    started.map_err(io::Error::from_raw_os_error)
 }
 
-fn start() -> std::io::Result<()> {
+fn start() -> io::Result<()> {
     // What is ignored stays so: `nohup mxfp4 serve` must outlive its terminal.
     let ignored = ignored();
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP]

@@ -54,9 +54,9 @@ impl<'a> Supervisor<'a> {
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
+        registration: Registration,
     ) -> Self {
         let group = Group::of_leader(child.id());
-        let registration = Registration::new(group, sender.clone());
         let mut open_streams = 0;
         if let Some(stdout) = child.stdout.take() {
             let sender = sender.clone();

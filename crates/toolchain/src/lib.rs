@@ -9,6 +9,7 @@ pub mod build;
 mod error;
 mod files;
 mod lock;
+mod lock_file;
 mod record;
 pub mod setup;
 mod uv;

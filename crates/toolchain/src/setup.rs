@@ -9,6 +9,7 @@ use mxfp4_env::{Layout, Workspace};
 use mxfp4_process::Command;
 use serde::{Deserialize, Serialize};
 
+use crate::lock_file::LockFile;
 use crate::{Error, Job, files, lock, run, uv};
 
 /// The file in the virtual environment that says what it was made from.
@@ -103,7 +104,8 @@ fn foreign(venv: &Path) -> Error {
 fn make(job: Job) -> Result<bool, Error> {
     let workspace = job.workspace;
     let inputs = inputs(workspace)?;
-    check_pins(workspace)?;
+    let lock_file = LockFile::read(project(workspace).join("uv.lock"))?;
+    check_pins(workspace, &lock_file)?;
     let _lock = lock::take(
         &workspace.state_dir().join("setup.lock"),
         "`mxfp4 setup` in this workspace",
@@ -113,7 +115,7 @@ fn make(job: Job) -> Result<bool, Error> {
     }
     let venv = workspace.venv_dir();
     files::remove_leftovers(&venv)?;
-    let uv = uv::find_or_install(job)?;
+    let uv = uv::find_or_install(job, &lock_file)?;
     let python = choose_python(job, &uv)?;
     tracing::info!("making {} with {}", venv.display(), python.display());
 
@@ -182,37 +184,21 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
 }
 
 /// Has the lock file agree with the versions that `mxfp4.toml` names.
-fn check_pins(workspace: &Workspace) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Lock {
-        #[serde(default)]
-        package: Vec<Package>,
-    }
-    #[derive(Deserialize)]
-    struct Package {
-        name: String,
-        version: Option<String>,
-    }
-    let path = project(workspace).join("uv.lock");
-    let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-    let lock: Lock = toml::from_str(&text)
-        .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
     let sdk = &workspace.config.sdk;
+    let path = lock.path().display();
     for (name, pinned) in [("max", sdk.max.as_str()), ("mojo", sdk.mojo.as_str())] {
-        let found = lock.package.iter().find(|package| package.name == name);
-        match found.and_then(|package| package.version.as_ref()) {
+        match lock.version(name) {
             Some(locked) if locked == pinned => {}
             Some(locked) => {
                 return Err(Error::Config(format!(
-                    "mxfp4.toml asks for {name} {pinned}, {} holds {locked}: change `sdk.{name}`, \
-                     or python/pyproject.toml followed by `uv lock`",
-                    path.display()
+                    "mxfp4.toml asks for {name} {pinned}, {path} holds {locked}: change \
+                     `sdk.{name}`, or python/pyproject.toml followed by `uv lock`"
                 )));
             }
             None => {
                 return Err(Error::Config(format!(
-                    "{} does not hold {name}, of which mxfp4.toml asks for {pinned}",
-                    path.display()
+                    "{path} does not hold {name}, of which mxfp4.toml asks for {pinned}"
                 )));
             }
         }

@@ -1,14 +1,16 @@
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mxfp4_process::{Command, Stream};
 
+use crate::lock_file::LockFile;
 use crate::{Error, Job, files, run, run_with};
 
-/// The interpreters that may install uv, in the order they are tried.
-const PYTHONS: [&str; 7] = [
+/// Takes uv out of its wheel; standard library only, so any python3 runs it.
+const FETCH: &str = include_str!("fetch_uv.py");
+
+/// The interpreters that may run it, in the order they are tried.
+const PYTHONS: [&str; 6] = [
     "python3",
-    "python",
     "python3.14",
     "python3.13",
     "python3.12",
@@ -16,15 +18,15 @@ const PYTHONS: [&str; 7] = [
     "python3.10",
 ];
 
-/// The uv to use: the one on PATH, else the workspace's own, which is installed
-/// when it is not there yet.
-pub(crate) fn find_or_install(job: Job) -> Result<PathBuf, Error> {
+/// The uv to use: the one on PATH, else the workspace's own, which is fetched as
+/// the lock file names it when it is not there yet.
+pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Error> {
     let tools = job.workspace.state_dir().join("tools");
     let own = tools.join("bin/uv");
     if let Some(uv) = first_that_works(on_path(job, "uv").chain([own.clone()]))? {
         return Ok(uv);
     }
-    install(job, &tools)?;
+    install(job, lock, &tools)?;
     if works(&own)? {
         return Ok(own);
     }
@@ -63,62 +65,46 @@ fn works(program: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Installs uv from the package index into `tools` with whatever python3 there
-/// is: with its pip, or with the pip of a virtual environment of its making.
-fn install(job: Job, tools: &Path) -> Result<(), Error> {
-    let mut pythons = Vec::new();
+/// Puts the uv of the lock file into `tools` with whatever python3 there is.
+fn install(job: Job, lock: &LockFile, tools: &Path) -> Result<(), Error> {
+    let mut python = None;
     for name in PYTHONS {
-        pythons.extend(first_that_works(on_path(job, name))?);
+        python = first_that_works(on_path(job, name))?;
+        if python.is_some() {
+            break;
+        }
     }
-    if pythons.is_empty() {
+    let Some(python) = python else {
         return Err(Error::Sdk(
-            "neither uv nor python3 is on PATH, and making the SDK needs one of them; \
-             install python3 (3.10 to 3.14)"
+            "neither uv nor python3 is on PATH, and making the SDK needs one of them; install \
+             python3 (3.10 to 3.14)"
                 .to_owned(),
         ));
-    }
+    };
+    let wheel = lock.native_wheel("uv");
+    let Some((wheel, sha256)) = wheel.and_then(|wheel| Some((wheel, wheel.sha256()?))) else {
+        return Err(Error::Sdk(format!(
+            "uv is not on PATH, and {} has none for this machine; install uv",
+            lock.path().display()
+        )));
+    };
     files::remove_leftovers(tools)?;
     let partial = files::partial(tools);
-    files::create_dir(&partial)?;
-    tracing::info!("installing uv into {}", tools.display());
-    for python in &pythons {
-        if install_with(job, python, &partial)? {
-            return files::replace_dir(&partial, tools);
-        }
+    let bin = partial.join("bin");
+    files::create_dir(&bin)?;
+    tracing::info!("fetching uv into {}", tools.display());
+    let fetch = Command::new(&python)
+        .args(["-c", FETCH, &wheel.url, sha256])
+        .arg(bin.join("uv"));
+    if run(fetch)?.success() {
+        return files::replace_dir(&partial, tools);
     }
     files::remove(&partial)?;
     Err(Error::Sdk(format!(
-        "uv is not on PATH and could not be installed with {}: see above; what helps is uv itself, \
-         or python3 with pip or venv (on Debian and Ubuntu: apt install python3-venv), and a \
-         network",
-        pythons[0].display()
+        "uv is not on PATH and could not be fetched with {}, see above; install uv, or see to the \
+         network and try again",
+        python.display()
     )))
-}
-
-fn install_with(job: Job, python: &Path, target: &Path) -> Result<bool, Error> {
-    let has_pip = quietly(Command::new(python).args(["-m", "pip", "--version"]))?;
-    if has_pip {
-        return pip_install(job, python, target);
-    }
-    // The environment of its own is beside what stays, and goes with it.
-    let venv = target.join("venv");
-    let made = run(Command::new(python).args(["-m", "venv"]).arg(&venv))?;
-    let installed = made.success() && pip_install(job, &venv.join("bin/python"), target)?;
-    files::remove(&venv)?;
-    Ok(installed)
-}
-
-fn pip_install(job: Job, python: &Path, target: &Path) -> Result<bool, Error> {
-    let mut command = Command::new(python)
-        .args(["-m", "pip", "install", "--no-input", "--no-cache-dir"])
-        .args(["--disable-pip-version-check", "--only-binary", ":all:"])
-        .args([OsStr::new("--target"), target.as_os_str(), OsStr::new("uv")])
-        // `--user`, where a configuration asks for it, contradicts `--target`.
-        .env("PIP_USER", "0");
-    if job.quiet {
-        command = command.arg("--quiet");
-    }
-    Ok(run(command)?.success())
 }
 
 fn quietly(command: Command) -> Result<bool, Error> {
