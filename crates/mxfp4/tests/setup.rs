@@ -38,6 +38,7 @@ sync)
         # A shell that waits for a program in the foreground may swallow a SIGINT.
         trap 'kill $!; exit 1' INT TERM
         sleep 100 &
+        sleep 0.2 # until that is no longer this shell, with its trap
         echo > "$LOG.hangs"
         wait ;;
     slow) sleep 1 ;;

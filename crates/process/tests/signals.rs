@@ -145,8 +145,11 @@ fn a_second_ctrl_c_kills_at_once() {
 
 #[test]
 fn a_killed_caller_takes_its_child_along() {
+    // A job that has not become `sleep` yet has the shell's trap, and would
+    // survive: hence the pause.
     let mut caller = Caller::start(
-        "trap 'kill $!; exit' TERM; sleep 100 & echo $! > pid; echo $$ > leader; > ready; wait",
+        "trap 'kill $!; exit' TERM; sleep 100 & echo $! > pid; echo $$ > leader; \
+         sleep 0.2; > ready; wait",
     );
     caller.signal(Signal::SIGKILL);
     assert_eq!(caller.wait().signal(), Some(9));
