@@ -19,6 +19,9 @@ pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
     if tests.python.is_empty() {
         return Ok(None);
     }
+    if bench.name.is_some_and(|name| !may_match(bench, name)) {
+        return Ok(None);
+    }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let junit = scratch.path().join("junit.xml");
     let command = Command::new("python")
@@ -88,6 +91,29 @@ pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
         );
     }
     Ok(None)
+}
+
+/// Whether a Python test may have `name` in its name: collecting them only to find that none has takes pytest as long
+/// as many tests take. Anything but a plain word may be made of parameters, which only pytest knows.
+fn may_match(bench: &Bench, name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_alphabetic() || char == '_';
+    if !name.chars().all(plain) {
+        return true;
+    }
+    let word = name.to_ascii_lowercase();
+    let root = &bench.context.workspace.root;
+    let mut tests = bench.context.workspace.config.tests.python.iter();
+    tests.any(|path| contains(&root.join(path), &word))
+}
+
+/// Whether the word is in the name or in the text of a file at or below `path`.
+fn contains(path: &Path, word: &str) -> bool {
+    if let Ok(entries) = fs::read_dir(path) {
+        return entries.flatten().any(|entry| contains(&entry.path(), word));
+    }
+    let has = |text: &str| text.to_ascii_lowercase().contains(word);
+    path.extension().is_some_and(|extension| extension == "py")
+        && (has(&path.to_string_lossy()) || fs::read_to_string(path).is_ok_and(|text| has(&text)))
 }
 
 fn ended_well(outcome: Outcome, filtered: bool) -> bool {
