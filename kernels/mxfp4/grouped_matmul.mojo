@@ -149,7 +149,8 @@ def swiglu(gate: Float32, up: Float32) -> Float32:
     var g = SWIGLU_LIMIT if gate > SWIGLU_LIMIT else gate
     var u = SWIGLU_LIMIT if up > SWIGLU_LIMIT else up
     u = -SWIGLU_LIMIT if u < -SWIGLU_LIMIT else u
-    return (u + 1) * g / (1 + exp(-SWIGLU_ALPHA * g))
+    # The quotient first: (u + 1) * g can overflow where the sigmoid is zero.
+    return (u + 1) * (g / (1 + exp(-SWIGLU_ALPHA * g)))
 
 
 struct Ring[slots: Int](TrivialRegisterPassable):
