@@ -2,15 +2,16 @@
 
     python -m mxfp4.parity --checkpoint DIR --model M [--base-url URL]
 
-The server generates greedily and reports each token's top log-probabilities.
-The reference reads the same checkpoint, dequantizes its experts, and scores the
-same tokens in float32. Exits 0 where every log-probability that the server
-reported is within the tolerance, 1 where one is not.
+The reference reads the checkpoint, dequantizes its experts and computes in float32.
+It scores what the server reports: for prompts of many lengths, the top
+log-probabilities of the next tokens, which the server chooses greedily. Exits 0
+where every one is within the tolerance, 1 where one is not.
 
 A router that all but ties between its last chosen expert and the next one may
-choose either in bfloat16, and a different expert is a different answer. Positions
-where the reference's own routers come that close (`--router-margin`) are set
-aside, counted, and not compared; at least `--positions` must remain.
+choose either in bfloat16, and a different expert is a different answer. So the
+prompts are drawn, by the reference and before the server sees them, such that no
+router comes that close (`--router-margin`) at any of their tokens. Where it does
+at a token that the server generated, the rest of that answer is set aside.
 
 `--zero-experts` and `--swap-experts A B` spoil the reference: with either the
 comparison has to fail, which shows that it would notice.
@@ -28,7 +29,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,9 @@ class Sample:
 class Difference:
     """One log-probability, by server and by reference."""
 
-    position: int
+    context: int
+    """How many tokens the server had seen."""
+
     token: str
     served: float
     reference: float
@@ -182,12 +185,13 @@ def spoil(model: Any, *, zero: bool, swap: tuple[int, int] | None) -> None:
                 parameter[there] = parameter[back].clone()
 
 
-def score(model: Any, sample: Sample, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores a sample's tokens.
+def run(model: Any, ids: list[int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs the reference over some tokens.
 
     Returns:
-        The log-probabilities, `[tokens, vocabulary]`, and for each token by how much
-        the closest of its routers preferred its last expert to the next, `[tokens]`.
+        The log-probabilities after each token, `[tokens, vocabulary]`, and by how
+        much the closest of each token's routers preferred its last expert to the
+        next, `[tokens]`.
     """
     import torch
 
@@ -203,14 +207,42 @@ def score(model: Any, sample: Sample, device: str) -> tuple[torch.Tensor, torch.
         for layer in model.model.layers
     ]
     try:
-        ids = torch.tensor([sample.prompt + sample.tokens[:-1]], device=device)
-        logits = model(input_ids=ids, use_cache=False).logits[0]
+        batch = torch.tensor([ids], device=device)
+        logits = model(input_ids=batch, use_cache=False).logits[0]
     finally:
         for hook in hooks:
             hook.remove()
-    first = len(sample.prompt) - 1
-    margins = torch.stack(gaps).amin(0)
-    return logits[first:].double().log_softmax(-1).cpu(), margins[first:].cpu()
+    return logits.double().log_softmax(-1).cpu(), torch.stack(gaps).amin(0).cpu()
+
+
+def clear_prompt(
+    margins: Callable[[list[int]], Iterable[float]],
+    draw: Callable[[], int],
+    length: int,
+    margin: float,
+    attempts: int = 500,
+) -> list[int]:
+    """Draws a prompt at whose every token the routers are sure of their choice.
+
+    Args:
+        margins: Says of each token of a prompt how sure the routers are.
+        draw: Draws a token.
+        length: How many tokens to return.
+        margin: What counts as sure.
+        attempts: After how many prompts to give up.
+    """
+    prompt = [draw() for _ in range(length)]
+    for _ in range(attempts):
+        unsure = [i for i, gap in enumerate(margins(prompt)) if gap < margin]
+        if not unsure:
+            return prompt
+        # What precedes the first of them stays: attention is causal.
+        for i in unsure:
+            prompt[i] = draw()
+    raise ValueError(
+        f"no prompt of {length} tokens keeps a router margin of {margin}: ask for a "
+        "smaller margin or shorter prompts"
+    )
 
 
 def texts_to_ids(folder: Path) -> dict[str, list[int]]:
@@ -231,22 +263,30 @@ def texts_to_ids(folder: Path) -> dict[str, list[int]]:
     return ids
 
 
+def sure(margins: list[float], margin: float) -> int:
+    """Returns for how many tokens in a row the routers are sure of their choice."""
+    for count, gap in enumerate(margins):
+        if gap < margin:
+            return count
+    return len(margins)
+
+
 def compare(
     sample: Sample,
     reference: Any,
     ids: dict[str, list[int]],
-    positions: Iterable[int],
+    count: int,
 ) -> list[Difference]:
-    """Sets the server's log-probabilities at some positions beside the reference's.
+    """Sets the server's first log-probabilities beside the reference's.
 
     A text that several tokens share counts as the one that agrees best.
     """
     differences = []
-    for position in positions:
-        token = sample.tokens[position]
+    for position, token in enumerate(sample.tokens[:count]):
         row = reference[position]
+        context = len(sample.prompt) + position
         served = sample.token_logprobs[position]
-        differences.append(Difference(position, f"#{token}", served, float(row[token])))
+        differences.append(Difference(context, f"#{token}", served, float(row[token])))
         for text, value in sample.top_logprobs[position].items():
             candidates = ids.get(text)
             if not candidates:
@@ -254,7 +294,7 @@ def compare(
             differences.append(
                 min(
                     (
-                        Difference(position, text, value, float(row[candidate]))
+                        Difference(context, text, value, float(row[candidate]))
                         for candidate in candidates
                     ),
                     key=lambda difference: difference.size,
@@ -278,16 +318,16 @@ def main(arguments: list[str] | None = None) -> int:
         default=160,
         help="length of each prompt; the default exceeds the sliding window",
     )
-    parser.add_argument("--tokens", type=int, default=48, help="per prompt")
     parser.add_argument(
-        "--positions", type=int, default=64, help="to compare, at the least"
+        "--step",
+        type=int,
+        default=8,
+        help="of each prompt's beginnings, use every one of so many tokens more",
     )
     parser.add_argument(
-        "--router-margin",
-        type=float,
-        default=0.03,
-        help="set positions aside whose router scores are this close",
+        "--tokens", type=int, default=4, help="to generate after each beginning"
     )
+    parser.add_argument("--router-margin", type=float, default=0.08)
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="of the reference; default: cuda if present")
@@ -299,23 +339,32 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    ids = texts_to_ids(args.checkpoint)
     config = json.loads((args.checkpoint / "config.json").read_text())
     # Special tokens are the vocabulary's last ones.
     vocabulary = config["vocab_size"] * 97 // 100
     rng = random.Random(args.seed)
-    prompts = [
-        [rng.randrange(vocabulary) for _ in range(args.prompt_tokens)]
-        for _ in range(args.prompts)
-    ]
-    model_name = args.model or str(args.checkpoint)
+    model = load_reference(args.checkpoint, device)
+
+    prompts = []
+    for _ in range(args.prompts):
+        prompt = clear_prompt(
+            lambda tokens: run(model, tokens, device)[1].tolist(),
+            lambda: rng.randrange(vocabulary),
+            args.prompt_tokens,
+            args.router_margin,
+        )
+        prompts += [
+            prompt[:end] for end in range(args.step, len(prompt) + 1, args.step)
+        ]
+
+    name = args.model or str(args.checkpoint)
     try:
-        # All at once, so that the server batches them.
-        with ThreadPoolExecutor(args.prompts) as pool:
+        # Many at once, so that the server batches them.
+        with ThreadPoolExecutor(16) as pool:
             samples = list(
                 pool.map(
                     lambda prompt: request_sample(
-                        args.base_url, model_name, prompt, args.tokens, args.timeout
+                        args.base_url, name, prompt, args.tokens, args.timeout
                     ),
                     prompts,
                 )
@@ -328,29 +377,31 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {args.base_url}: {error}", file=sys.stderr)
         return 1
 
-    model = load_reference(args.checkpoint, device)
+    def score(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        answers = run(model, sample.prompt + sample.tokens[:-1], device)
+        logprobs, margins = (values[len(sample.prompt) - 1 :] for values in answers)
+        return logprobs, margins
+
+    # The sound reference says where to compare, also for a spoiled one.
+    comparable = [
+        sure(score(sample)[1].tolist(), args.router_margin) for sample in samples
+    ]
     spoil(model, zero=args.zero_experts, swap=args.swap_experts)
-    total, compared, differences = 0, 0, []
-    for sample in samples:
-        reference, margins = score(model, sample, device)
-        clear = [i for i, gap in enumerate(margins) if gap >= args.router_margin]
-        total += len(sample.tokens)
-        compared += len(clear)
-        differences += compare(sample, reference, ids, clear)
-    if compared < args.positions:
-        print(
-            f"error: {compared} of {total} positions can be compared, fewer than "
-            f"{args.positions}; ask for more with --prompts and --tokens",
-            file=sys.stderr,
-        )
-        return 1
+    ids = texts_to_ids(args.checkpoint)
+    differences = [
+        difference
+        for sample, count in zip(samples, comparable, strict=True)
+        for difference in compare(sample, score(sample)[0], ids, count)
+    ]
     worst = max(differences, key=lambda difference: difference.size)
     mean = sum(difference.size for difference in differences) / len(differences)
+    aside = sum(len(sample.tokens) for sample in samples) - sum(comparable)
     print(
-        f"{compared} positions ({total - compared} more set aside as near-ties of a "
-        f"router), {len(differences)} log-probabilities: mean difference {mean:.4f}, "
-        f"largest {worst.size:.4f} (served {worst.served:.4f}, reference "
-        f"{worst.reference:.4f}), tolerance {args.tolerance}"
+        f"{sum(comparable)} positions ({aside} more set aside), {len(differences)} "
+        f"log-probabilities: mean difference {mean:.4f}, largest {worst.size:.4f} "
+        f"(token {worst.token!r} after {worst.context} tokens: served "
+        f"{worst.served:.4f}, reference {worst.reference:.4f}), tolerance "
+        f"{args.tolerance}"
     )
     if worst.size > args.tolerance:
         print("the served model differs from the reference")

@@ -112,10 +112,9 @@ def test_parity_compares_each_log_probability() -> None:
     sample = parity.Sample([0], [2, 1], [-0.5, -1.0], [top, {"a": -1.0}])
     reference = np.array([[-9.0, -2.5, -0.25, -3.5], [0.0, -1.0, -2.0, 0.0]])
     ids = {"a": [2], "?": [1, 3]}
-    found = parity.compare(sample, reference, ids, [0])
-    assert [difference.size for difference in found] == [0.25, 0.25, 0.5]
-    found = parity.compare(sample, reference, ids, [1])
-    assert [difference.size for difference in found] == [0.0, 1.0]
+    sizes = [found.size for found in parity.compare(sample, reference, ids, 2)]
+    assert sizes == [0.25, 0.25, 0.5, 0.0, 1.0]
+    assert len(parity.compare(sample, reference, ids, 1)) == 3
 
 
 def test_parity_does_not_overlook_a_nan() -> None:
@@ -126,7 +125,25 @@ def test_parity_does_not_overlook_a_nan() -> None:
 def test_parity_refuses_an_unknown_token() -> None:
     sample = parity.Sample([0], [2], [-0.5], [{"b": -0.5}])
     with pytest.raises(ValueError, match="'b', which is none"):
-        parity.compare(sample, np.zeros((1, 3)), {"a": [2]}, [0])
+        parity.compare(sample, np.zeros((1, 3)), {"a": [2]}, 1)
+
+
+def test_parity_compares_up_to_the_first_unsure_router() -> None:
+    assert parity.sure([0.5, 0.2, 0.05, 0.5], 0.1) == 2
+    assert parity.sure([0.5, 0.2], 0.1) == 2
+    assert parity.sure([0.05], 0.1) == 0
+
+
+def test_parity_draws_prompts_that_routers_are_sure_of() -> None:
+    tokens = iter(range(100))
+
+    def margins(prompt: list[int]) -> list[float]:
+        return [float(token % 3) for token in prompt]
+
+    prompt = parity.clear_prompt(margins, lambda: next(tokens), 4, 1.0)
+    assert prompt == [4, 1, 2, 5]
+    with pytest.raises(ValueError, match="no prompt of 4 tokens"):
+        parity.clear_prompt(lambda prompt: [0.0] * 4, lambda: 0, 4, 1.0)
 
 
 def test_check_accepts_the_kernel_package(
