@@ -223,7 +223,7 @@ fn ctrl_c_ends_uv_and_the_setup() {
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(130), None));
     assert!(start.elapsed() < Duration::from_secs(8));
-    assert!(!place.path(".venv").exists());
+    assert_eq!(place.environments(), [""; 0]);
 }
 
 #[test]
@@ -238,6 +238,7 @@ fn a_failed_setup_says_so_and_keeps_the_old_sdk() {
     assert!(ran.stderr.contains("no such wheel"), "{ran:?}");
     assert!(ran.stderr.contains("`uv sync` failed"), "{ran:?}");
     assert!(place.path(".venv/mark").exists());
+    assert_eq!(place.environments(), [".venv"]);
 
     let ran = place.run("", &["setup"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

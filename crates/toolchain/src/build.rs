@@ -80,6 +80,7 @@ fn packages<'a>(job: Job<'a>, sdk: &Sdk) -> Result<Vec<Package<'a>>, Error> {
                 source,
                 root,
                 compiler: sdk.mojo(),
+                library: sdk.lib_mojo(),
                 dialect,
                 folders: folders.clone(),
                 output: job.workspace.build_dir().join(name),
@@ -125,6 +126,7 @@ struct Package<'a> {
     root: &'a Path,
     source: PathBuf,
     compiler: PathBuf,
+    library: PathBuf,
     dialect: Dialect,
     /// Where its sources, and those it may import, are.
     folders: Vec<PathBuf>,
@@ -159,7 +161,7 @@ impl Package<'_> {
     fn examine(&self) -> Result<Option<Record>, Error> {
         let old = Record::read(&self.record_path());
         let new = Record::look(
-            &self.compiler,
+            &[self.compiler.clone(), self.library.clone()],
             self.arguments(),
             &self.folders,
             old.as_ref(),

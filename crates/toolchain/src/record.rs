@@ -16,8 +16,8 @@ const TIME_GRAIN: Duration = Duration::from_millis(100);
 /// rebuild and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The compiler.
-    compiler: (PathBuf, Stamp),
+    /// The compiler and the folder of its own packages.
+    tools: Vec<(PathBuf, Stamp)>,
     /// The command line, the output's name excepted.
     arguments: Vec<String>,
     /// The sources.
@@ -58,6 +58,15 @@ impl Stamp {
         Ok(Self::of(&metadata))
     }
 
+    /// Of a file that uv links from its cache: a further link, for another
+    /// workspace, is a change to the file system and none to us.
+    fn of_linked(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            changed: (0, 0),
+            ..Self::of_path(path)?
+        })
+    }
+
     fn settled(&self, now: SystemTime) -> bool {
         let changed = UNIX_EPOCH
             + Duration::new(
@@ -73,7 +82,7 @@ impl Record {
     /// Looks at what a package would be made from now. What `old` knows of a
     /// file that was not touched since is believed, the rest is read.
     pub(crate) fn look(
-        compiler: &Path,
+        tools: &[PathBuf],
         arguments: Vec<String>,
         folders: &[PathBuf],
         old: Option<&Self>,
@@ -97,8 +106,9 @@ impl Record {
                 Ok(())
             })?;
         }
+        let stamped = |tool: &PathBuf| Ok((tool.clone(), Stamp::of_linked(tool)?));
         Ok(Self {
-            compiler: (compiler.to_owned(), Stamp::of_path(compiler)?),
+            tools: tools.iter().map(stamped).collect::<Result<_, Error>>()?,
             arguments,
             sources,
             output: None,
@@ -108,7 +118,7 @@ impl Record {
     /// Whether the two packages are made from the same, by the same, in the
     /// same way.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        self.compiler == other.compiler
+        self.tools == other.tools
             && self.arguments == other.arguments
             && self.sources.len() == other.sources.len()
             && self
@@ -210,7 +220,7 @@ mod tests {
 
         fn look(&self, old: Option<&Record>) -> Record {
             let arguments = vec!["-O".to_owned()];
-            Record::look(&self.path("mojo"), arguments, &[self.path("src")], old).unwrap()
+            Record::look(&[self.path("mojo")], arguments, &[self.path("src")], old).unwrap()
         }
 
         fn age(&self) {
@@ -269,7 +279,7 @@ mod tests {
         let place = Place::new();
         let old = place.look(None);
         let flags = vec!["-O0".to_owned()];
-        let new = Record::look(&place.path("mojo"), flags, &[place.path("src")], None).unwrap();
+        let new = Record::look(&[place.path("mojo")], flags, &[place.path("src")], None).unwrap();
         assert!(!new.agrees_with(&old));
     }
 
@@ -294,7 +304,7 @@ mod tests {
         let record = place.look(None);
         record.write(&place.path("record")).unwrap();
         assert_eq!(Record::read(&place.path("record")), Some(record));
-        place.write("record", "{\"compiler\":");
+        place.write("record", "{\"tools\":");
         assert_eq!(Record::read(&place.path("record")), None);
     }
 }

@@ -120,31 +120,42 @@ fn make(job: Job) -> Result<bool, Error> {
     tracing::info!("making {} with {}", venv.display(), python.display());
 
     let partial = files::partial(&venv);
-    let made = uv_command(job, &uv)
+    let made = install(job, &uv, &python, &partial)
+        .and_then(|()| {
+            let record = serde_json::to_vec(&Record { inputs }).unwrap_or_default();
+            files::write(&partial.join(RECORD), &record)
+        })
+        .and_then(|()| files::replace_dir(&partial, &venv));
+    if made.is_err() {
+        // The next setup would do it too, but this may be gigabytes.
+        let _ = files::remove(&partial);
+    }
+    made.map(|()| true)
+}
+
+/// Makes a virtual environment at `folder` that holds what the lock file names.
+fn install(job: Job, uv: &Path, python: &Path, folder: &Path) -> Result<(), Error> {
+    let project = project(job.workspace);
+    let made = uv_command(job, uv)
         .args(["venv", "--quiet", "--no-project", "--relocatable"])
         .args(["--prompt", "mxfp4", "--python"])
-        .arg(&python)
-        .arg(&partial);
+        .args([python, folder]);
     expect(run(made)?, "uv venv")?;
-    let synced = uv_command(job, &uv)
+    let synced = uv_command(job, uv)
         .args(["sync", "--frozen", "--project"])
-        .arg(project(workspace))
+        .arg(&project)
         .arg("--python")
-        .arg(partial.join("bin/python"))
+        .arg(folder.join("bin/python"))
         .args(job.quiet.then_some("--quiet"))
-        .env("UV_PROJECT_ENVIRONMENT", &partial);
+        .env("UV_PROJECT_ENVIRONMENT", folder);
     expect(run(synced)?, "uv sync")?;
-    if !holds_sdk(&partial) {
-        return Err(Error::Sdk(format!(
-            "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
-            project(workspace).join("uv.lock").display()
-        )));
+    if holds_sdk(folder) {
+        return Ok(());
     }
-
-    let record = serde_json::to_vec(&Record { inputs }).unwrap_or_default();
-    files::write(&partial.join(RECORD), &record)?;
-    files::replace_dir(&partial, &venv)?;
-    Ok(true)
+    Err(Error::Sdk(format!(
+        "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
+        project.join("uv.lock").display()
+    )))
 }
 
 fn expect(outcome: mxfp4_process::Outcome, what: &str) -> Result<(), Error> {
