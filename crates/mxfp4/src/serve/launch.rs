@@ -188,12 +188,13 @@ impl Launch {
         let flags = self
             .our_flags(context, &entry_point, task)
             .overridden_by(self.flags.clone());
-        let verb = match task {
-            Task::Serve => "serve",
-            Task::Compile => "warm-cache",
+        let (start, verb): (&[&str], _) = match task {
+            Task::Serve => (&["-m"], "serve"),
+            // Ends the process before its teardown, which aborts now and then.
+            Task::Compile => (&["-m", "mxfp4.run_module"], "warm-cache"),
         };
         Ok(command
-            .args(["-m", entry_point.module, verb])
+            .args(start.iter().copied().chain([entry_point.module, verb]))
             .args(flags.into_words()))
     }
 
