@@ -70,6 +70,11 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
             )
         }
 
+    def _maybe_release_host_weights(self, *models: Any) -> None:
+        # What MODULAR_MAX_RELEASE_HOST_WEIGHTS asks for would free the packed
+        # experts, which the engine reads on the device where packing left them.
+        pass
+
     def compute_log_probabilities(
         self,
         session: InferenceSession,
