@@ -17,7 +17,8 @@ at a token that the server generated, the rest of that answer is set aside.
 comparison has to fail, which shows that it would notice.
 
 Needs torch, transformers and safetensors; neither MAX nor this project's SDK.
-The server must run without the overlap scheduler, which is MAX's default here.
+The server must run without the overlap scheduler, which is MAX's default here, and
+leave the reference room on the GPU: serve with `--device-memory-utilization 0.6`.
 """
 
 from __future__ import annotations
