@@ -160,7 +160,8 @@ fn a_newer_checkout() {
 }
 
 fn a_failed_build() {
-    let api = target("MOGGKernelAPI", "mojopkg").replace("cat", "false");
+    let fail = "cmd = \"echo $(SRCS):1:4: error: bad >&2; false ";
+    let api = target("MOGGKernelAPI", "mojopkg").replace("cmd = \"cat ", fail);
     let checkout = Checkout::new(&[
         ("max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel", &api),
         ("max/kernels/src/Mogg/MOGGKernelAPI/api.mojo", "one"),
@@ -171,6 +172,10 @@ fn a_failed_build() {
         ran.stderr.contains("`bazelw build` failed (exit code 1)"),
         "{ran:?}"
     );
+    // From the folder that this was started in, Bazel's own relative path opens nothing.
+    let source = checkout.path("max/kernels/src/Mogg/MOGGKernelAPI/api.mojo");
+    let diagnostic = format!("\n{}:1:4: error: bad\n", source.display());
+    assert!(ran.stderr.contains(&diagnostic), "{ran:?}");
 }
 
 fn nothing_to_build() {
