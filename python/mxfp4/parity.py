@@ -16,6 +16,10 @@ at a token that the server generated, the rest of that answer is set aside.
 `--zero-experts` and `--swap-experts A B` spoil the reference: with either the
 comparison has to fail, which shows that it would notice.
 
+With `--record FILE` the parts run apart, on different machines where need be:
+`--only draw` writes the prompts, `--only ask` adds the server's answers (and needs
+the standard library alone), `--only compare` does the rest.
+
 Needs torch, transformers and safetensors; neither MAX nor this project's SDK.
 The server must run without the overlap scheduler, which is MAX's default here, and
 leave the reference room on the GPU: serve with `--device-memory-utilization 0.6`.
@@ -30,9 +34,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,17 +191,14 @@ def spoil(model: Any, *, zero: bool, swap: tuple[int, int] | None) -> None:
                 parameter[there] = parameter[back].clone()
 
 
-def run(model: Any, ids: list[int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Runs the reference over some tokens.
-
-    Returns:
-        The log-probabilities after each token, `[tokens, vocabulary]`, and by how
-        much the closest of each token's routers preferred its last expert to the
-        next, `[tokens]`.
+@contextmanager
+def router_margins(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Collects, layer by layer, by how much each token's router preferred its last
+    expert to the next, `[tokens]`.
     """
     import torch
 
-    gaps = []
+    gaps: list[torch.Tensor] = []
 
     def watch(router: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         scores = torch.nn.functional.linear(inputs[0], router.weight, router.bias)
@@ -208,12 +210,38 @@ def run(model: Any, ids: list[int], device: str) -> tuple[torch.Tensor, torch.Te
         for layer in model.model.layers
     ]
     try:
-        batch = torch.tensor([ids], device=device)
-        logits = model(input_ids=batch, use_cache=False).logits[0]
+        yield gaps
     finally:
         for hook in hooks:
             hook.remove()
-    return logits.double().log_softmax(-1).cpu(), torch.stack(gaps).amin(0).cpu()
+
+
+def smallest_margins(model: Any, ids: list[int]) -> list[float]:
+    """Returns each token's margin at the router that is least sure of it."""
+    import torch
+
+    batch = torch.tensor([ids], device=model.device)
+    with router_margins(model) as gaps:
+        model.model(input_ids=batch, use_cache=False)
+    return torch.stack(gaps).amin(0).tolist()
+
+
+def score(model: Any, sample: Sample) -> tuple[torch.Tensor, list[float]]:
+    """Runs the reference over what the server saw.
+
+    Returns:
+        For each token that the server generated: the log-probabilities of the whole
+        vocabulary, `[tokens, vocabulary]`, and the margins of the token before it.
+    """
+    import torch
+
+    ids = sample.prompt + sample.tokens[:-1]
+    first = len(sample.prompt) - 1
+    batch = torch.tensor([ids], device=model.device)
+    with router_margins(model) as gaps:
+        hidden = model.model(input_ids=batch, use_cache=False)[0][0, first:]
+    logprobs = model.lm_head(hidden).double().log_softmax(-1).cpu()
+    return logprobs, torch.stack(gaps).amin(0)[first:].tolist()
 
 
 def clear_prompt(
@@ -304,6 +332,74 @@ def compare(
     return differences
 
 
+def draw_prompts(args: argparse.Namespace, model: Any) -> list[list[int]]:
+    """Draws prompts that every router is sure of, and takes their beginnings."""
+    # Special tokens are the vocabulary's last ones.
+    vocabulary = model.config.vocab_size * 97 // 100
+    rng = random.Random(args.seed)
+    beginnings = []
+    for _ in range(args.prompts):
+        prompt = clear_prompt(
+            lambda ids: smallest_margins(model, ids),
+            lambda: rng.randrange(vocabulary),
+            args.prompt_tokens,
+            args.router_margin,
+        )
+        beginnings += [
+            prompt[:end] for end in range(args.step, len(prompt) + 1, args.step)
+        ]
+    return beginnings
+
+
+def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
+    """Lets the server continue the prompts, many at once so that it batches them."""
+    name = args.model or str(args.checkpoint)
+    with ThreadPoolExecutor(16) as pool:
+        return list(
+            pool.map(
+                lambda prompt: request_sample(
+                    args.base_url, name, prompt, args.tokens, args.timeout
+                ),
+                prompts,
+            )
+        )
+
+
+def report(args: argparse.Namespace, model: Any, samples: list[Sample]) -> bool:
+    """Compares, prints what came out, and tells whether all is within bounds."""
+    # The sound reference says where to compare, also for a spoiled one.
+    scores = [score(model, sample) for sample in samples]
+    comparable = [sure(margins, args.router_margin) for _, margins in scores]
+    if args.zero_experts or args.swap_experts:
+        spoil(model, zero=args.zero_experts, swap=args.swap_experts)
+        scores = [score(model, sample) for sample in samples]
+    ids = texts_to_ids(args.checkpoint)
+    differences = [
+        difference
+        for sample, (logprobs, _), count in zip(
+            samples, scores, comparable, strict=True
+        )
+        for difference in compare(sample, logprobs, ids, count)
+    ]
+    worst = max(differences, key=lambda difference: difference.size)
+    mean = sum(difference.size for difference in differences) / len(differences)
+    aside = sum(len(sample.tokens) for sample in samples) - sum(comparable)
+    print(
+        f"{sum(comparable)} positions ({aside} more set aside), {len(differences)} "
+        f"log-probabilities: mean difference {mean:.4f}, largest {worst.size:.4f} "
+        f"(token {worst.token!r} after {worst.context} tokens: served "
+        f"{worst.served:.4f}, reference {worst.reference:.4f}), tolerance "
+        f"{args.tolerance}"
+    )
+    agrees = worst.size <= args.tolerance
+    print(
+        "the served model "
+        + ("agrees with" if agrees else "differs from")
+        + " the reference"
+    )
+    return agrees
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mxfp4.parity",
@@ -312,6 +408,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--model", help="the model as served; default: the checkpoint")
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
+    parser.add_argument("--record", type=Path, help="file of prompts and answers")
+    parser.add_argument("--only", choices=("draw", "ask", "compare"))
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument(
         "--prompt-tokens",
@@ -336,79 +434,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--zero-experts", action="store_true")
     parser.add_argument("--swap-experts", type=int, nargs=2, metavar=("A", "B"))
     args = parser.parse_args(arguments)
+    if args.only and not args.record:
+        parser.error("--only needs --record FILE, which the parts hand on")
 
-    import torch
+    record: dict[str, Any] = {}
+    if args.only in ("ask", "compare"):
+        record = json.loads(args.record.read_text())
+    model = None
+    if args.only != "ask":
+        import torch
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    config = json.loads((args.checkpoint / "config.json").read_text())
-    # Special tokens are the vocabulary's last ones.
-    vocabulary = config["vocab_size"] * 97 // 100
-    rng = random.Random(args.seed)
-    model = load_reference(args.checkpoint, device)
-
-    prompts = []
-    for _ in range(args.prompts):
-        prompt = clear_prompt(
-            lambda tokens: run(model, tokens, device)[1].tolist(),
-            lambda: rng.randrange(vocabulary),
-            args.prompt_tokens,
-            args.router_margin,
-        )
-        prompts += [
-            prompt[:end] for end in range(args.step, len(prompt) + 1, args.step)
-        ]
-
-    name = args.model or str(args.checkpoint)
-    try:
-        # Many at once, so that the server batches them.
-        with ThreadPoolExecutor(16) as pool:
-            samples = list(
-                pool.map(
-                    lambda prompt: request_sample(
-                        args.base_url, name, prompt, args.tokens, args.timeout
-                    ),
-                    prompts,
-                )
-            )
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")[:500]
-        print(f"error: {args.base_url}: HTTP {error.code}: {text}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"error: {args.base_url}: {error}", file=sys.stderr)
-        return 1
-
-    def score(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-        answers = run(model, sample.prompt + sample.tokens[:-1], device)
-        logprobs, margins = (values[len(sample.prompt) - 1 :] for values in answers)
-        return logprobs, margins
-
-    # The sound reference says where to compare, also for a spoiled one.
-    comparable = [
-        sure(score(sample)[1].tolist(), args.router_margin) for sample in samples
-    ]
-    spoil(model, zero=args.zero_experts, swap=args.swap_experts)
-    ids = texts_to_ids(args.checkpoint)
-    differences = [
-        difference
-        for sample, count in zip(samples, comparable, strict=True)
-        for difference in compare(sample, score(sample)[0], ids, count)
-    ]
-    worst = max(differences, key=lambda difference: difference.size)
-    mean = sum(difference.size for difference in differences) / len(differences)
-    aside = sum(len(sample.tokens) for sample in samples) - sum(comparable)
-    print(
-        f"{sum(comparable)} positions ({aside} more set aside), {len(differences)} "
-        f"log-probabilities: mean difference {mean:.4f}, largest {worst.size:.4f} "
-        f"(token {worst.token!r} after {worst.context} tokens: served "
-        f"{worst.served:.4f}, reference {worst.reference:.4f}), tolerance "
-        f"{args.tolerance}"
-    )
-    if worst.size > args.tolerance:
-        print("the served model differs from the reference")
-        return 1
-    print("the served model agrees with the reference")
-    return 0
+        device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_reference(args.checkpoint, device)
+    if args.only in (None, "draw"):
+        record["prompts"] = draw_prompts(args, model)
+    if args.only in (None, "ask"):
+        try:
+            answers = ask(args, record["prompts"])
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")[:500]
+            print(f"error: {args.base_url}: HTTP {error.code}: {text}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"error: {args.base_url}: {error}", file=sys.stderr)
+            return 1
+        record["answers"] = [asdict(answer) for answer in answers]
+    if args.record and args.only != "compare":
+        args.record.write_text(json.dumps(record))
+    if args.only in ("draw", "ask"):
+        print(f"{args.record}: {len(record['prompts'])} prompts")
+        return 0
+    samples = [Sample(**answer) for answer in record["answers"]]
+    return 0 if report(args, model, samples) else 1
 
 
 if __name__ == "__main__":
