@@ -3,7 +3,7 @@
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use mxfp4_process::Command;
@@ -50,6 +50,8 @@ impl Caller {
             .env("SCRIPT", script)
             .env("BEFORE", "")
             .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .process_group(0);
         change(&mut command);
         let process = command.spawn().unwrap();
