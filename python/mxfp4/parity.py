@@ -3,9 +3,9 @@
     python -m mxfp4.parity --checkpoint DIR --model M [--base-url URL]
 
 The reference reads the checkpoint, dequantizes its experts and computes in float32.
-It scores what the server reports: for prompts of many lengths, the top
-log-probabilities of the next tokens, which the server chooses greedily. Exits 0
-where every one is within the tolerance, 1 where one is not.
+It scores what the server reports: for many short prompts, the top log-probabilities
+of the next tokens, which the server chooses greedily. Exits 0 where every one is
+within the tolerance, 1 where one is not.
 
 A router that all but ties between its last chosen expert and the next one may
 choose either in bfloat16, and a different expert is a different answer. So the
@@ -34,7 +34,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -216,14 +216,19 @@ def router_margins(model: Any) -> Iterator[list[torch.Tensor]]:
             hook.remove()
 
 
-def smallest_margins(model: Any, ids: list[int]) -> list[float]:
-    """Returns each token's margin at the router that is least sure of it."""
+def smallest_margins(model: Any, prompts: list[list[int]]) -> list[list[float]]:
+    """Returns each token's margin at the router that is least sure of it.
+
+    Args:
+        model: The reference.
+        prompts: All of one length.
+    """
     import torch
 
-    batch = torch.tensor([ids], device=model.device)
+    batch = torch.tensor(prompts, device=model.device)
     with router_margins(model) as gaps:
         model.model(input_ids=batch, use_cache=False)
-    return torch.stack(gaps).amin(0).tolist()
+    return torch.stack(gaps).amin(0).view(len(prompts), -1).tolist()
 
 
 def score(model: Any, sample: Sample) -> tuple[torch.Tensor, list[float]]:
@@ -244,33 +249,39 @@ def score(model: Any, sample: Sample) -> tuple[torch.Tensor, list[float]]:
     return logprobs, torch.stack(gaps).amin(0)[first:].tolist()
 
 
-def clear_prompt(
-    margins: Callable[[list[int]], Iterable[float]],
+def clear_prompts(
+    margins: Callable[[list[list[int]]], list[list[float]]],
     draw: Callable[[], int],
+    count: int,
     length: int,
     margin: float,
-    attempts: int = 500,
-) -> list[int]:
-    """Draws a prompt at whose every token the routers are sure of their choice.
+    attempts: int = 100,
+) -> list[list[int]]:
+    """Draws prompts at whose every token the routers are sure of their choice.
 
     Args:
-        margins: Says of each token of a prompt how sure the routers are.
+        margins: Says of each token of each prompt how sure the routers are.
         draw: Draws a token.
-        length: How many tokens to return.
+        count: How many prompts to return.
+        length: How many tokens each has.
         margin: What counts as sure.
-        attempts: After how many prompts to give up.
+        attempts: How often to draw again before giving up.
     """
-    prompt = [draw() for _ in range(length)]
+    clear: list[list[int]] = []
+    open_ = [[draw() for _ in range(length)] for _ in range(count)]
     for _ in range(attempts):
-        unsure = [i for i, gap in enumerate(margins(prompt)) if gap < margin]
-        if not unsure:
-            return prompt
-        # What precedes the first of them stays: attention is causal.
-        for i in unsure:
-            prompt[i] = draw()
+        still = []
+        for prompt, gaps in zip(open_, margins(open_), strict=True):
+            unsure = [i for i, gap in enumerate(gaps) if gap < margin]
+            for i in unsure:
+                prompt[i] = draw()
+            (still if unsure else clear).append(prompt)
+        open_ = still
+        if not open_:
+            return clear
     raise ValueError(
-        f"no prompt of {length} tokens keeps a router margin of {margin}: ask for a "
-        "smaller margin or shorter prompts"
+        f"{len(open_)} of {count} prompts of {length} tokens keep no router margin of "
+        f"{margin}: ask for a smaller margin or shorter prompts"
     )
 
 
@@ -333,22 +344,17 @@ def compare(
 
 
 def draw_prompts(args: argparse.Namespace, model: Any) -> list[list[int]]:
-    """Draws prompts that every router is sure of, and takes their beginnings."""
+    """Draws prompts that every router is sure of."""
     # Special tokens are the vocabulary's last ones.
     vocabulary = model.config.vocab_size * 97 // 100
     rng = random.Random(args.seed)
-    beginnings = []
-    for _ in range(args.prompts):
-        prompt = clear_prompt(
-            lambda ids: smallest_margins(model, ids),
-            lambda: rng.randrange(vocabulary),
-            args.prompt_tokens,
-            args.router_margin,
-        )
-        beginnings += [
-            prompt[:end] for end in range(args.step, len(prompt) + 1, args.step)
-        ]
-    return beginnings
+    return clear_prompts(
+        lambda prompts: smallest_margins(model, prompts),
+        lambda: rng.randrange(vocabulary),
+        args.prompts,
+        args.prompt_tokens,
+        args.router_margin,
+    )
 
 
 def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
@@ -410,21 +416,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
     parser.add_argument("--record", type=Path, help="file of prompts and answers")
     parser.add_argument("--only", choices=("draw", "ask", "compare"))
-    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--prompts", type=int, default=80)
+    parser.add_argument("--prompt-tokens", type=int, default=6, help="of each prompt")
     parser.add_argument(
-        "--prompt-tokens",
-        type=int,
-        default=160,
-        help="length of each prompt; the default exceeds the sliding window",
-    )
-    parser.add_argument(
-        "--step",
-        type=int,
-        default=8,
-        help="of each prompt's beginnings, use every one of so many tokens more",
-    )
-    parser.add_argument(
-        "--tokens", type=int, default=4, help="to generate after each beginning"
+        "--tokens", type=int, default=4, help="to generate after each prompt"
     )
     parser.add_argument("--router-margin", type=float, default=0.08)
     parser.add_argument("--tolerance", type=float, default=0.05)

@@ -137,13 +137,13 @@ def test_parity_compares_up_to_the_first_unsure_router() -> None:
 def test_parity_draws_prompts_that_routers_are_sure_of() -> None:
     tokens = iter(range(100))
 
-    def margins(prompt: list[int]) -> list[float]:
-        return [float(token % 3) for token in prompt]
+    def margins(prompts: list[list[int]]) -> list[list[float]]:
+        return [[float(token % 3) for token in prompt] for prompt in prompts]
 
-    prompt = parity.clear_prompt(margins, lambda: next(tokens), 4, 1.0)
-    assert prompt == [4, 1, 2, 5]
-    with pytest.raises(ValueError, match="no prompt of 4 tokens"):
-        parity.clear_prompt(lambda prompt: [0.0] * 4, lambda: 0, 4, 1.0)
+    prompts = parity.clear_prompts(margins, lambda: next(tokens), 2, 2, 1.0)
+    assert prompts == [[4, 1], [2, 5]]
+    with pytest.raises(ValueError, match="1 of 1 prompts of 4 tokens"):
+        parity.clear_prompts(lambda prompts: [[0.0] * 4], lambda: 0, 1, 4, 1.0)
 
 
 def test_check_accepts_the_kernel_package(
