@@ -231,22 +231,39 @@ def smallest_margins(model: Any, prompts: list[list[int]]) -> list[list[float]]:
     return torch.stack(gaps).amin(0).view(len(prompts), -1).tolist()
 
 
-def score(model: Any, sample: Sample) -> tuple[torch.Tensor, list[float]]:
+def score(
+    model: Any, samples: list[Sample], batch: int = 32
+) -> list[tuple[torch.Tensor, list[float]]]:
     """Runs the reference over what the server saw.
 
+    Args:
+        model: The reference.
+        samples: All with equally long prompts and answers.
+        batch: How many to run at once.
+
     Returns:
-        For each token that the server generated: the log-probabilities of the whole
-        vocabulary, `[tokens, vocabulary]`, and the margins of the token before it.
+        For each sample, and each token that the server generated in it: the
+        log-probabilities of the whole vocabulary, `[tokens, vocabulary]`, and the
+        margin of the token before.
     """
     import torch
 
-    ids = sample.prompt + sample.tokens[:-1]
-    first = len(sample.prompt) - 1
-    batch = torch.tensor([ids], device=model.device)
-    with router_margins(model) as gaps:
-        hidden = model.model(input_ids=batch, use_cache=False)[0][0, first:]
-    logprobs = model.lm_head(hidden).double().log_softmax(-1).cpu()
-    return logprobs, torch.stack(gaps).amin(0)[first:].tolist()
+    scores = []
+    for begin in range(0, len(samples), batch):
+        part = samples[begin : begin + batch]
+        first = len(part[0].prompt) - 1
+        ids = torch.tensor(
+            [sample.prompt + sample.tokens[:-1] for sample in part],
+            device=model.device,
+        )
+        with router_margins(model) as gaps:
+            hidden = model.model(input_ids=ids, use_cache=False)[0][:, first:]
+        margins = torch.stack(gaps).amin(0).view(len(part), -1)[:, first:]
+        scores += [
+            (model.lm_head(hidden[i]).double().log_softmax(-1).cpu(), row.tolist())
+            for i, row in enumerate(margins)
+        ]
+    return scores
 
 
 def clear_prompts(
@@ -374,11 +391,11 @@ def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
 def report(args: argparse.Namespace, model: Any, samples: list[Sample]) -> bool:
     """Compares, prints what came out, and tells whether all is within bounds."""
     # The sound reference says where to compare, also for a spoiled one.
-    scores = [score(model, sample) for sample in samples]
+    scores = score(model, samples)
     comparable = [sure(margins, args.router_margin) for _, margins in scores]
     if args.zero_experts or args.swap_experts:
         spoil(model, zero=args.zero_experts, swap=args.swap_experts)
-        scores = [score(model, sample) for sample in samples]
+        scores = score(model, samples)
     ids = texts_to_ids(args.checkpoint)
     differences = [
         difference
