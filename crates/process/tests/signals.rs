@@ -44,8 +44,11 @@ impl Caller {
     fn start_with(script: &str, change: impl FnOnce(&mut std::process::Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = std::process::Command::new("sh");
+        // Whoever runs the tests may ignore signals (nohup does), and that would be inherited.
+        let run =
+            "exec env --default-signal=HUP,INT,QUIT,TERM $BEFORE \"$0\" --exact caller --nocapture";
         command
-            .args(["-c", "exec $BEFORE \"$0\" --exact caller --nocapture"])
+            .args(["-c", run])
             .arg(std::env::current_exe().unwrap())
             .env("SCRIPT", script)
             .env("BEFORE", "")
@@ -74,7 +77,14 @@ impl Caller {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        self.process.wait().unwrap()
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the caller does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
