@@ -8,16 +8,9 @@ happens only where the range of bf16 ends.
 """
 
 from std.memory import bitcast
-from std.sys import inlined_assembly
-
-comptime BLOCK = 32
-"""Values that share one scale (MX v1.0, section 5.2: k = 32)."""
 
 comptime E2M1_MASK = UInt32(0x81C0_81C0)
 """Where the sign and the three magnitude bits of two codes sit in a pair of bf16: bit 15, and bits 8 to 6."""
-
-comptime WORD_CODES = 8
-"""Codes in one 32-bit word of packed weights."""
 
 
 @always_inline

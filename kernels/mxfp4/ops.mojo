@@ -13,8 +13,6 @@ from max.gpu.host import DeviceContext
 from .grouped_matmul import BIAS, Half, PLAIN, SWIGLU, grouped_matmul
 from .layout import (
     Bytes,
-    TILE_SCALES,
-    TILE_WORDS,
     Words,
     pack_codes,
     pack_scale,
@@ -31,9 +29,7 @@ def _check_target[target: StaticString]():
     ), "mxfp4 grouped matmul needs Hopper (sm_90): it has no CPU kernel and no scalar fallback"
 
 
-def _check_weights[
-    EPILOGUE: Int
-](
+def _check_weights(
     y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
     x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
     codes: InputTensor[dtype=DType.uint8, rank=3, ...],
@@ -105,7 +101,7 @@ def _run[
     ctx: DeviceContext,
 ) raises:
     var n = y.dim_size(1) * (2 if EPILOGUE == SWIGLU else 1)
-    _check_weights[EPILOGUE](y, x, codes, scales, n)
+    _check_weights(y, x, codes, scales, n)
     var groups = ids.dim_size(0)
     if starts.dim_size(0) != groups + 1:
         raise Error(

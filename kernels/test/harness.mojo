@@ -12,11 +12,9 @@ struct Report:
     """Counts the cases of one test program and prints a line for each."""
 
     var failures: Int
-    var only: String
 
     def __init__(out self):
         self.failures = 0
-        self.only = String()
 
     def passed(mut self, name: String):
         """Report a case that held."""

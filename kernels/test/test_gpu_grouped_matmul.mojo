@@ -10,7 +10,7 @@ from std.atomic import Atomic
 from std.sys import argv
 
 from max.gpu import block_idx, global_idx, thread_idx
-from max.gpu.host import DeviceBuffer, DeviceContext
+from max.gpu.host import DeviceContext
 
 from harness import NEEDS_HOPPER, Report, has_hopper, hash32
 from mxfp4.format import spread_codes

@@ -22,13 +22,13 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn standalone() -> Self {
-        let fixture = Self::bare("work");
+        let fixture = Self::bare("tree");
         fixture.write("mxfp4.toml", "");
         fixture
     }
 
     pub fn modular() -> Self {
-        let fixture = Self::bare("work");
+        let fixture = Self::bare("tree");
         fixture.write("bazelw", "#!/bin/sh\n");
         fixture.folder("max/kernels/src");
         fixture

@@ -43,22 +43,22 @@ fn below(root: &Path, path: &str) -> String {
 #[test]
 fn standalone() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     fixture.write("build/mxfp4.mojoc", "");
     let environment = fixture.compute();
     insta::assert_snapshot!(shown(&fixture, &environment), @"
-    MODULAR_MAX_PACKAGE_ROOT=[BASE]/work/.venv/lib/python3.11/site-packages/modular
-    MODULAR_MOJO_MAX_PACKAGE_ROOT=[BASE]/work/.venv/lib/python3.11/site-packages/modular
-    MODULAR_MOJO_MAX_DRIVER_PATH=[BASE]/work/.venv/lib/python3.11/site-packages/modular/bin/mojo
-    MODULAR_MOJO_MAX_MBLACK_PATH=[BASE]/work/.venv/bin/mblack
+    MODULAR_MAX_PACKAGE_ROOT=[BASE]/tree/.venv/lib/python3.11/site-packages/modular
+    MODULAR_MOJO_MAX_PACKAGE_ROOT=[BASE]/tree/.venv/lib/python3.11/site-packages/modular
+    MODULAR_MOJO_MAX_DRIVER_PATH=[BASE]/tree/.venv/lib/python3.11/site-packages/modular/bin/mojo
+    MODULAR_MOJO_MAX_MBLACK_PATH=[BASE]/tree/.venv/bin/mblack
     MODULAR_TELEMETRY_ENABLED=0
     MODULAR_CRASH_REPORTING_ENABLED=false
-    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/work/kernels,[BASE]/work/.venv/lib/python3.11/site-packages/modular/lib/mojo
-    PYTHONPATH=[BASE]/work/python
-    MAX_CUSTOM_EXTENSIONS=[BASE]/work/build/mxfp4.mojoc
-    MXFP4_KERNEL_PACKAGE=[BASE]/work/build/mxfp4.mojoc
+    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/tree/kernels,[BASE]/tree/.venv/lib/python3.11/site-packages/modular/lib/mojo
+    PYTHONPATH=[BASE]/tree/python
+    MAX_CUSTOM_EXTENSIONS=[BASE]/tree/build/mxfp4.mojoc
+    MXFP4_KERNEL_PACKAGE=[BASE]/tree/build/mxfp4.mojoc
     MAX_ALLOW_UNSUPPORTED_ENCODING=1
-    PATH=[BASE]/work/.venv/lib/python3.11/site-packages/modular/bin:[BASE]/work/.venv/bin:/usr/bin:/bin
+    PATH=[BASE]/tree/.venv/lib/python3.11/site-packages/modular/bin:[BASE]/tree/.venv/bin:/usr/bin:/bin
     ");
     assert!(
         environment.warnings.is_empty(),
@@ -83,10 +83,10 @@ fn modular() {
     MODULAR_MOJO_MAX_MBLACK_PATH=[BASE]/venv/bin/mblack
     MODULAR_TELEMETRY_ENABLED=0
     MODULAR_CRASH_REPORTING_ENABLED=false
-    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/work/bazel-bin/max/kernels/src,[BASE]/work/max/kernels/src,[BASE]/venv/lib/python3.12/site-packages/modular/lib/mojo
-    PYTHONPATH=[BASE]/work/max/python:[BASE]/work/mojo/python
-    MAX_CUSTOM_EXTENSIONS=[BASE]/work/bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg
-    MXFP4_KERNEL_PACKAGE=[BASE]/work/bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg
+    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/tree/bazel-bin/max/kernels/src,[BASE]/tree/max/kernels/src,[BASE]/venv/lib/python3.12/site-packages/modular/lib/mojo
+    PYTHONPATH=[BASE]/tree/max/python:[BASE]/tree/mojo/python
+    MAX_CUSTOM_EXTENSIONS=[BASE]/tree/bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg
+    MXFP4_KERNEL_PACKAGE=[BASE]/tree/bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg
     MAX_ALLOW_UNSUPPORTED_ENCODING=1
     PATH=[BASE]/venv/lib/python3.12/site-packages/modular/bin:[BASE]/venv/bin:/usr/bin:/bin
     ");
@@ -104,20 +104,20 @@ fn without_an_sdk_what_is_known_is_there_and_a_warning() {
     let fixture = Fixture::standalone();
     let environment = fixture.compute();
     insta::assert_snapshot!(shown(&fixture, &environment), @"
-    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/work/kernels
-    PYTHONPATH=[BASE]/work/python
+    MODULAR_MOJO_MAX_IMPORT_PATH=[BASE]/tree/kernels
+    PYTHONPATH=[BASE]/tree/python
     MAX_CUSTOM_EXTENSIONS unset
     MXFP4_KERNEL_PACKAGE unset
     MAX_ALLOW_UNSUPPORTED_ENCODING=1
     ");
     let warning = fixture.shown(&environment.warnings.join("\n"));
-    insta::assert_snapshot!(warning, @"no MAX and Mojo SDK found for [BASE]/work: the variables that name it are left out; run `mxfp4 setup`, or name one with MXFP4_SDK");
+    insta::assert_snapshot!(warning, @"no MAX and Mojo SDK found for [BASE]/tree: the variables that name it are left out; run `mxfp4 setup`, or name one with MXFP4_SDK");
 }
 
 #[test]
 fn the_users_values_come_after_ours_each_once() {
     let fixture = Fixture::standalone();
-    let venv = fixture.venv("work/.venv", "python3.11");
+    let venv = fixture.venv("tree/.venv", "python3.11");
     let package = fixture.write("build/mxfp4.mojoc", "");
     let root = fixture.root.display().to_string();
     let fixture = fixture
@@ -180,7 +180,7 @@ fn evaluating_twice_changes_nothing() {
     );
 
     let standalone = Fixture::standalone();
-    standalone.venv("work/.venv", "python3.11");
+    standalone.venv("tree/.venv", "python3.11");
     standalone.write("build/mxfp4.mojoc", "");
     let standalone = standalone
         .set("PYTHONPATH", "/u:")
@@ -217,7 +217,7 @@ fn evaluating_twice_changes_nothing() {
 #[test]
 fn single_valued_variables_name_our_sdk_and_the_reason_says_what_they_named() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let names = [
         "MODULAR_MAX_PACKAGE_ROOT",
         "MODULAR_MOJO_MAX_PACKAGE_ROOT",
@@ -518,7 +518,7 @@ fn a_carried_tree_is_on_pythonpath_and_its_python_is_named() {
 #[test]
 fn an_empty_path_still_finds_the_system() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let fixture = fixture.set("PATH", "");
     assert!(value(&fixture.compute(), "PATH").ends_with(":/usr/local/bin:/usr/bin:/bin"));
 }
@@ -526,7 +526,7 @@ fn an_empty_path_still_finds_the_system() {
 #[test]
 fn pythonhome_would_break_the_sdks_python() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let fixture = fixture.set("PYTHONHOME", "/other");
     assert_eq!(
         fixture.compute().apply(&fixture.ambient).get("PYTHONHOME"),
@@ -537,7 +537,7 @@ fn pythonhome_would_break_the_sdks_python() {
 #[test]
 fn a_choice_about_crash_reports_is_kept() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let fixture = fixture.set("MODULAR_CRASH_REPORTING_ENABLED", "true");
     assert_eq!(
         value(&fixture.compute(), "MODULAR_CRASH_REPORTING_ENABLED"),
@@ -651,7 +651,7 @@ fn a_candidate_that_the_user_lists_is_kept_and_one_of_an_earlier_evaluation_is_n
 #[test]
 fn another_sdks_configuration_is_kept_away_from_our_compiler() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let other = write(&fixture.base.join("other/modular.cfg"), "");
     let fixture = fixture.set("MODULAR_HOME", other.parent().unwrap());
     let home = |fixture: &Fixture| {
@@ -676,7 +676,7 @@ fn another_sdks_configuration_is_kept_away_from_our_compiler() {
 #[test]
 fn another_version_than_the_pinned_one_is_said() {
     let fixture = Fixture::standalone();
-    let venv = fixture.venv("work/.venv", "python3.11");
+    let venv = fixture.venv("tree/.venv", "python3.11");
     let site = venv.join("lib/python3.11/site-packages");
     let installed = |version: &str| {
         write(&site.join(format!("max-{version}.dist-info/METADATA")), "");

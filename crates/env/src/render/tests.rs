@@ -65,7 +65,7 @@ fn json_holds_text_as_text_and_the_rest_as_bytes() {
 #[test]
 fn explanations_name_the_workspace_the_sdk_and_each_reason() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let (workspace, sdk) = (fixture.workspace(), fixture.sdk());
     let text = explain(&workspace, sdk.as_ref(), &fixture.compute());
     insta::assert_snapshot!(fixture.shown(&text));

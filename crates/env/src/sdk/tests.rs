@@ -35,13 +35,13 @@ fn the_order_is_variable_configuration_workspace_active_path() {
         SdkSource::Active("VIRTUAL_ENV")
     );
 
-    let own = fixture.venv("work/.venv", "python3.14");
+    let own = fixture.venv("tree/.venv", "python3.14");
     let sdk = fixture.sdk().unwrap();
     assert_eq!(sdk.source, SdkSource::Workspace);
     assert_eq!(sdk.python, Some(own.join("bin/python")));
     assert_eq!(sdk.python_version, Some(PythonVersion::new(3, 14)));
 
-    fixture.venv("work/sdks/one", "python3.12");
+    fixture.venv("tree/sdks/one", "python3.12");
     fixture.write("mxfp4.toml", "[sdk]\npath = \"sdks/one\"\n");
     assert_eq!(fixture.sdk().unwrap().source, SdkSource::Config);
 
@@ -77,10 +77,10 @@ fn an_active_environment_without_an_sdk_is_passed_over() {
 #[test]
 fn the_preferred_python_wins_and_an_unaccepted_one_is_passed_over() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.9");
+    fixture.venv("tree/.venv", "python3.9");
     assert_eq!(fixture.sdk(), None);
-    fixture.venv("work/.venv", "python3.10");
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.10");
+    fixture.venv("tree/.venv", "python3.11");
     assert_eq!(
         fixture.sdk().unwrap().python_version,
         Some(PythonVersion::new(3, 11))
@@ -228,7 +228,7 @@ fn a_link_to_mojo_on_path_stands_for_its_environment() {
 #[test]
 fn one_asked_for_by_name_is_not_replaced_by_another() {
     let fixture = Fixture::standalone();
-    fixture.venv("work/.venv", "python3.11");
+    fixture.venv("tree/.venv", "python3.11");
     let workspace = fixture.workspace();
     for (path, expected) in [
         (fixture.base.join("gone"), "does not exist"),

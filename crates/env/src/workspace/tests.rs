@@ -46,7 +46,7 @@ fn a_modular_checkout_with_a_configuration_stays_modular() {
 
 #[test]
 fn half_a_modular_checkout_is_none() {
-    let fixture = Fixture::bare("work");
+    let fixture = Fixture::bare("tree");
     fixture.folder("max/kernels/src");
     assert!(find(None, &fixture.root).is_err());
     fixture.folder("bazelw");
@@ -55,11 +55,11 @@ fn half_a_modular_checkout_is_none() {
 
 #[test]
 fn none_says_what_was_looked_for() {
-    let fixture = Fixture::bare("work");
+    let fixture = Fixture::bare("tree");
     let error = find(None, &fixture.root).unwrap_err();
     assert_eq!(error.exit_code(), 3);
     let message = fixture.shown(&error.to_string());
-    insta::assert_snapshot!(message, @"no workspace here: neither [BASE]/work nor a folder above it has an mxfp4.toml, or `bazelw` and `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT");
+    insta::assert_snapshot!(message, @"no workspace here: neither [BASE]/tree nor a folder above it has an mxfp4.toml, or `bazelw` and `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT");
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn an_explicit_root_is_seen_from_the_current_folder() {
     for (root, cwd) in [
         (".", &fixture.root),
         ("..", &below),
-        ("work/", &fixture.base),
-        ("./work/.", &fixture.base),
+        ("tree/", &fixture.base),
+        ("./tree/.", &fixture.base),
     ] {
         assert_eq!(
             find(Some(Path::new(root)), cwd).unwrap().root,
