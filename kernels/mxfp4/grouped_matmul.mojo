@@ -15,7 +15,8 @@ The numeric contract: see `format.mojo`; products are accumulated in float32, th
 rounded to bf16 once.
 """
 
-from std.math import ceildiv, exp
+from std.bit import next_power_of_two
+from std.math import align_up, ceildiv, exp, sqrt
 from std.memory import Pointer, bitcast
 from std.sys.info import _is_sm_9x
 from std.utils.static_tuple import StaticTuple
@@ -25,6 +26,7 @@ from max.gpu import (
     barrier,
     block_idx,
     grid_dim,
+    lane_id,
     thread_idx,
 )
 from max.gpu.compute.mma import (
@@ -44,7 +46,7 @@ from .format import (
     multiply_pairs,
     scale_multiplier,
 )
-from .layout import Bytes, TILE, TILE_SCALES, TILE_WORDS
+from .layout import Bytes, CODE_WORDS, TILE, TILE_WORDS
 from .ptx import (
     any_lane,
     barrier_arrive,
@@ -53,29 +55,33 @@ from .ptx import (
     barrier_init_fence,
     barrier_wait,
     bulk_copy,
+    byte,
     copy16,
     copy_commit,
     copy_wait,
+    group_barrier,
+    group_barrier_arrive,
     hold,
     pin,
     proxy_fence,
+    reciprocal,
+    sleep,
+    transpose8,
 )
-from .scheduler import ExpertIds, GroupStarts, count_tiles, tile_at
+from .scheduler import ExpertIds, GroupStarts, Tile, count_tiles, tile_at
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
+comptime SharedBytes = Pointer[
+    UInt8, MutUntrackedOrigin, address_space=AddressSpace.SHARED
+]
 
-comptime CONSUMERS = 2
-"""Warpgroups that multiply."""
-comptime ROWS = CONSUMERS * TILE
-"""Weight rows in a tile of work."""
-comptime THREADS = 128 * (1 + CONSUMERS)
 comptime TOKEN_THREADS = 64
 """Threads that copy tokens: eight 16-byte pieces make a row of 64 columns, so eight rows a pass."""
 comptime MAX_GROUPS = 1024
 """Most expert groups in one call: their tile counts live in shared memory."""
 
-comptime CODE_BYTES = ROWS * TILE // 2
-comptime SCALE_BYTES = ROWS * TILE // 32
+comptime TILE_BYTES = TILE_WORDS * 4
+"""Codes and scales of a tile."""
 
 comptime PLAIN = 0
 """Epilogue: y = x w^T."""
@@ -89,18 +95,70 @@ comptime SWIGLU_LIMIT = Float32(7.0)
 
 
 @always_inline
+def parts[tokens: Int]() -> Int:
+    """Tiles of 64 weight rows in a unit of work, each with warpgroups of its own.
+
+    One where so few tokens come that the units of the active experts are few for the multiprocessors.
+    """
+    return 1 if tokens <= 8 else 2
+
+
+@always_inline
+def split[tokens: Int]() -> Int:
+    """Warpgroups that share the K of one tile of weight rows, taking its steps in turn.
+
+    With few tokens the decode is the work, and two warps a scheduler do not hide its latency; with many tokens the
+    accumulators leave no registers for more.
+    """
+    return 4 // parts[tokens]() if tokens <= 32 else 1
+
+
+@always_inline
+def threads[tokens: Int]() -> Int:
+    """Threads of a block: one warpgroup that loads and those that multiply."""
+    return 128 * (1 + parts[tokens]() * split[tokens]())
+
+
+@always_inline
+def depth[tokens: Int]() -> Int:
+    """Steps that a warpgroup finds in one slot of the ring: two where that leaves enough slots, for half the waiting."""
+    return 2 if tokens <= 64 else 1
+
+
+@always_inline
+def slot_steps[tokens: Int]() -> Int:
+    """Steps in one slot, each 64 columns of K."""
+    return split[tokens]() * depth[tokens]()
+
+
+@always_inline
+def slot_bytes[tokens: Int]() -> Int:
+    """Tokens and weights of one slot."""
+    return slot_steps[tokens]() * (
+        tokens * TILE * 2 + parts[tokens]() * TILE_BYTES
+    )
+
+
+@always_inline
+def exchange_bytes[tokens: Int]() -> Int:
+    """Where all but the first of the warpgroups that share a K leave their sums for the first."""
+    return parts[tokens]() * (split[tokens]() - 1) * 128 * (tokens // 2) * 4
+
+
+@always_inline
 def stages[tokens: Int]() -> Int:
-    """Slots of the ring: as deep as shared memory allows, at most 24."""
-    comptime budget = 220 * 1024
-    return min(24, budget // (tokens * TILE * 2 + CODE_BYTES + SCALE_BYTES))
+    """Slots of the ring: as deep as shared memory allows, at most 16."""
+    return min(
+        16, (220 * 1024 - exchange_bytes[tokens]()) // slot_bytes[tokens]()
+    )
 
 
 @always_inline
 def shared_bytes[tokens: Int]() -> Int:
     """Dynamic shared memory of the kernel, in bytes; must not exceed the 227 KiB of a thread block on sm_90."""
-    comptime slots = stages[tokens]()
     return (
-        slots * (tokens * TILE * 2 + CODE_BYTES + SCALE_BYTES + 16)
+        stages[tokens]() * (slot_bytes[tokens]() + 16 + 16)
+        + exchange_bytes[tokens]()
         + 4 * MAX_GROUPS
     )
 
@@ -119,26 +177,33 @@ def decode(
         Pairs of bf16; register r of step s at index 4s + r.
     """
     var a = SIMD[DType.uint32, 16]()
-    var factors = SIMD[DType.uint32, 4]()
     comptime for i in range(4):
-        factors[i] = scale_multiplier(min((scales >> UInt32(8 * i)) & 255, 128))
-    comptime for s in range(4):
-        comptime for r in range(4):
-            a[4 * s + r] = multiply_pairs(
-                gather_codes[r](codes[s]), factors[(r & 1) * 2 + (s >> 1)]
-            )
+        var factor = scale_multiplier(byte[i](scales))
+        # Byte i belongs to rows i / 2 and block i % 2.
+        comptime for s in range(2):
+            comptime for r in range(2):
+                comptime step = (i % 2) * 2 + s
+                comptime reg = i // 2 + 2 * r
+                a[4 * step + reg] = multiply_pairs(
+                    gather_codes[reg](codes[step]), factor
+                )
     # NOTE: 2^(scale - 1) is not a bf16 for scales above 128 (weights of 2 and more), which no trained model has. The
     # branch is uniform over the warp, because WGMMA needs its lanes together.
     if any_lane((scales & 0x8080_8080) != 0):
         # `pin` keeps the compiler from computing both sides and selecting, which would cost every step 50 instructions.
         var large = pin(scales)
         comptime for i in range(4):
-            factors[i] = excess_multiplier((large >> UInt32(8 * i)) & 255)
-        comptime for s in range(4):
-            comptime for r in range(4):
-                a[4 * s + r] = multiply_pairs(
-                    a[4 * s + r], factors[(r & 1) * 2 + (s >> 1)]
-                )
+            var scale = byte[i](large)
+            var factor = scale_multiplier(min(scale, 128))
+            var excess = excess_multiplier(scale)
+            comptime for s in range(2):
+                comptime for r in range(2):
+                    comptime step = (i % 2) * 2 + s
+                    comptime reg = i // 2 + 2 * r
+                    a[4 * step + reg] = multiply_pairs(
+                        multiply_pairs(gather_codes[reg](codes[step]), factor),
+                        excess,
+                    )
     return a
 
 
@@ -149,8 +214,8 @@ def swiglu(gate: Float32, up: Float32) -> Float32:
     var g = SWIGLU_LIMIT if gate > SWIGLU_LIMIT else gate
     var u = SWIGLU_LIMIT if up > SWIGLU_LIMIT else up
     u = -SWIGLU_LIMIT if u < -SWIGLU_LIMIT else u
-    # The quotient first: (u + 1) * g can overflow where the sigmoid is zero.
-    return (u + 1) * (g / (1 + exp(-SWIGLU_ALPHA * g)))
+    # The gate's product first: (u + 1) * g can overflow where the sigmoid is zero.
+    return (u + 1) * (g * reciprocal(1 + exp(-SWIGLU_ALPHA * g)))
 
 
 struct Ring[slots: Int](TrivialRegisterPassable):
@@ -174,40 +239,289 @@ struct Ring[slots: Int](TrivialRegisterPassable):
             self.phase ^= 1
 
 
-@always_inline
-def multiply[
-    TOKENS: Int
-](
-    sums: SIMD[DType.float32, TOKENS // 2],
-    a: SIMD[DType.uint32, 16],
-    descriptor: Int64,
-) -> SIMD[DType.float32, TOKENS // 2]:
-    """Start sums += A B over four k steps as one group of WGMMA; `a` must stay in its registers until the wait."""
-    var result = sums
-    wgmma_fence_aligned()
-    comptime for s in range(4):
-        result = wgmma_async[
-            64, TOKENS, 16, a_type=DType.bfloat16, b_type=DType.bfloat16
-        ](
-            bitcast[DType.bfloat16, 8](a.slice[4, offset=4 * s]()),
-            # A k step is 32 bytes further in every row; descriptors count in 16.
-            WGMMADescriptor[DType.bfloat16](descriptor + Int64(s * 2)),
-            result,
+def room(width: Int) -> Int:
+    """Accumulators of a lane for a tile of `width` tokens, rounded up to a power of two; the rest takes no register."""
+    return next_power_of_two(width) // 2
+
+
+struct Consumer[TOKENS: Int](TrivialRegisterPassable):
+    """What a warp that multiplies keeps: where its part of a slot lies."""
+
+    comptime DEPTH = depth[Self.TOKENS]()
+    comptime STAGES = stages[Self.TOKENS]()
+    comptime TOKEN_BYTES = Self.TOKENS * TILE * 2
+    comptime SLOT_STEPS = slot_steps[Self.TOKENS]()
+    comptime SLOT_WEIGHTS = parts[Self.TOKENS]() * Self.SLOT_STEPS * TILE_BYTES
+
+    var memory: SharedBytes
+    """The weight slots."""
+    var codes: UInt32
+    """Where this lane's codes lie in slot 0."""
+    var scales: UInt32
+    """Where this lane's scales lie in slot 0."""
+    var descriptor: UInt32
+    """Low word of the matrix descriptor of the tokens in slot 0."""
+    var descriptor_high: UInt32
+    """High word of the descriptor."""
+    var full: UInt32
+    """The barriers that say that a slot is full."""
+    var empty: UInt32
+    """The barriers that say that a slot is empty."""
+
+    @always_inline
+    def __init__(
+        out self,
+        memory: SharedBytes,
+        tokens: UInt32,
+        full: UInt32,
+        empty: UInt32,
+        part: Int,
+        turn: Int,
+        thread: Int,
+    ):
+        """Set up for tile of rows `part` and turn `turn` among those that share its K; `thread` counts in the warpgroup."""
+        self.memory = memory
+        var tile = (part * Self.SLOT_STEPS + turn) * TILE_BYTES
+        # Pinned, or the compiler computes them anew in every step.
+        self.codes = pin(UInt32(tile + thread * 16))
+        self.scales = pin(
+            UInt32(
+                tile + CODE_WORDS * 4 + thread // 32 * 32 + thread % 32 // 4 * 4
+            )
         )
-    wgmma_commit_group_sync()
-    return result
+        # PTX ISA, "Matrix Descriptor Format": address / 16 in bits 13:0; the leading offset (bits 29:16) does not
+        # matter in this mode.
+        self.descriptor = pin(
+            ((tokens + UInt32(turn * Self.TOKEN_BYTES)) & 0x3FFFF) >> 4
+            | (1 << 16)
+        )
+        # K-major, 1024 bytes between groups of eight rows (/ 16 in bits 13:0), 128-byte swizzle (1 in bits 31:30).
+        self.descriptor_high = pin(UInt32(1 << 30 | 1024 >> 4))
+        self.full = full
+        self.empty = empty
+
+    @always_inline
+    def take[half: Int](self, at: Ring[Self.STAGES]) -> SIMD[DType.uint32, 16]:
+        """Decode this lane's weights of one step, after waiting for the slot at its first."""
+        comptime if half == 0:
+            barrier_wait(self.full + at.slot * 8, at.phase)
+        var slot = at.slot * UInt32(Self.SLOT_WEIGHTS)
+        comptime offset = half * TILE_BYTES
+        var a = decode(
+            self.memory.unsafe_offset(Int(slot + self.codes) + offset)
+            .unsafe_bitcast[UInt32]()
+            .unsafe_load[width=4, alignment=16](),
+            self.memory.unsafe_offset(Int(slot + self.scales) + offset)
+            .unsafe_bitcast[UInt32]()
+            .unsafe_load[alignment=4](),
+        )
+        comptime for i in range(16):
+            a[i] = pin(a[i])
+        return a
+
+    @always_inline
+    def start[
+        WIDTH: Int, half: Int
+    ](
+        self,
+        sums: SIMD[DType.float32, room(WIDTH)],
+        a: SIMD[DType.uint32, 16],
+        at: Ring[Self.STAGES],
+    ) -> SIMD[DType.float32, room(WIDTH)]:
+        """Start sums += A B over the four k16 of a step, as one group of WGMMA; `a` must stay in its registers
+        until the wait.
+        """
+        var high = Int64(self.descriptor_high) << 32
+        var low = self.descriptor + at.slot * UInt32(
+            Self.SLOT_STEPS * Self.TOKEN_BYTES >> 4
+        )
+        var result = sums
+        wgmma_fence_aligned()
+        comptime for s in range(4):
+            # The instruction takes powers of two here; 96 tokens are 64 and 32.
+            comptime for bit in range(8, 2, -1):
+                comptime chunk = 1 << bit
+                comptime first = WIDTH // (2 * chunk) * (2 * chunk)
+                comptime if WIDTH & chunk != 0:
+                    result = result.insert[offset=first // 2](
+                        wgmma_async[
+                            64,
+                            chunk,
+                            16,
+                            a_type=DType.bfloat16,
+                            b_type=DType.bfloat16,
+                        ](
+                            bitcast[DType.bfloat16, 8](
+                                a.slice[4, offset=4 * s]()
+                            ),
+                            # A k step is 32 bytes further in every row, a token 128; descriptors count in 16.
+                            WGMMADescriptor[DType.bfloat16](
+                                high
+                                | Int64(
+                                    low
+                                    + UInt32(
+                                        (half * Self.TOKEN_BYTES >> 4)
+                                        + first * 8
+                                        + s * 2
+                                    )
+                                )
+                            ),
+                            result.slice[chunk // 2, offset=first // 2](),
+                        )
+                    )
+        wgmma_commit_group_sync()
+        return result
+
+    @always_inline
+    def finish[
+        last: Bool
+    ](self, a: SIMD[DType.uint32, 16], at: Ring[Self.STAGES]):
+        """Wait for the tensor cores, which read `a` until then, and hand the slot back after its last step."""
+        wgmma_wait_group_sync()
+        hold(a)
+        comptime if last:
+            self.release(at)
+
+    @always_inline
+    def release(self, at: Ring[Self.STAGES]):
+        """Hand a slot back."""
+        if lane_id() == 0:
+            barrier_arrive(self.empty + at.slot * 8)
+
+    @always_inline
+    def run[
+        WIDTH: Int
+    ](self, mut ring: Ring[Self.STAGES], steps: UInt32) -> SIMD[
+        DType.float32, room(WIDTH)
+    ]:
+        """Multiply over `steps` steps, at least one.
+
+        While the tensor cores work on one step, the next is decoded.
+        """
+        # NOTE: WGMMA reads its A registers while it runs, and ptxas does not keep them alive for it. Hence two sets of
+        # registers, `hold` after the wait, and a loop whose back edge carries a decoded set but never one that the
+        # tensor cores still read: a copy made there would leave the original unprotected.
+        var sums = SIMD[DType.float32, room(WIDTH)](0)
+        # Steps alternate between the two sets; where a slot has two, the second is always `b`'s.
+        comptime SECOND = Self.DEPTH - 1
+        var a = self.take[0](ring)
+        for _ in range((steps - 1) // 2):
+            var at_a = ring
+            sums = self.start[WIDTH, 0](sums, a, at_a)
+            comptime if Self.DEPTH == 1:
+                ring.advance()
+            var at_b = ring
+            var b = self.take[SECOND](at_b)
+            self.finish[Self.DEPTH == 1](a, at_a)
+            sums = self.start[WIDTH, SECOND](sums, b, at_b)
+            ring.advance()
+            a = self.take[0](ring)
+            self.finish[True](b, at_b)
+        var at_a = ring
+        sums = self.start[WIDTH, 0](sums, a, at_a)
+        if steps % 2 == 0:
+            comptime if Self.DEPTH == 1:
+                ring.advance()
+            var at_b = ring
+            var b = self.take[SECOND](at_b)
+            self.finish[Self.DEPTH == 1](a, at_a)
+            sums = self.start[WIDTH, SECOND](sums, b, at_b)
+            self.finish[True](b, at_b)
+        else:
+            self.finish[True](a, at_a)
+        ring.advance()
+        comptime for i in range(WIDTH // 2):
+            sums[i] = pin(sums[i])
+        return sums
+
+
+@always_inline
+def write[
+    WIDTH: Int, EPILOGUE: Int
+](
+    sums: SIMD[DType.float32, room(WIDTH)],
+    y: Half,
+    bias: Half,
+    tile: Tile,
+    row: UInt32,
+    rows: UInt32,
+):
+    """Finish the sums of a warp and store them.
+
+    Accumulator 4j + 2p + q of a lane (PTX ISA, "Register Fragments", matrix D) is weight row 2g + p of the warp's 16 and
+    token 8j + 2t + q, with g = lane / 4 and t = lane % 4.
+
+    Args:
+        sums: The sums.
+        y: Result.
+        bias: Bias of all experts.
+        tile: Which rows of weights and tokens these are.
+        row: First weight row of the warp.
+        rows: Weight rows of an expert.
+    """
+    # Rows come in 32 and a warp has 16 of them: all of its lanes store, or none.
+    if row >= rows:
+        return
+    var lane = UInt32(lane_id())
+    var feature = row + lane // 4 * 2
+    var bias0 = Float32(0)
+    var bias1 = Float32(0)
+    comptime if EPILOGUE != PLAIN:
+        var at = Int(tile.expert) * Int(rows) + Int(feature)
+        var pair = bias.unsafe_offset(at).unsafe_load[width=2, alignment=4]()
+        bias0 = pair[0].cast[DType.float32]()
+        bias1 = pair[1].cast[DType.float32]()
+    comptime if EPILOGUE == SWIGLU:
+        # Transposed, a lane holds two neighbouring outputs of token 8j + g.
+        var target = y.unsafe_offset(
+            (Int(tile.first) + Int(lane // 4)) * Int(rows // 2)
+            + Int(row // 2 + lane % 4 * 2)
+        )
+        comptime for j in range(WIDTH // 8):
+            var pair = transpose8(
+                bitcast[DType.uint32, 1](
+                    SIMD[DType.float32, 2](
+                        swiglu(sums[4 * j] + bias0, sums[4 * j + 2] + bias1),
+                        swiglu(
+                            sums[4 * j + 1] + bias0, sums[4 * j + 3] + bias1
+                        ),
+                    ).cast[DType.bfloat16]()
+                )
+            )
+            if UInt32(j * 8) + lane // 4 < tile.tokens:
+                target.unsafe_store[alignment=4](
+                    bitcast[DType.bfloat16, 2](pair)
+                )
+            target = target.unsafe_offset(8 * Int(rows // 2))
+    else:
+        var target = y.unsafe_offset(
+            (Int(tile.first) + Int(lane % 4 * 2)) * Int(rows) + Int(feature)
+        )
+        comptime for j in range(WIDTH // 8):
+            comptime for q in range(2):
+                if UInt32(j * 8 + q) + lane % 4 * 2 < tile.tokens:
+                    target.unsafe_offset(q * Int(rows)).unsafe_store[
+                        alignment=4
+                    ](
+                        SIMD[DType.float32, 2](
+                            sums[4 * j + q] + bias0,
+                            sums[4 * j + 2 + q] + bias1,
+                        ).cast[DType.bfloat16]()
+                    )
+            target = target.unsafe_offset(8 * Int(rows))
 
 
 @__llvm_metadata(
-    MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(THREADS))
+    MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](
+        Int32(threads[TOKENS]())
+    )
 )
 def grouped_matmul_kernel[
     TOKENS: Int, EPILOGUE: Int
 ](
     y: Half,
     x: Half,
-    codes: Bytes,
-    scales: Bytes,
+    weights: Bytes,
     bias: Half,
     starts: GroupStarts,
     ids: ExpertIds,
@@ -215,90 +529,111 @@ def grouped_matmul_kernel[
     k: UInt32,
     groups: UInt32,
 ):
-    """The kernel; see `grouped_matmul` for the arguments. Launch with `THREADS` threads and `shared_bytes` bytes."""
+    """The kernel; see `grouped_matmul` for the arguments. Launch with `threads` threads and `shared_bytes` bytes.
+
+    Parameters:
+        TOKENS: Most tokens in a tile.
+        EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
+    """
     comptime assert _is_sm_9x(), "mxfp4 grouped matmul needs Hopper (sm_90)"
+    comptime PARTS = parts[TOKENS]()
+    comptime SPLIT = split[TOKENS]()
+    comptime DEPTH = depth[TOKENS]()
+    comptime STEPS = slot_steps[TOKENS]()
     comptime STAGES = stages[TOKENS]()
     comptime LAG = STAGES // 2
     comptime TOKEN_BYTES = TOKENS * TILE * 2
+    comptime WEIGHT_BYTES = PARTS * STEPS * TILE_BYTES
     comptime assert TOKENS % 8 == 0 and TOKENS <= 256
 
-    # Shared memory: token slots (1024-byte aligned, as the swizzle wants), code slots, scale slots, barriers, counts.
+    # Shared memory: token slots (1024-byte aligned, as the swizzle wants), weight slots, exchange, a tile for each slot,
+    # barriers, counts.
     var memory = external_memory[
         UInt8, address_space=AddressSpace.SHARED, alignment=1024
     ]()
+    comptime AFTER_TOKENS = STAGES * STEPS * TOKEN_BYTES
+    comptime AFTER_WEIGHTS = AFTER_TOKENS + STAGES * WEIGHT_BYTES
+    comptime AFTER_EXCHANGE = AFTER_WEIGHTS + exchange_bytes[TOKENS]()
     var token_slots = UInt32(Int(memory))
-    var code_slots = token_slots + UInt32(STAGES * TOKEN_BYTES)
-    var scale_slots = code_slots + UInt32(STAGES * CODE_BYTES)
-    var full = scale_slots + UInt32(STAGES * SCALE_BYTES)
+    var weight_slots = token_slots + UInt32(AFTER_TOKENS)
+    comptime AFTER_UNITS = AFTER_EXCHANGE + STAGES * 16
+    var units = memory.unsafe_offset(AFTER_EXCHANGE).unsafe_bitcast[UInt32]()
+    var full = token_slots + UInt32(AFTER_UNITS)
     var empty = full + UInt32(STAGES * 8)
-    var code_words = memory.unsafe_offset(STAGES * TOKEN_BYTES).unsafe_bitcast[
+    var ends = memory.unsafe_offset(AFTER_UNITS + STAGES * 16).unsafe_bitcast[
         UInt32
     ]()
-    var scale_words = memory.unsafe_offset(
-        STAGES * (TOKEN_BYTES + CODE_BYTES)
-    ).unsafe_bitcast[UInt32]()
-    var ends = memory.unsafe_offset(
-        STAGES * (TOKEN_BYTES + CODE_BYTES + SCALE_BYTES + 16)
-    ).unsafe_bitcast[UInt32]()
 
     var thread = Int(thread_idx.x)
     var warp_index = thread // 32
-    var lane = thread % 32
-    var rows = Int(n)
-    var columns = Int(k)
-    var steps = ceildiv(columns, TILE)
-    var row_tiles = ceildiv(rows, TILE)
+    var steps = ceildiv(k, UInt32(TILE))
+    var slots = ceildiv(steps, UInt32(STEPS))
+    var row_tiles = ceildiv(n, UInt32(TILE))
 
     if warp_index == 0:
         count_tiles[TOKENS](
-            ends, starts, ids, Int(groups), ceildiv(row_tiles, CONSUMERS)
+            ends,
+            starts,
+            ids,
+            Int(groups),
+            Int(ceildiv(row_tiles, UInt32(PARTS))),
         )
     elif thread == 32:
         comptime for slot in range(STAGES):
-            barrier_init(full + UInt32(slot * 8), UInt32(1 + TOKEN_THREADS))
-            barrier_init(empty + UInt32(slot * 8), UInt32(CONSUMERS * 4))
+            barrier_init(full + UInt32(slot * 8), UInt32(PARTS + TOKEN_THREADS))
+            barrier_init(empty + UInt32(slot * 8), UInt32(PARTS * SPLIT * 4))
         barrier_init_fence()
     barrier()
-    var tiles = Int(ends[unsafe_offset=Int(groups) - 1])
+    var tiles = ends[unsafe_offset=Int(groups) - 1]
 
     var ring = Ring[STAGES]()
     if warp_index < 4:
         comptime if TOKENS > 128:
-            warpgroup_reg_dealloc[40]()
-        if thread == 0:
-            # ---- Producer of weights: whole tiles, 2 KiB of codes and 128 bytes of scales each.
-            for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
-                var tile = tile_at[TOKENS](
-                    index, ends, starts, ids, Int(groups)
+            warpgroup_reg_dealloc[56]()
+        if thread % 32 == 0 and thread // 32 < PARTS:
+            # ---- Producers of weights, one thread for each tile of rows: one copy a slot.
+            var part = UInt32(thread // 32)
+            for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
+                var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
+                var row_tile = tile.row_block * UInt32(PARTS) + part
+                var source = weights.unsafe_offset(
+                    Int((tile.expert * row_tiles + row_tile) * steps)
+                    * TILE_BYTES
                 )
-                var first = tile.row_block * CONSUMERS
-                # The last block of rows may be half a block.
-                var count = min(CONSUMERS, row_tiles - first)
-                var offset = (tile.expert * row_tiles + first) * steps
-                for step in range(steps):
+                # The consumers learn from here what they work on; the slot's barrier publishes it.
+                if part == 0:
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                    barrier_arrive_expect(
-                        full + ring.slot * 8,
-                        UInt32(count * (TILE_WORDS * 4 + TILE_SCALES)),
+                    units.unsafe_offset(Int(ring.slot) * 4).unsafe_store[
+                        alignment=16
+                    ](
+                        SIMD[DType.uint32, 4](
+                            tile.expert,
+                            tile.row_block,
+                            tile.first,
+                            tile.tokens,
+                        )
                     )
-                    for part in range(count):
-                        var at = offset + part * steps + step
+                # The last unit of work of an expert may lack its second tile of rows.
+                var left = (
+                    steps * UInt32(TILE_BYTES) if row_tile < row_tiles else 0
+                )
+                for _ in range(slots):
+                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                    var bytes = min(left, UInt32(STEPS * TILE_BYTES))
+                    left -= bytes
+                    if bytes > 0:
+                        barrier_arrive_expect(full + ring.slot * 8, bytes)
                         bulk_copy(
-                            code_slots
-                            + ring.slot * UInt32(CODE_BYTES)
-                            + UInt32(part * TILE_WORDS * 4),
-                            codes.unsafe_offset(at * TILE_WORDS * 4),
-                            UInt32(TILE_WORDS * 4),
+                            weight_slots
+                            + ring.slot * UInt32(WEIGHT_BYTES)
+                            + part * UInt32(STEPS * TILE_BYTES),
+                            source,
+                            bytes,
                             full + ring.slot * 8,
                         )
-                        bulk_copy(
-                            scale_slots
-                            + ring.slot * UInt32(SCALE_BYTES)
-                            + UInt32(part * TILE_SCALES),
-                            scales.unsafe_offset(at * TILE_SCALES),
-                            UInt32(TILE_SCALES),
-                            full + ring.slot * 8,
-                        )
+                        source = source.unsafe_offset(STEPS * TILE_BYTES)
+                    else:
+                        barrier_arrive(full + ring.slot * 8)
                     ring.advance()
         elif thread >= 128 - TOKEN_THREADS:
             # ---- Producer of tokens: each thread copies column piece `piece` of rows `row`, `row` + 8, ...
@@ -306,171 +641,145 @@ def grouped_matmul_kernel[
             var row = (thread - (128 - TOKEN_THREADS)) // 8
             # 128-byte swizzle: the piece's place is xor-ed with the row number modulo 8, which is `row` for all.
             var target = token_slots + UInt32(row * 128 + (piece ^ row) * 16)
-            var issued = 0
+            var issued = UInt32(0)
             var landed = Ring[STAGES]()
-            for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
-                var tile = tile_at[TOKENS](
-                    index, ends, starts, ids, Int(groups)
-                )
-                for step in range(steps):
+            for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
+                var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
+                for slot in range(slots):
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                    var column = step * TILE + piece * 8
-                    # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a row
-                    # alive over all steps and spills.
-                    var remaining = (
-                        tile.end - tile.first - row if column < columns else 0
-                    )
-                    var source = x.unsafe_offset(
-                        (tile.first + row) * columns + column
-                    )
-                    comptime for i in range(TOKENS // 8):
-                        copy16(
-                            target
-                            + ring.slot * UInt32(TOKEN_BYTES)
-                            + UInt32(i * 1024),
-                            source,
-                            UInt32(16) if i * 8 < remaining else 0,
+                    comptime for step in range(STEPS):
+                        var column = (
+                            Int(slot) * STEPS + step
+                        ) * TILE + piece * 8
+                        # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a
+                        # row alive over all steps and spills.
+                        var remaining = (
+                            Int(tile.tokens) - row if column < Int(k) else 0
                         )
-                        source = source.unsafe_offset(8 * columns)
+                        var source = x.unsafe_offset(
+                            (Int(tile.first) + row) * Int(k) + column
+                        )
+                        comptime for i in range(TOKENS // 8):
+                            comptime if i % 4 == 0:
+                                # Beyond the tile's width nobody reads.
+                                if UInt32(i * 8) >= tile.tokens:
+                                    break
+                            copy16(
+                                target
+                                + ring.slot * UInt32(STEPS * TOKEN_BYTES)
+                                + UInt32(step * TOKEN_BYTES + i * 1024),
+                                source,
+                                UInt32(16) if i * 8 < remaining else 0,
+                            )
+                            source = source.unsafe_offset(8 * Int(k))
                     copy_commit()
                     ring.advance()
                     # NOTE: these writes go through the generic proxy, WGMMA reads through the asynchronous one: the
                     # writer must fence after its copies landed and before it arrives, hence the lag.
                     issued += 1
-                    if issued > LAG:
+                    if issued > UInt32(LAG):
                         copy_wait[LAG]()
                         proxy_fence()
                         barrier_arrive(full + landed.slot * 8)
                         landed.advance()
             copy_wait[0]()
             proxy_fence()
-            for _ in range(min(issued, LAG)):
+            for _ in range(min(issued, UInt32(LAG))):
                 barrier_arrive(full + landed.slot * 8)
                 landed.advance()
     else:
-        # ---- Consumers: 64 weight rows a warpgroup, all tokens of the tile.
+        # ---- Consumers: each warpgroup one tile of rows, and all tokens of the tile.
         comptime if TOKENS > 128:
-            warpgroup_reg_alloc[232]()
+            warpgroup_reg_alloc[224]()
         var group_index = warp_index // 4 - 1
-        var warp_row = warp_index % 4
-        var code_at = group_index * TILE_WORDS + (warp_row * 32 + lane) * 4
-        var scale_at = (
-            group_index * (TILE_SCALES // 4) + warp_row * 8 + lane // 4
+        var part = group_index // SPLIT
+        # The first of those that share a K also writes the result, so it takes the steps at the end of a slot: where the
+        # last slot is not full, it has the fewest.
+        var turn = group_index % SPLIT
+        var offset = (SPLIT - 1 - turn) * DEPTH
+        var consumer = Consumer[TOKENS](
+            memory.unsafe_offset(AFTER_TOKENS),
+            token_slots,
+            full,
+            empty,
+            part,
+            offset,
+            thread % 128,
         )
-        # Matrix descriptor of the tokens (PTX ISA, "Matrix Descriptor Format"): K-major, 128-byte swizzle (1 in bits
-        # 63:62), 1024 bytes between groups of eight rows; the leading offset does not matter in this mode.
-        var descriptor = (
-            Int64(1 << 62)
-            | (Int64(1024 >> 4) << 32)
-            | (Int64(1) << 16)
-            | Int64((token_slots & 0x3FFFF) >> 4)
+        comptime if TOKENS == 256:
+            # One part starts late, for good: while it multiplies alone, the other writes its results.
+            if part == 1:
+                sleep(1000)
+        # This warpgroup's steps: in the last slot there may be fewer, or none.
+        var rest = Int(steps % UInt32(STEPS)) - offset
+        var mine = steps // UInt32(STEPS) * UInt32(DEPTH) + UInt32(
+            max(0, min(rest, DEPTH))
         )
-
-        @always_inline
-        def take(at: Ring[STAGES]) {imm} -> SIMD[DType.uint32, 16]:
-            """Wait for a slot and decode this lane's weights of it."""
-            barrier_wait(full + at.slot * 8, at.phase)
-            var a = decode(
-                code_words.unsafe_offset(
-                    Int(at.slot) * (CODE_BYTES // 4) + code_at
-                ).unsafe_load[width=4, alignment=16](),
-                scale_words[
-                    unsafe_offset=Int(at.slot) * (SCALE_BYTES // 4) + scale_at
-                ],
-            )
-            comptime for i in range(16):
-                a[i] = pin(a[i])
-            return a
-
-        @always_inline
-        def start(
-            sums: SIMD[DType.float32, TOKENS // 2],
-            a: SIMD[DType.uint32, 16],
-            at: Ring[STAGES],
-        ) {imm} -> SIMD[DType.float32, TOKENS // 2]:
-            """Start the four k steps of a slot."""
-            return multiply[TOKENS](
-                sums, a, descriptor + Int64(at.slot) * Int64(TOKEN_BYTES >> 4)
-            )
-
-        @always_inline
-        def finish(a: SIMD[DType.uint32, 16], at: Ring[STAGES]) {imm}:
-            """Wait for the tensor cores, which read `a` until then, and hand the slot back."""
-            wgmma_wait_group_sync()
-            hold(a)
-            if lane == 0:
-                barrier_arrive(empty + at.slot * 8)
-
-        for index in range(Int(block_idx.x), tiles, Int(grid_dim.x)):
-            var tile = tile_at[TOKENS](index, ends, starts, ids, Int(groups))
-            var sums = SIMD[DType.float32, TOKENS // 2](0)
-            # While the tensor cores work on one step, the next is decoded.
-            # NOTE: WGMMA reads its A registers while it runs, and ptxas does not keep them alive for it. Hence two sets
-            # of registers, `hold` after the wait, and a loop whose back edge carries a decoded set but never one that
-            # the tensor cores still read: a copy made there would leave the original unprotected.
-            var a = take(ring)
-            for _ in range((steps - 1) // 2):
-                var at_a = ring
-                sums = start(sums, a, at_a)
-                ring.advance()
-                var at_b = ring
-                var b = take(at_b)
-                finish(a, at_a)
-                sums = start(sums, b, at_b)
-                ring.advance()
-                a = take(ring)
-                finish(b, at_b)
-            var at_last = ring
-            sums = start(sums, a, at_last)
-            ring.advance()
-            if steps % 2 == 0:
-                var b = take(ring)
-                finish(a, at_last)
-                at_last = ring
-                sums = start(sums, b, at_last)
-                ring.advance()
-                finish(b, at_last)
+        var first_row = UInt32(part * TILE + thread % 128 // 32 * 16)
+        for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
+            barrier_wait(full + ring.slot * 8, ring.phase)
+            var unit = units.unsafe_offset(Int(ring.slot) * 4).unsafe_load[
+                width=4, alignment=16
+            ]()
+            var tile = Tile(unit[0], unit[1], unit[2], unit[3])
+            var row = tile.row_block * UInt32(PARTS * TILE) + first_row
+            comptime if SPLIT == 1:
+                # A tile of 130 tokens should not cost as much as one of 256.
+                comptime NARROWEST = align_up(TOKENS * 3 // 8, 32)
+                comptime for WIDTH in range(NARROWEST, TOKENS + 1, 32):
+                    if tile.tokens <= UInt32(WIDTH) and (
+                        WIDTH == NARROWEST or tile.tokens > UInt32(WIDTH - 32)
+                    ):
+                        var sums = consumer.run[WIDTH](ring, mine)
+                        write[WIDTH, EPILOGUE](sums, y, bias, tile, row, n)
             else:
-                finish(a, at_last)
-            comptime for i in range(TOKENS // 2):
-                sums[i] = pin(sums[i])
+                comptime SUMS = 128 * (TOKENS // 2)
+                var exchange = (
+                    memory.unsafe_offset(AFTER_WEIGHTS)
+                    .unsafe_bitcast[Float32]()
+                    .unsafe_offset(part * (SPLIT - 1) * SUMS + thread % 128)
+                )
+                comptime TOGETHER = UInt32(128 * SPLIT)
+                var sums = SIMD[DType.float32, room(TOKENS)](0)
+                if mine > 0:
+                    sums = consumer.run[TOKENS](ring, mine)
+                if ceildiv(mine, UInt32(DEPTH)) < slots:
+                    # Nothing in the last slot is for this one.
+                    consumer.release(ring)
+                    ring.advance()
+                if turn == 0:
+                    group_barrier(UInt32(1 + part), TOGETHER)
+                    comptime for other in range(SPLIT - 1):
+                        comptime for i in range(TOKENS // 2):
+                            sums[i] += exchange[
+                                unsafe_offset=other * SUMS + i * 128
+                            ]
+                    # Nobody waits for this after the last tile.
+                    if index + UInt32(grid_dim.x) < tiles:
+                        group_barrier_arrive(UInt32(3 + part), TOGETHER)
+                    write[TOKENS, EPILOGUE](sums, y, bias, tile, row, n)
+                else:
+                    if index != UInt32(block_idx.x):
+                        group_barrier(UInt32(3 + part), TOGETHER)
+                    comptime for i in range(TOKENS // 2):
+                        exchange[
+                            unsafe_offset=(turn - 1) * SUMS + i * 128
+                        ] = sums[i]
+                    group_barrier_arrive(UInt32(1 + part), TOGETHER)
 
-            # ---- Epilogue. Accumulator 4j + 2p + q of a lane (PTX ISA, "Register Fragments", matrix D) is weight row
-            # 2g + p of the warp's 16 and token 8j + 2t + q, with g = lane / 4 and t = lane % 4.
-            var feature = (
-                (tile.row_block * CONSUMERS + group_index) * TILE
-                + warp_row * 16
-                + (lane // 4) * 2
-            )
-            if feature < rows:
-                var bias0 = Float32(0)
-                var bias1 = Float32(0)
-                comptime if EPILOGUE != PLAIN:
-                    bias0 = bias[
-                        unsafe_offset=tile.expert * rows + feature
-                    ].cast[DType.float32]()
-                    bias1 = bias[
-                        unsafe_offset=tile.expert * rows + feature + 1
-                    ].cast[DType.float32]()
-                comptime for j in range(TOKENS // 8):
-                    comptime for q in range(2):
-                        var token = tile.first + j * 8 + (lane % 4) * 2 + q
-                        if token < tile.end:
-                            var v0 = sums[4 * j + q] + bias0
-                            var v1 = sums[4 * j + 2 + q] + bias1
-                            comptime if EPILOGUE == SWIGLU:
-                                y[
-                                    unsafe_offset=token * (rows // 2)
-                                    + feature // 2
-                                ] = swiglu(v0, v1).cast[DType.bfloat16]()
-                            else:
-                                y.unsafe_offset(
-                                    token * rows + feature
-                                ).unsafe_store[alignment=4](
-                                    SIMD[DType.float32, 2](v0, v1).cast[
-                                        DType.bfloat16
-                                    ]()
-                                )
+
+def tile_tokens(m: Int, groups: Int) -> Int:
+    """Most tokens in a tile, 8 to 256, for `m` rows in `groups` groups, of which only the average is known on the host.
+
+    So wide that hardly any group needs a second tile, for which its weights would be decoded again: the average and 2.6
+    standard deviations.
+    """
+    var average = Float32(m) / Float32(groups)
+    var wanted = average + 2.6 * sqrt(average)
+    var tokens = 8
+    while Float32(tokens) < wanted and tokens < 256:
+        tokens *= 2
+    return tokens
 
 
 def _launch[
@@ -478,8 +787,7 @@ def _launch[
 ](
     y: Half,
     x: Half,
-    codes: Bytes,
-    scales: Bytes,
+    weights: Bytes,
     bias: Half,
     starts: GroupStarts,
     ids: ExpertIds,
@@ -494,8 +802,7 @@ def _launch[
     ctx.enqueue_function[kernel](
         y,
         x,
-        codes,
-        scales,
+        weights,
         bias,
         starts,
         ids,
@@ -503,7 +810,7 @@ def _launch[
         UInt32(k),
         UInt32(groups),
         grid_dim=Int(processors),
-        block_dim=THREADS,
+        block_dim=threads[TOKENS](),
         shared_mem_bytes=shared,
         func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
             UInt32(shared)
@@ -516,8 +823,7 @@ def grouped_matmul[
 ](
     y: Half,
     x: Half,
-    codes: Bytes,
-    scales: Bytes,
+    weights: Bytes,
     bias: Half,
     starts: GroupStarts,
     ids: ExpertIds,
@@ -537,8 +843,7 @@ def grouped_matmul[
         y: Result, bf16 [m, n], or [m, n/2] for `SWIGLU`. Rows that belong to no group, or to a group with a negative
             expert id, are left as they are.
         x: Tokens grouped by expert, bf16 [m, k].
-        codes: Packed codes of all experts (`layout.mojo`).
-        scales: Packed scales of all experts.
+        weights: Packed weights of all experts (`layout.mojo`).
         bias: Added to the sums, bf16 [experts, n]; not read for `PLAIN`.
         starts: First row of each group and the end of the last, u32 [groups + 1], ascending, at most m.
         ids: Expert of each group, i32 [groups].
@@ -568,12 +873,10 @@ def grouped_matmul[
     if m == 0 or groups == 0:
         return
 
-    # A tile twice as wide as the average group: most groups then fit in one tile, so their weights are read once.
-    var wanted = 2 * ceildiv(m, groups)
-    comptime for shift in range(3, 9):
-        comptime tokens = 1 << shift
-        if wanted <= tokens or tokens == 256:
+    var wanted = tile_tokens(m, groups)
+    comptime for i in range(6):
+        comptime tokens = 1 << (3 + i)
+        if wanted == tokens:
             _launch[tokens, EPILOGUE](
-                y, x, codes, scales, bias, starts, ids, n, k, groups, ctx
+                y, x, weights, bias, starts, ids, n, k, groups, ctx
             )
-            return

@@ -11,15 +11,7 @@ from max.gpu import global_idx
 from max.gpu.host import DeviceContext
 
 from .grouped_matmul import BIAS, Half, PLAIN, SWIGLU, grouped_matmul
-from .layout import (
-    Bytes,
-    Words,
-    pack_codes,
-    pack_scale,
-    pack_scales,
-    pack_word,
-    padded,
-)
+from .layout import Bytes, TILE, Words, pack, pack_word, packed_words, padded
 from .scheduler import ExpertIds, GroupStarts
 
 
@@ -32,19 +24,22 @@ def _check_target[target: StaticString]():
 def _check_weights(
     y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
     x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-    codes: InputTensor[dtype=DType.uint8, rank=3, ...],
-    scales: InputTensor[dtype=DType.uint8, rank=3, ...],
+    weights: InputTensor[dtype=DType.uint8, rank=3, ...],
     n: Int,
 ) raises:
     var k = x.dim_size(1)
-    if codes.dim_size(1) != padded(n) or codes.dim_size(2) * 2 != padded(k):
+    var rows = padded(n) // TILE
+    if (
+        weights.dim_size(1) != rows
+        or weights.dim_size(2) * rows != packed_words(n, k) * 4
+    ):
         raise Error(
-            "mxfp4 grouped matmul: packed codes are [",
-            codes.dim_size(0),
+            "mxfp4 grouped matmul: packed weights are [",
+            weights.dim_size(0),
             ", ",
-            codes.dim_size(1),
+            weights.dim_size(1),
             ", ",
-            codes.dim_size(2),
+            weights.dim_size(2),
             "], but x [",
             x.dim_size(0),
             ", ",
@@ -54,30 +49,10 @@ def _check_weights(
             ", ",
             y.dim_size(1),
             "] need [E, ",
-            padded(n),
+            rows,
             ", ",
-            padded(k) // 2,
-            "]; were they packed by custom.moe.mx4.pack_blocks?",
-        )
-    if (
-        scales.dim_size(0) != codes.dim_size(0)
-        or scales.dim_size(1) != padded(n)
-        or scales.dim_size(2) * 32 != padded(k)
-    ):
-        raise Error(
-            "mxfp4 grouped matmul: packed scales are [",
-            scales.dim_size(0),
-            ", ",
-            scales.dim_size(1),
-            ", ",
-            scales.dim_size(2),
-            "], but the codes need [",
-            codes.dim_size(0),
-            ", ",
-            padded(n),
-            ", ",
-            padded(k) // 32,
-            "]; were they packed by custom.moe.mx4.pack_scales?",
+            packed_words(n, k) * 4 // rows,
+            "]; were they packed by custom.moe.mx4.pack?",
         )
     if y.dim_size(0) != x.dim_size(0):
         raise Error(
@@ -93,15 +68,14 @@ def _run[
 ](
     y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
     x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-    codes: InputTensor[dtype=DType.uint8, rank=3, ...],
-    scales: InputTensor[dtype=DType.uint8, rank=3, ...],
+    weights: InputTensor[dtype=DType.uint8, rank=3, ...],
     bias: Half,
     starts: InputTensor[dtype=DType.uint32, rank=1, ...],
     ids: InputTensor[dtype=DType.int32, rank=1, ...],
     ctx: DeviceContext,
 ) raises:
     var n = y.dim_size(1) * (2 if EPILOGUE == SWIGLU else 1)
-    _check_weights(y, x, codes, scales, n)
+    _check_weights(y, x, weights, n)
     var groups = ids.dim_size(0)
     if starts.dim_size(0) != groups + 1:
         raise Error(
@@ -115,8 +89,7 @@ def _run[
     grouped_matmul[EPILOGUE](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-        codes.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-        scales.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+        weights.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
         bias,
         starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
         ids.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
@@ -130,17 +103,17 @@ def _run[
 
 def _check_bias(
     bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-    codes: InputTensor[dtype=DType.uint8, rank=3, ...],
+    weights: InputTensor[dtype=DType.uint8, rank=3, ...],
     n: Int,
 ) raises:
-    if bias.dim_size(0) != codes.dim_size(0) or bias.dim_size(1) != n:
+    if bias.dim_size(0) != weights.dim_size(0) or bias.dim_size(1) != n:
         raise Error(
             "mxfp4 grouped matmul: bias is [",
             bias.dim_size(0),
             ", ",
             bias.dim_size(1),
             "], the weights need [",
-            codes.dim_size(0),
+            weights.dim_size(0),
             ", ",
             n,
             "]",
@@ -157,22 +130,18 @@ struct Matmul:
     ](
         y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        codes: InputTensor[dtype=DType.uint8, rank=3, ...],
-        scales: InputTensor[dtype=DType.uint8, rank=3, ...],
+        weights: InputTensor[dtype=DType.uint8, rank=3, ...],
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`. Packed codes u8 [E, padded N, padded K / 2], packed scales u8 [E, padded N, padded K / 32],
-        starts [G + 1], ids [G].
-        """
+        """Enqueue on `ctx`. Packed weights u8 [E, padded N / 64, padded K / 64 * 2176], starts [G + 1], ids [G]."""
         _check_target[target]()
         # The plain epilogue reads no bias; any address will do.
         _run[PLAIN](
             y,
             x,
-            codes,
-            scales,
+            weights,
             y.unsafe_ptr().as_unsafe_any_origin(),
             starts,
             ids,
@@ -190,8 +159,7 @@ struct MatmulBias:
     ](
         y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        codes: InputTensor[dtype=DType.uint8, rank=3, ...],
-        scales: InputTensor[dtype=DType.uint8, rank=3, ...],
+        weights: InputTensor[dtype=DType.uint8, rank=3, ...],
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
@@ -199,12 +167,11 @@ struct MatmulBias:
     ) raises:
         """Enqueue on `ctx`; see `Matmul.execute`."""
         _check_target[target]()
-        _check_bias(bias, codes, y.dim_size(1))
+        _check_bias(bias, weights, y.dim_size(1))
         _run[BIAS](
             y,
             x,
-            codes,
-            scales,
+            weights,
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
@@ -222,8 +189,7 @@ struct MatmulSwiGLU:
     ](
         y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        codes: InputTensor[dtype=DType.uint8, rank=3, ...],
-        scales: InputTensor[dtype=DType.uint8, rank=3, ...],
+        weights: InputTensor[dtype=DType.uint8, rank=3, ...],
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
@@ -231,12 +197,11 @@ struct MatmulSwiGLU:
     ) raises:
         """Enqueue on `ctx`; see `Matmul.execute`. Even weight rows are gate, odd ones up."""
         _check_target[target]()
-        _check_bias(bias, codes, y.dim_size(1) * 2)
+        _check_bias(bias, weights, y.dim_size(1) * 2)
         _run[SWIGLU](
             y,
             x,
-            codes,
-            scales,
+            weights,
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
@@ -244,104 +209,121 @@ struct MatmulSwiGLU:
         )
 
 
-def _pack_words_kernel(
-    target: Words, source: Bytes, n: UInt32, k: UInt32, words: UInt64
+def pack_kernel(
+    target: Words,
+    codes: Bytes,
+    scales: Bytes,
+    n: UInt32,
+    k: UInt32,
+    words: UInt64,
 ):
+    """One thread a word: pack `words` words of experts that follow each other; see `pack` for the rest."""
     var index = Int(global_idx.x)
     if index < Int(words):
-        var per_expert = padded(Int(n)) * padded(Int(k)) // 8
+        var per_expert = packed_words(Int(n), Int(k))
         var expert = index // per_expert
         target[unsafe_offset=index] = pack_word(
-            source.unsafe_offset(expert * Int(n) * (Int(k) // 2)),
+            codes.unsafe_offset(expert * Int(n) * (Int(k) // 2)),
+            scales.unsafe_offset(expert * Int(n) * (Int(k) // 32)),
             index % per_expert,
             Int(n),
             Int(k),
         )
 
 
-def _pack_scales_kernel(
-    target: Bytes, source: Bytes, n: UInt32, k: UInt32, bytes: UInt64
-):
-    var index = Int(global_idx.x)
-    if index < Int(bytes):
-        var per_expert = padded(Int(n)) * padded(Int(k)) // 32
-        var expert = index // per_expert
-        target[unsafe_offset=index] = pack_scale(
-            source.unsafe_offset(expert * Int(n) * (Int(k) // 32)),
-            index % per_expert,
-            Int(n),
-            Int(k),
-        )
-
-
-def _check_packing(
-    y: OutputTensor[dtype=DType.uint8, rank=3, ...],
-    x: InputTensor[dtype=DType.uint8, rank=3, ...],
-    values_per_byte: Int,
-) raises:
-    var n = x.dim_size(1)
-    var k = x.dim_size(2) * values_per_byte
-    if n % 32 != 0 or k % 32 != 0:
-        raise Error(
-            "mxfp4 packing: N and K must be multiples of 32, got N = ",
-            n,
-            ", K = ",
-            k,
-        )
-    if (
-        y.dim_size(0) != x.dim_size(0)
-        or y.dim_size(1) != padded(n)
-        or y.dim_size(2) * values_per_byte != padded(k)
-    ):
-        raise Error(
-            "mxfp4 packing: [",
-            x.dim_size(0),
-            ", ",
-            n,
-            ", ",
-            x.dim_size(2),
-            "] packs into [",
-            x.dim_size(0),
-            ", ",
-            padded(n),
-            ", ",
-            padded(k) // values_per_byte,
-            "], not [",
-            y.dim_size(0),
-            ", ",
-            y.dim_size(1),
-            ", ",
-            y.dim_size(2),
-            "]",
-        )
-
-
-@register("custom.moe.mx4.pack_blocks")
-struct PackBlocks:
-    """Codes u8 [E, N, K / 2] in checkpoint order to packed codes u8 [E, padded N, padded K / 2]."""
+@register("custom.moe.mx4.pack")
+struct Pack:
+    """Blocks u8 [E, N, K / 2] and scales u8 [E, N, K / 32] in checkpoint order to packed weights
+    u8 [E, padded N / 64, padded K / 64 * 2176].
+    """
 
     @staticmethod
     def execute[
         target: StaticString
     ](
         y: OutputTensor[dtype=DType.uint8, rank=3, ...],
-        x: InputTensor[dtype=DType.uint8, rank=3, ...],
+        codes: InputTensor[dtype=DType.uint8, rank=3, ...],
+        scales: InputTensor[dtype=DType.uint8, rank=3, ...],
         ctx: DeviceContext,
     ) raises:
         """Pack on the device of the tensors, CPU or GPU."""
-        _check_packing(y, x, 2)
-        var n = x.dim_size(1)
-        var k = x.dim_size(2) * 2
-        var words = x.dim_size(0) * padded(n) * padded(k) // 8
+        var experts = codes.dim_size(0)
+        var n = codes.dim_size(1)
+        var k = codes.dim_size(2) * 2
+        if n % 32 != 0 or k % 32 != 0:
+            raise Error(
+                "mxfp4 packing: N and K must be multiples of 32, got N = ",
+                n,
+                ", K = ",
+                k,
+            )
+        if (
+            scales.dim_size(0) != experts
+            or scales.dim_size(1) != n
+            or scales.dim_size(2) * 32 != k
+        ):
+            raise Error(
+                "mxfp4 packing: blocks [",
+                experts,
+                ", ",
+                n,
+                ", ",
+                k // 2,
+                "] need scales [",
+                experts,
+                ", ",
+                n,
+                ", ",
+                k // 32,
+                "], got [",
+                scales.dim_size(0),
+                ", ",
+                scales.dim_size(1),
+                ", ",
+                scales.dim_size(2),
+                "]",
+            )
+        var words = experts * packed_words(n, k)
+        var rows = padded(n) // TILE
+        if (
+            y.dim_size(0) != experts
+            or y.dim_size(1) != rows
+            or experts * rows * y.dim_size(2) != words * 4
+        ):
+            raise Error(
+                "mxfp4 packing: blocks [",
+                experts,
+                ", ",
+                n,
+                ", ",
+                k // 2,
+                "] pack into [",
+                experts,
+                ", ",
+                rows,
+                ", ",
+                packed_words(n, k) * 4 // max(rows, 1),
+                "], not [",
+                y.dim_size(0),
+                ", ",
+                y.dim_size(1),
+                ", ",
+                y.dim_size(2),
+                "]",
+            )
         var to = y.unsafe_ptr().unsafe_bitcast[UInt32]().as_unsafe_any_origin()
-        var source = (
-            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        var from_codes = (
+            codes.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
+        var from_scales = (
+            scales.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
         )
         comptime if target == "gpu":
             if words > 0:
-                ctx.enqueue_function[_pack_words_kernel](
+                ctx.enqueue_function[pack_kernel](
                     to,
-                    source,
+                    from_codes,
+                    from_scales,
                     UInt32(n),
                     UInt32(k),
                     UInt64(words),
@@ -349,40 +331,4 @@ struct PackBlocks:
                     block_dim=256,
                 )
         else:
-            pack_codes(to, source, x.dim_size(0), n, k)
-
-
-@register("custom.moe.mx4.pack_scales")
-struct PackScales:
-    """Scales u8 [E, N, K / 32] in checkpoint order to packed scales u8 [E, padded N, padded K / 32]."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.uint8, rank=3, ...],
-        x: InputTensor[dtype=DType.uint8, rank=3, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Pack on the device of the tensors, CPU or GPU."""
-        _check_packing(y, x, 32)
-        var n = x.dim_size(1)
-        var k = x.dim_size(2) * 32
-        var bytes = x.dim_size(0) * padded(n) * padded(k) // 32
-        var to = y.unsafe_ptr().as_unsafe_any_origin()
-        var source = (
-            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
-        )
-        comptime if target == "gpu":
-            if bytes > 0:
-                ctx.enqueue_function[_pack_scales_kernel](
-                    to,
-                    source,
-                    UInt32(n),
-                    UInt32(k),
-                    UInt64(bytes),
-                    grid_dim=(bytes + 255) // 256,
-                    block_dim=256,
-                )
-        else:
-            pack_scales(to, source, x.dim_size(0), n, k)
+            pack(to, from_codes, from_scales, experts, n, k)

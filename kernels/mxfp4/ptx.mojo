@@ -172,3 +172,56 @@ def any_lane(condition: Bool) -> Bool:
         ](UInt32(condition))
         != 0
     )
+
+
+@always_inline
+def group_barrier(id: UInt32, threads: UInt32):
+    """`barrier.sync`: wait for `threads` threads at named barrier `id` (1 to 15)."""
+    inlined_assembly[
+        "barrier.sync $0, $1;", NoneType, constraints="r,r,~{memory}"
+    ](id, threads)
+
+
+@always_inline
+def group_barrier_arrive(id: UInt32, threads: UInt32):
+    """`barrier.arrive`: count at named barrier `id` and go on."""
+    inlined_assembly[
+        "barrier.arrive $0, $1;", NoneType, constraints="r,r,~{memory}"
+    ](id, threads)
+
+
+@always_inline
+def transpose8(pair: UInt32) -> UInt32:
+    """`movmatrix.trans`: transpose an 8 by 8 matrix of 16-bit values; lane l holds row l / 4, columns 2 (l % 4) and the
+    next.
+    """
+    return inlined_assembly[
+        "movmatrix.sync.aligned.m8n8.trans.b16 $0, $1;",
+        UInt32,
+        constraints="=r,r",
+        has_side_effect=True,
+    ](pair)
+
+
+@always_inline
+def reciprocal(value: Float32) -> Float32:
+    """`rcp.approx.f32`: 1 / value within one unit in the last place."""
+    return inlined_assembly[
+        "rcp.approx.f32 $0, $1;", Float32, constraints="=f,f"
+    ](value)
+
+
+@always_inline
+def sleep(nanoseconds: UInt32):
+    """`nanosleep.u32`: let this thread pause for about that long, at most twice."""
+    inlined_assembly["nanosleep.u32 $0;", NoneType, constraints="r,~{memory}"](
+        nanoseconds
+    )
+
+
+@always_inline
+def byte[index: Int](word: UInt32) -> UInt32:
+    """`prmt.b32`: one byte of a word, in one instruction where a shift and a mask are two."""
+    return inlined_assembly[
+        "prmt.b32 $0, $1, 0, $2;", UInt32, constraints="=r,r,n"
+    ](word, Int32(0x4440 + index))

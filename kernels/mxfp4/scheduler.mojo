@@ -6,7 +6,7 @@ takes tiles b, b + grid, b + 2 grid, ... Nothing is communicated: uneven experts
 stand in one sequence.
 """
 
-from std.math import ceildiv
+from std.math import align_up, ceildiv
 from std.memory import Pointer
 
 from max.gpu import WARP_SIZE, lane_id
@@ -24,14 +24,14 @@ comptime ExpertIds = Pointer[Int32, MutAnyOrigin]
 struct Tile(TrivialRegisterPassable):
     """One unit of work: a block of weight rows times a block of tokens of one expert."""
 
-    var expert: Int
+    var expert: UInt32
     """Which expert's weights."""
-    var row_block: Int
+    var row_block: UInt32
     """Which block of `ROWS` weight rows."""
-    var first: Int
+    var first: UInt32
     """First row of the tokens' matrix."""
-    var end: Int
-    """One past the last row of tokens that belongs to the group."""
+    var tokens: UInt32
+    """How many rows of tokens from there on."""
 
 
 @always_inline
@@ -71,30 +71,33 @@ def count_tiles[
 def tile_at[
     tokens: Int
 ](
-    index: Int,
+    index: UInt32,
     ends: SharedCounts,
     starts: GroupStarts,
     ids: ExpertIds,
-    groups: Int,
+    groups: UInt32,
 ) -> Tile:
     """Look up tile `index`, which must be smaller than `ends[groups - 1]`."""
-    var low = 0
+    var low = UInt32(0)
     var high = groups - 1
     while low < high:
         var middle = (low + high) // 2
-        if Int(ends[unsafe_offset=middle]) > index:
+        if ends[unsafe_offset=Int(middle)] > index:
             high = middle
         else:
             low = middle + 1
     var within = index
     if low > 0:
-        within -= Int(ends[unsafe_offset=low - 1])
-    var start = Int(starts[unsafe_offset=low])
-    var end = Int(starts[unsafe_offset=low + 1])
-    var blocks = ceildiv(end - start, tokens)
+        within -= ends[unsafe_offset=Int(low) - 1]
+    var start = starts[unsafe_offset=Int(low)]
+    var end = starts[unsafe_offset=Int(low) + 1]
+    # Blocks of equal size, in eights: a group of one token too many costs two half blocks, not two whole ones.
+    var blocks = ceildiv(end - start, UInt32(tokens))
+    var share = align_up(ceildiv(end - start, blocks), 8)
+    var first = start + (within % blocks) * share
     return Tile(
-        Int(ids[unsafe_offset=low]),
+        UInt32(ids[unsafe_offset=Int(low)]),
         within // blocks,
-        start + (within % blocks) * tokens,
-        end,
+        first,
+        min(share, end - first),
     )

@@ -18,7 +18,6 @@ def main() raises:
             halves,
             halves,
             bytes,
-            bytes,
             halves,
             bytes.unsafe_bitcast[UInt32](),
             bytes.unsafe_bitcast[Int32](),

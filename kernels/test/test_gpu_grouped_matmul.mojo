@@ -21,8 +21,8 @@ from mxfp4.grouped_matmul import (
     decode,
     grouped_matmul,
 )
-from mxfp4.layout import padded
-from mxfp4.ops import _pack_scales_kernel, _pack_words_kernel
+from mxfp4.layout import packed_words
+from mxfp4.ops import pack_kernel
 from reference import Bytes, Half, dot, weight
 
 comptime POISON = UInt16(0x7FDE)
@@ -244,10 +244,7 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
     var codes = ctx.enqueue_create_buffer[DType.uint8](experts * n * k // 2)
     var scales = ctx.enqueue_create_buffer[DType.uint8](experts * n * k // 32)
     var packed = ctx.enqueue_create_buffer[DType.uint32](
-        experts * padded(n) * padded(k) // 8
-    )
-    var packed_scales = ctx.enqueue_create_buffer[DType.uint8](
-        experts * padded(n) * padded(k) // 32
+        experts * packed_words(n, k)
     )
     var x = ctx.enqueue_create_buffer[DType.bfloat16](max(m * k, 1))
     var y = ctx.enqueue_create_buffer[DType.bfloat16](max(m * outputs, 1))
@@ -300,29 +297,20 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
         grid_dim=blocks_for(m * outputs),
         block_dim=256,
     )
-    ctx.enqueue_function[_pack_words_kernel](
+    ctx.enqueue_function[pack_kernel](
         packed,
         codes,
+        scales,
         UInt32(n),
         UInt32(k),
         UInt64(len(packed)),
         grid_dim=blocks_for(len(packed)),
         block_dim=256,
     )
-    ctx.enqueue_function[_pack_scales_kernel](
-        packed_scales,
-        scales,
-        UInt32(n),
-        UInt32(k),
-        UInt64(len(packed_scales)),
-        grid_dim=blocks_for(len(packed_scales)),
-        block_dim=256,
-    )
     grouped_matmul[EPILOGUE](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().as_unsafe_any_origin(),
         packed.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
-        packed_scales.unsafe_ptr().as_unsafe_any_origin(),
         bias.unsafe_ptr().as_unsafe_any_origin(),
         starts.unsafe_ptr().as_unsafe_any_origin(),
         ids.unsafe_ptr().as_unsafe_any_origin(),

@@ -4,7 +4,7 @@ puts it, and padding is zero.
 
 from harness import Report, hash32
 from mxfp4.format import gather_codes
-from mxfp4.layout import pack_codes, pack_scales, padded
+from mxfp4.layout import pack, packed_words, padded
 from reference import Bytes
 
 
@@ -22,18 +22,10 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
         codes[i] = UInt8(hash32(1, UInt32(i)) & 255)
     for i in range(experts * n * k // 32):
         scales[i] = UInt8(hash32(2, UInt32(i)) & 255)
-    var words = experts * padded(n) * padded(k) // 8
-    var packed = List(length=words, fill=UInt32(0))
-    var packed_scales = List(length=words // 4, fill=UInt8(0))
-    pack_codes(
+    var packed = List(length=experts * packed_words(n, k), fill=UInt32(0))
+    pack(
         packed.unsafe_ptr().as_unsafe_any_origin(),
         codes.unsafe_ptr().as_unsafe_any_origin(),
-        experts,
-        n,
-        k,
-    )
-    pack_scales(
-        packed_scales.unsafe_ptr().as_unsafe_any_origin(),
         scales.unsafe_ptr().as_unsafe_any_origin(),
         experts,
         n,
@@ -85,21 +77,21 @@ def check_shape(mut report: Report, experts: Int, n: Int, k: Int):
                                             base, row, column + half, n, k
                                         )
                                     )
-    at = 0
-    for expert in range(experts):
-        for row_tile in range(padded(n) // 64):
-            for column_tile in range(padded(k) // 64):
                 for row_in in range(64):
                     for block in range(2):
                         var row = row_tile * 64 + row_in
                         var column = column_tile * 2 + block
-                        var wanted = UInt8(0)
+                        var wanted = UInt32(0)
                         if row < n and column < k // 32:
-                            wanted = scales[
-                                (expert * n + row) * (k // 32) + column
-                            ]
-                        wrong_scales += Int(packed_scales[at] != wanted)
-                        at += 1
+                            wanted = UInt32(
+                                scales[(expert * n + row) * (k // 32) + column]
+                            )
+                        var byte = row_in * 2 + block
+                        var got = packed[at + byte // 4] >> UInt32(
+                            8 * (byte % 4)
+                        )
+                        wrong_scales += Int(got & 255 != wanted)
+                at += 32
     var shape = (
         "[" + String(experts) + ", " + String(n) + ", " + String(k) + "]"
     )

@@ -9,7 +9,7 @@ import os
 from typing import TypeVar
 
 from max.dtype import DType
-from max.graph import Dim, Graph, TensorType, TensorValue, ops
+from max.graph import Dim, Graph, StaticDim, TensorType, TensorValue, ops
 
 from mxfp4 import guard
 
@@ -20,14 +20,17 @@ MATMUL = ("mo.moe.mx4.matmul", "custom.moe.mx4.matmul")
 """Names of the grouped matmul, the preferred one first. `mo.` names are those of
 a runtime that has the kernel built in."""
 
-PACK_BLOCKS = ("mo.moe.mx4.pack_blocks", "custom.moe.mx4.pack_blocks")
-PACK_SCALES = ("mo.moe.mx4.pack_scales", "custom.moe.mx4.pack_scales")
+PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
+"""Names of the op that packs weights for the matmul, the preferred one first."""
 
 GROUP = 32
 """Weights that share one scale, along the contraction."""
 
 TILE = 64
-"""Packed weights are padded to multiples of this along both axes."""
+"""Packed weights come in tiles of this many features along both axes."""
+
+TILE_BYTES = TILE * TILE // 2 + TILE * TILE // GROUP
+"""What one packed tile takes: its codes, then its scales."""
 
 SWIGLU_LIMIT = 7.0
 """Where the fused SwiGLU clamps."""
@@ -35,22 +38,21 @@ SWIGLU_LIMIT = 7.0
 DimT = TypeVar("DimT", int, Dim)
 
 
-def padded(extent: DimT, multiple: int = TILE) -> DimT:
-    """Rounds an extent up to the packed layout's tile."""
-    return (extent + (multiple - 1)) // multiple * multiple
+def tiles(features: DimT) -> DimT:
+    """Returns how many tiles hold so many features."""
+    return (features + (TILE - 1)) // TILE
 
 
-def packed_shapes(
+def packed_shape(
     experts: int, out_features: int, in_features: int
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Returns the shapes of the packed blocks and scales of one projection."""
+) -> tuple[int, int, int]:
+    """Returns the shape of the packed weights of one projection."""
     for what, extent in (("out_features", out_features), ("in_features", in_features)):
         if extent <= 0 or extent % GROUP:
             raise ValueError(
                 f"MXFP4 {what} must be a positive multiple of {GROUP}, got {extent}"
             )
-    rows, cols = padded(out_features), padded(in_features)
-    return (experts, rows, cols // 2), (experts, rows, cols // GROUP)
+    return experts, tiles(out_features), tiles(in_features) * TILE_BYTES
 
 
 def matmul_names(variant: str = "") -> tuple[str, ...]:
@@ -66,16 +68,14 @@ def matmul_names(variant: str = "") -> tuple[str, ...]:
 def required_names() -> list[tuple[str, ...]]:
     """Returns the names to try for each op that serving needs."""
     return [
-        PACK_BLOCKS,
-        PACK_SCALES,
+        PACK,
         *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
     ]
 
 
 def grouped_mxfp4_matmul(
     hidden: TensorValue,
-    blocks: TensorValue,
-    scales: TensorValue,
+    weights: TensorValue,
     expert_start_indices: TensorValue,
     expert_ids: TensorValue,
     *,
@@ -87,8 +87,7 @@ def grouped_mxfp4_matmul(
 
     Args:
         hidden: `[M, K]` bfloat16, rows grouped by expert.
-        blocks: `[E, N, K / 2]` uint8 packed by `pack_blocks`, N and K padded.
-        scales: `[E, N, K / 32]` uint8 packed by `pack_scales`, N and K padded.
+        weights: uint8 packed by `pack`, of the shape that `packed_shape` tells.
         expert_start_indices: `[G + 1]` uint32; group g owns the rows from its
             entry up to the next.
         expert_ids: `[G]` int32; each group's expert, negative to skip the group.
@@ -105,24 +104,21 @@ def grouped_mxfp4_matmul(
         RuntimeError: No loaded kernel package registers the op.
     """
     _check_dtype("hidden", hidden, DType.bfloat16)
-    _check_dtype("blocks", blocks, DType.uint8)
-    _check_dtype("scales", scales, DType.uint8)
+    _check_dtype("weights", weights, DType.uint8)
     _check_dtype("expert_start_indices", expert_start_indices, DType.uint32)
     _check_dtype("expert_ids", expert_ids, DType.int32)
     _check_rank("hidden", hidden, 2)
-    _check_rank("blocks", blocks, 3)
-    _check_rank("scales", scales, 3)
+    _check_rank("weights", weights, 3)
     _check_rank("expert_start_indices", expert_start_indices, 1)
     _check_rank("expert_ids", expert_ids, 1)
 
-    experts = int(blocks.shape[0])
+    experts = int(weights.shape[0])
     in_features = int(hidden.shape[1])
-    want_blocks, want_scales = packed_shapes(experts, out_features, in_features)
     projection = f"{in_features} to {out_features} features of {experts} experts"
-    _check_shape("blocks", blocks, want_blocks, projection)
-    _check_shape("scales", scales, want_scales, projection)
+    want = packed_shape(experts, out_features, in_features)
+    _check_shape("weights", weights, want, projection)
 
-    values = [hidden, blocks, scales, expert_start_indices, expert_ids]
+    values = [hidden, weights, expert_start_indices, expert_ids]
     variant = ""
     if bias is not None:
         _check_dtype("bias", bias, DType.bfloat16)
@@ -143,27 +139,45 @@ def grouped_mxfp4_matmul(
     )
 
 
-def pack_blocks(blocks: TensorValue) -> TensorValue:
-    """Packs `[E, N, K / 2]` uint8 weight blocks into the kernel's layout.
+def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
+    """Packs the weights of one projection into the kernel's layout.
 
     Dimensions may be symbolic, so that one graph packs weights of any shape.
+
+    Args:
+        blocks: `[E, N, K / 2]` uint8 in the checkpoint's order.
+        scales: `[E, N, K / 32]` uint8 in the checkpoint's order.
+
+    Returns:
+        uint8 of the shape that `packed_shape` tells.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
     """
-    return _pack(PACK_BLOCKS, "blocks", blocks, TILE // 2)
-
-
-def pack_scales(scales: TensorValue) -> TensorValue:
-    """Packs `[E, N, K / 32]` uint8 weight scales into the kernel's layout."""
-    return _pack(PACK_SCALES, "scales", scales, TILE // GROUP)
-
-
-def _pack(
-    names: tuple[str, ...], what: str, value: TensorValue, tile_width: int
-) -> TensorValue:
-    _check_dtype(what, value, DType.uint8)
-    _check_rank(what, value, 3)
-    experts, rows, width = value.shape
-    shape = (experts, padded(rows), padded(width, tile_width))
-    return _call(names, [value], TensorType(DType.uint8, shape, device=value.device))
+    for what, value in (("blocks", blocks), ("scales", scales)):
+        _check_dtype(what, value, DType.uint8)
+        _check_rank(what, value, 3)
+    experts, rows, width = blocks.shape
+    groups = scales.shape[2]
+    # A symbolic width tells nothing of its groups; the op compares them as it runs.
+    known = isinstance(width, StaticDim) and isinstance(groups, StaticDim)
+    if list(scales.shape)[:2] != [experts, rows] or (
+        known and int(groups) * GROUP != int(width) * 2
+    ):
+        raise ValueError(
+            f"blocks {_text(blocks.shape)} and scales {_text(scales.shape)} do not "
+            f"belong together: one scale goes with {GROUP // 2} bytes of blocks"
+        )
+    return _call(
+        PACK,
+        [blocks, scales],
+        TensorType(
+            DType.uint8,
+            (experts, tiles(rows), tiles(width * 2) * TILE_BYTES),
+            device=blocks.device,
+        ),
+    )
 
 
 def _call(

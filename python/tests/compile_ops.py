@@ -47,12 +47,12 @@ def main() -> None:
         outputs = []
         for number, (rows, _, variants) in enumerate(PROJECTIONS):
             blocks, scales, bias = weights[3 * number : 3 * number + 3]
-            packed = ops.pack_blocks(blocks), ops.pack_scales(scales)
+            packed = ops.pack(blocks, scales)
             for variant in variants:
                 outputs.append(
                     ops.grouped_mxfp4_matmul(
                         hidden,
-                        *packed,
+                        packed,
                         starts,
                         ids,
                         out_features=rows,

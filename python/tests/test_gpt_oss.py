@@ -15,7 +15,7 @@ from max.graph.weights import SafetensorWeights, WeightData
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
 from mxfp4 import custom_extensions, ops
-from mxfp4.gpt_oss import ARCHITECTURES
+from mxfp4.gpt_oss import ARCHITECTURES, packing
 from mxfp4.gpt_oss.memory_planner import (
     GptOssMemoryPlanner,
     activation_bytes,
@@ -58,7 +58,10 @@ def test_it_takes_the_place_of_the_built_in() -> None:
 
 def test_every_expert_weight_finds_its_place(
     adapted: dict[str, WeightData],
+    kernel_package: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv(custom_extensions.VARIABLE, str(kernel_package))
     config = model_config(hidden_size=256, intermediate_size=256, num_local_experts=8)
     layer = GptOssMoE(SimpleNamespace(**vars(config), devices=[DeviceRef.GPU()]))
     prefix = "language_model.layers.1.mlp."
@@ -67,10 +70,10 @@ def test_every_expert_weight_finds_its_place(
         for name, value in adapted.items()
         if name.startswith(prefix)
     }
+    pack_experts(found, InferenceSession(devices=[CPU()]), CPU())
     weights = layer.raw_state_dict()
     assert found.keys() == weights.keys()
     for name, weight in weights.items():
-        # Only packing changes a shape, and 256 needs no padding.
         assert list(found[name].shape) == list(weight.shape), name
         assert found[name].dtype == weight.dtype, name
 
@@ -111,9 +114,23 @@ def test_misshapen_experts_are_refused() -> None:
         convert_safetensor_state_dict(expert(name, np.zeros((2, 64, 32), np.uint8)))
 
 
+def in_tiles(array: np.ndarray, per_byte: int) -> np.ndarray:
+    """Returns `[E, N, ...]` cut into tiles of 64 rows by 64 columns, zeros added.
+
+    Args:
+        array: Blocks or scales in the checkpoint's order.
+        per_byte: Columns to a byte: 2 of blocks, 32 of scales.
+    """
+    width = 64 // per_byte
+    experts, rows, cols = array.shape
+    padded = np.pad(array, ((0, 0), (0, -rows % 64), (0, -cols % width)))
+    split = padded.reshape(experts, padded.shape[1] // 64, 64, -1, width)
+    return split.swapaxes(2, 3).reshape(*split.shape[:2], -1, 64 * width)
+
+
 def set_bits(array: np.ndarray) -> list[int]:
-    """Returns how many bits are set, for each expert."""
-    return [int(np.unpackbits(expert).sum()) for expert in array]
+    """Returns how many bits are set along the last axis."""
+    return np.unpackbits(array, axis=-1).sum(-1).tolist()
 
 
 def test_packing_through_max(
@@ -122,31 +139,52 @@ def test_packing_through_max(
     """Two shapes, one of them padded; on the CPU, whose pack ops are the same."""
     monkeypatch.setenv(custom_extensions.VARIABLE, str(kernel_package))
     rng = np.random.default_rng(0)
+    shapes = {"a.gate_up": (128, 64), "a.down": (96, 160)}
     plain, state = {}, {"other": Buffer.from_numpy(np.zeros(1, np.float32))}
-    for name, rows, cols in (("a.gate_up", 128, 64), ("a.down", 96, 160)):
-        plain[f"{name}.blocks"] = rng.integers(0, 256, (3, rows, cols // 2), np.uint8)
-        plain[f"{name}.scales"] = rng.integers(1, 255, (3, rows, cols // 32), np.uint8)
-    for name, array in plain.items():
-        state[name] = WeightData.from_numpy(array, name)
+    for name, (rows, cols) in shapes.items():
+        plain[name] = (
+            rng.integers(0, 256, (3, rows, cols // 2), np.uint8),
+            rng.integers(1, 255, (3, rows, cols // 32), np.uint8),
+        )
+        for what, array in zip(("blocks", "scales"), plain[name], strict=True):
+            state[f"{name}.{what}"] = WeightData.from_numpy(array, f"{name}.{what}")
     pack_experts(state, InferenceSession(devices=[CPU()]), CPU())
 
-    assert state.keys() == {"other", *plain}
-    packed = {name: state[name].to_numpy() for name in plain}
-    for name, (rows, cols) in {"a.gate_up": (128, 64), "a.down": (96, 160)}.items():
-        blocks, scales = ops.packed_shapes(3, rows, cols)
-        assert packed[f"{name}.blocks"].shape == blocks
-        assert packed[f"{name}.scales"].shape == scales
+    assert state.keys() == {"other", "a.gate_up.weights", "a.down.weights"}
+    for name, (rows, cols) in shapes.items():
+        packed = state[f"{name}.weights"].to_numpy()
+        assert packed.shape == ops.packed_shape(3, rows, cols)
+        blocks, scales = plain[name]
         # Packing moves bits about, and pads with zeros.
-        for what in ("blocks", "scales"):
-            got, want = packed[f"{name}.{what}"], plain[f"{name}.{what}"]
-            assert set_bits(got) == set_bits(want)
-        blocks = plain[f"{name}.blocks"]
-        same = packed[f"{name}.blocks"][:, : blocks.shape[1], : blocks.shape[2]]
-        assert not np.array_equal(same, blocks)
-    for got, want in zip(
-        packed["a.gate_up.scales"], plain["a.gate_up.scales"], strict=True
-    ):
-        assert sorted(got.flat) == sorted(want.flat)
+        assert set_bits(packed.reshape(3, -1)) == set_bits(
+            np.concatenate((blocks.reshape(3, -1), scales.reshape(3, -1)), axis=1)
+        )
+        codes = in_tiles(blocks, 2)
+        tiles = packed.reshape(*codes.shape[:3], 2048 + 128)
+        # A tile's codes come first and stay in it, but not where they were.
+        assert set_bits(tiles[..., :2048]) == set_bits(codes)
+        assert not np.any(np.all(tiles[..., :2048] == codes, axis=-1))
+        # Its scales follow, row by row.
+        np.testing.assert_array_equal(tiles[..., 2048:], in_tiles(scales, 32))
+
+
+def test_packing_for_a_device_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing can run there; what takes the weights' place has their shape."""
+    compiled = []
+    monkeypatch.setattr(packing, "is_virtual_device_mode", lambda: True)
+    monkeypatch.setattr(packing, "_load_packer", lambda *args: compiled.append(args))
+    state = {
+        "a.down.blocks": np.ones((2, 96, 80), np.uint8),
+        "a.down.scales": np.ones((2, 96, 5), np.uint8),
+        "a.down.bias": np.ones((2, 96), np.float32),
+    }
+    pack_experts(state, None, CPU())
+    assert compiled
+    assert state.keys() == {"a.down.weights", "a.down.bias"}
+    assert state["a.down.weights"].shape == ops.packed_shape(2, 96, 160)
+    assert state["a.down.weights"].dtype == np.uint8
 
 
 def test_blocks_and_scales_that_do_not_match_are_refused() -> None:

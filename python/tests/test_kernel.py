@@ -78,12 +78,12 @@ def test_mxfp4_grouped_matmul_matches_dense(
         x, b, s, starts_value, ids_value, bias_value = (
             value.tensor for value in graph.inputs
         )
-        packed = ops.pack_blocks(b), ops.pack_scales(s)
+        packed = ops.pack(b, s)
         graph.output(
             *(
                 ops.grouped_mxfp4_matmul(
                     x,
-                    *packed,
+                    packed,
                     starts_value,
                     ids_value,
                     out_features=out_features,

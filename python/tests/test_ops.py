@@ -16,11 +16,10 @@ EXPERTS, OUT, IN = 4, 96, 160
 
 
 def argument_types() -> dict[str, TensorType]:
-    """Arguments that fit together: 160 features to 96, padded to 192 and 128."""
+    """Arguments that fit together: 160 features to 96, in 3 and 2 tiles."""
     return {
         "hidden": TensorType(DType.bfloat16, ("rows", IN), GPU),
-        "blocks": TensorType(DType.uint8, (EXPERTS, 128, 96), GPU),
-        "scales": TensorType(DType.uint8, (EXPERTS, 128, 6), GPU),
+        "weights": TensorType(DType.uint8, (EXPERTS, 2, 3 * 2176), GPU),
         "expert_start_indices": TensorType(DType.uint32, (EXPERTS + 1,), GPU),
         "expert_ids": TensorType(DType.int32, (EXPERTS,), GPU),
         "bias": TensorType(DType.bfloat16, (EXPERTS, OUT), GPU),
@@ -63,14 +62,14 @@ def test_the_override_is_the_only_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_packed_shapes_are_padded() -> None:
-    assert ops.packed_shapes(32, 5760, 2880) == ((32, 5760, 1440), (32, 5760, 90))
-    assert ops.packed_shapes(4, 96, 160) == ((4, 128, 96), (4, 128, 6))
+    assert ops.packed_shape(32, 5760, 2880) == (32, 90, 45 * 2176)
+    assert ops.packed_shape(4, 96, 160) == (4, 2, 3 * 2176)
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(33, 64), (64, 0), (64, 100)])
 def test_features_come_in_groups_of_32(rows: int, cols: int) -> None:
     with pytest.raises(ValueError, match=r"positive multiple of 32, got (33|0|100)"):
-        ops.packed_shapes(1, rows, cols)
+        ops.packed_shape(1, rows, cols)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +88,24 @@ def test_features_come_in_groups_of_32(rows: int, cols: int) -> None:
         (
             "hidden",
             TensorType(DType.bfloat16, ("rows", 224), GPU),
-            "blocks must be [4, 128, 128] for 224 to 96 features of 4 experts, "
-            "got [4, 128, 96]",
+            "weights must be [4, 2, 8704] for 224 to 96 features of 4 experts, "
+            "got [4, 2, 6528]",
         ),
         (
-            "scales",
-            TensorType(DType.uint8, (EXPERTS, 96, 5), GPU),
-            "scales must be [4, 128, 6] for 160 to 96 features of 4 experts, "
-            "got [4, 96, 5]",
+            "weights",
+            TensorType(DType.uint8, (EXPERTS, 96, 80), GPU),
+            "weights must be [4, 2, 6528] for 160 to 96 features of 4 experts, "
+            "got [4, 96, 80]",
+        ),
+        (
+            "weights",
+            TensorType(DType.int8, (EXPERTS, 2, 6528), GPU),
+            "weights must be uint8, got int8",
+        ),
+        (
+            "weights",
+            TensorType(DType.uint8, (EXPERTS, 2 * 6528), GPU),
+            "weights must have 3 dimension(s), got 2: [4, 13056]",
         ),
         (
             "expert_start_indices",
@@ -144,3 +153,28 @@ def test_a_graph_without_the_package_is_refused(
         "Packages loaded: none",
     ):
         ops.grouped_mxfp4_matmul(**arguments(), out_features=OUT)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "scales", "message"),
+    [
+        ((4, 96, 80), (4, 96, 4), r"[4, 96, 80] and scales [4, 96, 4] do not belong"),
+        ((4, 96, 80), (4, 64, 5), r"[4, 96, 80] and scales [4, 64, 5] do not belong"),
+        ((4, 96, 80), (2, 96, 5), r"[4, 96, 80] and scales [2, 96, 5] do not belong"),
+        (("e", "n", "b"), ("e", "m", "g"), r"[e, n, b] and scales [e, m, g] do not"),
+        ((4, 96, 5, 16), (4, 96, 5), r"blocks must have 3 dimension(s), got 4"),
+        ((4, 96, 80), (4, 480), r"scales must have 3 dimension(s), got 2: [4, 480]"),
+    ],
+)
+def test_packing_needs_blocks_and_scales_that_match(
+    arguments: Callable[..., dict[str, TensorValue]],
+    blocks: tuple[int | str, ...],
+    scales: tuple[int | str, ...],
+    message: str,
+) -> None:
+    values = arguments(
+        blocks=TensorType(DType.uint8, blocks, GPU),
+        scales=TensorType(DType.uint8, scales, GPU),
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ops.pack(values["blocks"], values["scales"])

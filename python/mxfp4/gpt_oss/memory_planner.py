@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from max.pipelines.architectures.gpt_oss.memory_planner import (
     GptOssMemoryPlanner as BuiltinPlanner,
 )
 from max.pipelines.lib.config import PipelineConfig
 from transformers import AutoConfig
 
-from mxfp4.ops import GROUP, packed_shapes
+from mxfp4.ops import GROUP, packed_shape
 
 RUNTIME_BYTES = 2 << 30
 """Set aside for the CUDA context, kernels and allocator fragmentation."""
@@ -45,8 +47,7 @@ def packing_overhead(config: AutoConfig) -> int:
     hidden, inter = config.hidden_size, config.intermediate_size
     extra = 0
     for rows, cols in ((2 * inter, hidden), (hidden, inter)):
-        blocks, scales = packed_shapes(1, rows, cols)
-        packed = blocks[1] * blocks[2] + scales[1] * scales[2]
+        packed = math.prod(packed_shape(1, rows, cols))
         extra += packed - rows * (cols // 2 + cols // GROUP)
     return extra * config.num_local_experts * config.num_hidden_layers
 

@@ -9,20 +9,19 @@ from max.nn.layer import Module
 from max.pipelines.architectures.gpt_oss.layers.moe import GptOssMoEGate
 
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.ops import grouped_mxfp4_matmul, packed_shapes
+from mxfp4.ops import grouped_mxfp4_matmul, packed_shape
 
 
 class ExpertProjection(Module):
-    """One projection of all experts: packed blocks and scales, and a bias."""
+    """One projection of all experts: packed weights, and a bias."""
 
     def __init__(
         self, experts: int, out_features: int, in_features: int, device: DeviceRef
     ) -> None:
         super().__init__()
         self.out_features = out_features
-        blocks, scales = packed_shapes(experts, out_features, in_features)
-        self.blocks = Weight("blocks", DType.uint8, blocks, device)
-        self.scales = Weight("scales", DType.uint8, scales, device)
+        shape = packed_shape(experts, out_features, in_features)
+        self.weights = Weight("weights", DType.uint8, shape, device)
         self.bias = Weight("bias", DType.bfloat16, (experts, out_features), device)
 
     def __call__(
@@ -33,16 +32,14 @@ class ExpertProjection(Module):
         *,
         swiglu: bool,
     ) -> TensorValue:
-        # Packing leaves these two on the device, where a weight's own way into
+        # Packing leaves the weights on the device, where a weight's own way into
         # the graph would expect them on the host.
-        blocks, scales = (
-            Graph.current.add_weight(weight, force_initial_weight_on_host=False)
-            for weight in (self.blocks, self.scales)
+        weights = Graph.current.add_weight(
+            self.weights, force_initial_weight_on_host=False
         )
         return grouped_mxfp4_matmul(
             hidden,
-            blocks,
-            scales,
+            weights,
             expert_start_indices,
             expert_ids,
             out_features=self.out_features,

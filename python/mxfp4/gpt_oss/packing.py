@@ -21,7 +21,7 @@ logger = logging.getLogger("max.pipelines.mxfp4")
 def pack_experts(
     state_dict: dict[str, Any], session: InferenceSession, device: Device
 ) -> None:
-    """Replaces blocks and scales by packed ones that reside on `device`.
+    """Replaces blocks and scales by packed weights that reside on `device`.
 
     Tensors go one projection at a time from the mapped checkpoint to the device
     and are packed there, so the host holds no copy. Where the device is virtual,
@@ -35,10 +35,10 @@ def pack_experts(
     packer = _load_packer(session, device)
     if is_virtual_device_mode():
         for name, shape in shapes.items():
-            blocks, scales = ops.packed_shapes(*shape)
+            del state_dict[f"{name}.blocks"], state_dict[f"{name}.scales"]
             # Untouched zero pages: no memory is used.
-            state_dict[f"{name}.blocks"] = np.zeros(blocks, np.uint8)
-            state_dict[f"{name}.scales"] = np.zeros(scales, np.uint8)
+            packed = np.zeros(ops.packed_shape(*shape), np.uint8)
+            state_dict[f"{name}.weights"] = packed
         return
 
     start, total = time.perf_counter(), 0
@@ -46,8 +46,8 @@ def pack_experts(
         keys = (f"{name}.blocks", f"{name}.scales")
         inputs = [Buffer.from_dlpack(state_dict.pop(key)) for key in keys]
         total += sum(value.num_elements for value in inputs)
-        outputs = packer.execute(*(value.to(device) for value in inputs))
-        state_dict.update(zip(keys, outputs, strict=True))
+        (packed,) = packer.execute(*(value.to(device) for value in inputs))
+        state_dict[f"{name}.weights"] = packed
     device.synchronize()
     seconds = time.perf_counter() - start
     logger.info(
@@ -86,5 +86,5 @@ def _load_packer(session: InferenceSession, device: Device) -> Model:
         custom_extensions=guard.require_package(),
     ) as graph:
         blocks, scales = (value.tensor for value in graph.inputs)
-        graph.output(ops.pack_blocks(blocks), ops.pack_scales(scales))
+        graph.output(ops.pack(blocks, scales))
     return session.load(graph)
