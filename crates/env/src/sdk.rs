@@ -108,10 +108,15 @@ impl Sdk {
             return None;
         }
         // The folder is listed only where the one name that is looked for is not there.
+        self.version("max")
+    }
+
+    /// The version of a Python package of the SDK, `max` or `mojo`, where it can be told.
+    pub fn version(&self, package: &str) -> Option<String> {
         self.site.read_dir().ok()?.flatten().find_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let version = name.strip_prefix("max-")?.strip_suffix(".dist-info")?;
-            Some(version.to_owned())
+            let version = name.strip_prefix(package)?.strip_prefix('-')?;
+            Some(version.strip_suffix(".dist-info")?.to_owned())
         })
     }
 }

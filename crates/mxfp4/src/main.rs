@@ -3,6 +3,7 @@
 #[macro_use]
 mod print;
 
+mod bench;
 mod build;
 mod context;
 mod demo;
@@ -52,6 +53,7 @@ enum Command {
     Test(test::Args),
     Serve(serve::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -61,7 +63,7 @@ Exit codes:
   2      the command line is wrong
   3      mxfp4.toml is wrong, or there is no workspace
   4      there is no SDK, or it could not be made
-  5      serving lacks something: Hopper GPU, memory, port, model, kernel package
+  5      serving or measuring lacks something: Hopper GPU, memory, port, model, kernel package
   128+n  ended by signal n";
 
 fn main() -> ExitCode {
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Demo(args) => demo::run(&context, args),
+        Command::Bench(args) => bench::run(&context, args),
     }
 }
 

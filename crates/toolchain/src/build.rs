@@ -1,4 +1,5 @@
-//! The kernel packages: with the Mojo compiler, or with a checkout's Bazel.
+//! The kernel packages, with the Mojo compiler or with a checkout's Bazel, and
+//! programs beside them.
 
 use std::borrow::Cow;
 use std::fs;
@@ -16,12 +17,62 @@ use crate::{Error, Job, files, lock, run, run_with};
 /// `environment`. Standalone workspaces only.
 pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
     debug_assert_eq!(job.workspace.layout, Layout::Standalone);
-    let packages = packages(job, sdk)?;
+    make(job, &packages(job, sdk)?, environment)
+}
+
+/// Makes the program `build/FOLDER/NAME` of a Mojo file `FOLDER/NAME.mojo`, the
+/// file and its import paths relative to the root, unless it is fresh. Returns
+/// the program's path.
+pub fn program(
+    job: Job,
+    sdk: &Sdk,
+    environment: &Environment,
+    source: &Path,
+    includes: &[&Path],
+) -> Result<PathBuf, Error> {
+    let root = &job.workspace.root;
+    let stem = source.file_stem().unwrap_or_default();
+    let source = root.join(source);
+    if !source.is_file() {
+        return Err(Error::Config(format!(
+            "{} is not there; it is part of this project's own repository",
+            source.display()
+        )));
+    }
+    let folder = source.parent().unwrap_or(root);
+    let output = job
+        .workspace
+        .build_dir()
+        .join(folder.file_name().unwrap_or_default())
+        .join(stem);
+    let mut arguments = vec!["build".to_owned(), source.to_string_lossy().into_owned()];
+    let mut folders = vec![folder.to_owned()];
+    for include in includes {
+        let include = root.join(include);
+        arguments.push("-I".to_owned());
+        arguments.push(include.to_string_lossy().into_owned());
+        folders.push(include);
+    }
+    let target = Target {
+        name: stem.to_string_lossy().into_owned(),
+        arguments,
+        compiler: sdk.mojo(),
+        library: sdk.lib_mojo(),
+        folders,
+        superseded: None,
+        output,
+    };
+    make(job, std::slice::from_ref(&target), environment)?;
+    Ok(target.output)
+}
+
+/// Makes those of `targets` that are not fresh.
+fn make(job: Job, targets: &[Target], environment: &Environment) -> Result<(), Error> {
     // The lock is for those who build; that nothing is to be done is seen
     // without it, for whatever is there is whole.
-    if packages
+    if targets
         .iter()
-        .map(Package::examine)
+        .map(Target::examine)
         .collect::<Result<Vec<_>, _>>()?
         .iter()
         .all(Option::is_none)
@@ -31,13 +82,13 @@ pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), 
     let build_dir = job.workspace.build_dir();
     let _lock = lock::take(&build_dir.join(".lock"), "`mxfp4 build` in this workspace")?;
     let mut failed = Vec::new();
-    for package in &packages {
-        let Some(record) = package.examine()? else {
+    for target in targets {
+        let Some(record) = target.examine()? else {
             continue;
         };
-        tracing::info!("compiling {}", package.name());
-        if !package.compile(record, environment)? {
-            failed.push(package.name());
+        tracing::info!("compiling {}", target.name);
+        if !target.compile(record, environment)? {
+            failed.push(target.name.as_str());
         }
     }
     if failed.is_empty() {
@@ -49,7 +100,7 @@ pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), 
     )))
 }
 
-fn packages<'a>(job: Job<'a>, sdk: &Sdk) -> Result<Vec<Package<'a>>, Error> {
+fn packages(job: Job, sdk: &Sdk) -> Result<Vec<Target>, Error> {
     let root = &job.workspace.root;
     let kernels = &job.workspace.config.kernels;
     let dialect = Dialect::of(sdk)?;
@@ -74,19 +125,35 @@ fn packages<'a>(job: Job<'a>, sdk: &Sdk) -> Result<Vec<Package<'a>>, Error> {
                     source.display()
                 )));
             }
-            let name = format!("{}.{}", kernel.name.as_str(), dialect.extension);
-            Ok(Package {
-                kernel,
-                source,
-                root,
+            let name = kernel.name.as_str();
+            let build_dir = job.workspace.build_dir();
+            let file = |extension| build_dir.join(format!("{name}.{extension}"));
+            Ok(Target {
+                name: name.to_owned(),
+                arguments: package_arguments(dialect, root, &source, kernel),
                 compiler: sdk.mojo(),
                 library: sdk.lib_mojo(),
-                dialect,
                 folders: folders.clone(),
-                output: job.workspace.build_dir().join(name),
+                output: file(dialect.extension),
+                superseded: Some(file(dialect.other_extension)),
             })
         })
         .collect()
+}
+
+/// The arguments but for the output's: absolute paths, so that those in
+/// diagnostics can be opened from any folder.
+fn package_arguments(dialect: Dialect, root: &Path, source: &Path, kernel: &Kernel) -> Vec<String> {
+    let mut arguments = vec![
+        dialect.subcommand.to_owned(),
+        source.to_string_lossy().into_owned(),
+    ];
+    for include in &kernel.includes {
+        arguments.push("-I".to_owned());
+        arguments.push(root.join(include).to_string_lossy().into_owned());
+    }
+    arguments.extend(kernel.flags.iter().cloned());
+    arguments
 }
 
 /// How a generation of the compiler makes a package.
@@ -121,40 +188,23 @@ impl Dialect {
     }
 }
 
-struct Package<'a> {
-    kernel: &'a Kernel,
-    root: &'a Path,
-    source: PathBuf,
+/// What the compiler makes: a kernel package, or a program.
+struct Target {
+    name: String,
+    /// The compiler's arguments, the output's name excepted.
+    arguments: Vec<String>,
     compiler: PathBuf,
     library: PathBuf,
-    dialect: Dialect,
     /// Where its sources, and those it may import, are.
     folders: Vec<PathBuf>,
     output: PathBuf,
+    /// What goes away when the output is made.
+    superseded: Option<PathBuf>,
 }
 
-impl Package<'_> {
-    fn name(&self) -> &str {
-        self.kernel.name.as_str()
-    }
-
+impl Target {
     fn record_path(&self) -> PathBuf {
-        self.output.with_file_name(format!(".{}.json", self.name()))
-    }
-
-    /// The arguments but for the output's: absolute paths, so that those in
-    /// diagnostics can be opened from any folder.
-    fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec![
-            self.dialect.subcommand.to_owned(),
-            self.source.to_string_lossy().into_owned(),
-        ];
-        for include in &self.kernel.includes {
-            arguments.push("-I".to_owned());
-            arguments.push(self.root.join(include).to_string_lossy().into_owned());
-        }
-        arguments.extend(self.kernel.flags.iter().cloned());
-        arguments
+        self.output.with_file_name(format!(".{}.json", self.name))
     }
 
     /// What to make it from when it must be made; `None` when it is fresh.
@@ -162,7 +212,7 @@ impl Package<'_> {
         let old = Record::read(&self.record_path());
         let new = Record::look(
             &[self.compiler.clone(), self.library.clone()],
-            self.arguments(),
+            self.arguments.clone(),
             &self.folders,
             old.as_ref(),
         )?;
@@ -171,7 +221,7 @@ impl Package<'_> {
                 let new = new.with_output_of(&old);
                 if new != old {
                     // Touched but the same: next time the stamps will do. Where
-                    // it cannot be written, the package is no less fresh.
+                    // it cannot be written, the output is no less fresh.
                     let _ = new.write(&self.record_path());
                 }
                 Ok(None)
@@ -180,8 +230,8 @@ impl Package<'_> {
         }
     }
 
-    /// Makes the package from what `record` tells of; false when the compiler
-    /// refuses, and then the last good package is still there.
+    /// Makes it from what `record` tells of; false when the compiler
+    /// refuses, and then the last good one is still there.
     fn compile(&self, record: Record, environment: &Environment) -> Result<bool, Error> {
         files::remove_leftovers(&self.output)?;
         // The file's name becomes the package's, so the folder is what differs.
@@ -189,7 +239,7 @@ impl Package<'_> {
         files::create_dir(&partial)?;
         let made = partial.join(self.output.file_name().unwrap_or_default());
         let command = Command::new(&self.compiler)
-            .args(self.arguments())
+            .args(self.arguments.iter().cloned())
             .arg("-o")
             .arg(&made)
             .environment(environment);
@@ -205,7 +255,9 @@ impl Package<'_> {
             record
                 .with_output(&self.output)?
                 .write(&self.record_path())?;
-            files::remove(&self.output.with_extension(self.dialect.other_extension))?;
+            if let Some(superseded) = &self.superseded {
+                files::remove(superseded)?;
+            }
             return Ok(true);
         }
         Ok(false)

@@ -1,0 +1,42 @@
+//! Files that are there whole or not at all.
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tempfile::NamedTempFile;
+
+/// Whether a file can be written at `path`: found out before minutes of measuring.
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        anyhow::bail!("cannot write {}: it is a folder", path.display());
+    }
+    stage(path).map(drop)
+}
+
+/// Writes the file at `path`.
+pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut file = stage(path)?;
+    let cannot_write = || format!("cannot write {}", path.display());
+    file.write_all(content).with_context(cannot_write)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(cannot_write)?;
+    Ok(())
+}
+
+/// A file beside `path` that goes away unless it is renamed.
+fn stage(path: &Path) -> anyhow::Result<NamedTempFile> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix(".mxfp4-")
+        // As any program would make it; the umask takes from it.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
