@@ -13,6 +13,9 @@ prompts are drawn, by the reference and before the server sees them, such that n
 router comes that close (`--router-margin`) at any of their tokens. Where it does
 at a token that the server generated, the rest of that answer is set aside.
 
+With `--repeat N` the server is asked everything N times, and has to begin every
+answer as it did the first time: a server that is not reproducible is wrong.
+
 `--zero-experts` and `--swap-experts A B` spoil the reference: with either the
 comparison has to fail, which shows that it would notice.
 
@@ -29,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 import urllib.error
@@ -377,7 +381,7 @@ def draw_prompts(args: argparse.Namespace, model: Any) -> list[list[int]]:
 def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
     """Lets the server continue the prompts, many at once so that it batches them."""
     name = args.model or str(args.checkpoint)
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(args.concurrency) as pool:
         return list(
             pool.map(
                 lambda prompt: request_sample(
@@ -386,6 +390,49 @@ def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
                 prompts,
             )
         )
+
+
+def begins_alike(one: Sample, other: Sample, tolerance: float) -> bool:
+    """Tells whether two answers have the same first token, and its log-probabilities
+    are the same within the tolerance.
+    """
+    tops = one.top_logprobs[0], other.top_logprobs[0]
+    pairs = [(one.token_logprobs[0], other.token_logprobs[0])]
+    for these, those in (tops, tops[::-1]):
+        # What the others' top leaves out is no likelier than the least in it.
+        least = min(those.values(), default=-math.inf)
+        pairs += [
+            (value, those.get(text, min(value, least))) for text, value in these.items()
+        ]
+    # Not-a-number on either side must count as a difference.
+    return one.tokens[0] == other.tokens[0] and all(
+        abs(first - second) <= tolerance for first, second in pairs
+    )
+
+
+def reproducible(args: argparse.Namespace, answers: list[Sample]) -> bool:
+    """Asks all prompts again, prints which answers begin differently than the first
+    time, and tells whether none does.
+    """
+    count = 0
+    for run in range(2, args.repeat + 1):
+        again = ask(args, [answer.prompt for answer in answers])
+        for index, pair in enumerate(zip(answers, again, strict=True)):
+            if begins_alike(*pair, args.tolerance):
+                continue
+            count += 1
+            print(f"prompt {index}, {pair[0].prompt}:")
+            for number, sample in zip((1, run), pair, strict=True):
+                print(
+                    f"  run {number}: tokens {sample.tokens}, log-probabilities "
+                    f"{sample.token_logprobs}, of the first {sample.top_logprobs[0]}"
+                )
+    if args.repeat > 1:
+        print(
+            f"{args.repeat} runs of {len(answers)} prompts: {count} of the "
+            f"{(args.repeat - 1) * len(answers)} later answers begin unlike the first"
+        )
+    return not count
 
 
 def report(args: argparse.Namespace, model: Any, samples: list[Sample]) -> bool:
@@ -423,6 +470,14 @@ def report(args: argparse.Namespace, model: Any, samples: list[Sample]) -> bool:
     return agrees
 
 
+def positive(text: str) -> int:
+    """Reads a number of at least 1 from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mxfp4.parity",
@@ -437,6 +492,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prompt-tokens", type=int, default=6, help="of each prompt")
     parser.add_argument(
         "--tokens", type=int, default=4, help="to generate after each prompt"
+    )
+    parser.add_argument(
+        "--concurrency", type=positive, default=16, help="prompts asked at once"
+    )
+    parser.add_argument(
+        "--repeat", type=positive, default=1, help="how often to ask everything"
     )
     parser.add_argument("--router-margin", type=float, default=0.08)
     parser.add_argument("--tolerance", type=float, default=0.05)
@@ -460,9 +521,11 @@ def main(arguments: list[str] | None = None) -> int:
         model = load_reference(args.checkpoint, device)
     if args.only in (None, "draw"):
         record["prompts"] = draw_prompts(args, model)
+    alike = True
     if args.only in (None, "ask"):
         try:
             answers = ask(args, record["prompts"])
+            alike = reproducible(args, answers)
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")[:500]
             print(f"error: {args.base_url}: HTTP {error.code}: {text}", file=sys.stderr)
@@ -473,6 +536,8 @@ def main(arguments: list[str] | None = None) -> int:
         record["answers"] = [asdict(answer) for answer in answers]
     if args.record and args.only != "compare":
         args.record.write_text(json.dumps(record))
+    if not alike:
+        return 1
     if args.only in ("draw", "ask"):
         print(f"{args.record}: {len(record['prompts'])} prompts")
         return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,57 +15,56 @@ import pytest
 from mxfp4 import chat, check, parity
 
 
-class Answers(BaseHTTPRequestHandler):
-    """Answers every chat request alike, and keeps the requests."""
+@contextmanager
+def serve(answer: Callable[[dict], dict]) -> Iterator[str]:
+    """Serves what `answer` says to each request, and yields the base URL."""
 
-    requests: list[dict] = []  # noqa: RUF012
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            body = json.dumps(answer(json.loads(self.rfile.read(length)))).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        self.requests.append(json.loads(self.rfile.read(length)))
-        body = json.dumps(
-            {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "length",
-                        "message": {"role": "assistant", "content": "Matrices."},
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": 3,
-                    "completion_tokens": 8,
-                    "total_tokens": 11,
-                },
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        def log_message(self, *args: object) -> None:
+            pass
 
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    Answers.requests.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}/v1"
         http.shutdown()
 
 
-def test_chat(server: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--base-url", server, "--model", "m", "--prompt", "Hi"]
-    assert chat.main([*arguments, "--max-tokens", "8"]) == 0
-    (request,) = Answers.requests
+CHAT_ANSWER = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "length",
+            "message": {"role": "assistant", "content": "Matrices."},
+        }
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 8, "total_tokens": 11},
+}
+
+
+def test_chat(capsys: pytest.CaptureFixture[str]) -> None:
+    requests = []
+
+    def answer(request: dict) -> dict:
+        requests.append(request)
+        return CHAT_ANSWER
+
+    with serve(answer) as server:
+        arguments = ["--base-url", server, "--model", "m", "--prompt", "Hi"]
+        assert chat.main([*arguments, "--max-tokens", "8"]) == 0
+    (request,) = requests
     assert request["messages"] == [{"role": "user", "content": "Hi"}]
     assert request["max_tokens"] == 8
     answer, speed = capsys.readouterr().out.splitlines()
@@ -144,6 +144,117 @@ def test_parity_draws_prompts_that_routers_are_sure_of() -> None:
     assert prompts == [[4, 1], [2, 5]]
     with pytest.raises(ValueError, match="1 of 1 prompts of 4 tokens"):
         parity.clear_prompts(lambda prompts: [[0.0] * 4], lambda: 0, 1, 4, 1.0)
+
+
+def begins(token: int = 7, logprob: float = -0.5, **top: float) -> parity.Sample:
+    """An answer to prompt [0]."""
+    return parity.Sample([0], [token, 1], [logprob, -1.0], [top, {"b": -1.0}])
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (begins(a=-0.5, b=-3.0), True),
+        (begins(logprob=-0.53, a=-0.53, b=-2.97), True),
+        (begins(token=8, a=-0.5, b=-3.0), False),
+        (begins(logprob=-0.6, a=-0.5, b=-3.0), False),
+        (begins(a=-0.5, b=-3.1), False),
+        (begins(a=-0.5, b=float("nan")), False),
+        # The last of the top can tie with one that is left out.
+        (begins(a=-0.5, c=-3.03), True),
+        (begins(a=-0.5, c=-2.9), False),
+        (begins(a=-0.5, c=-3.1), False),
+        (begins(), False),
+    ],
+)
+def test_parity_tells_whether_answers_begin_alike(
+    other: parity.Sample, alike: bool
+) -> None:
+    first = begins(a=-0.5, b=-3.0)
+    assert parity.begins_alike(first, other, 0.05) is alike
+    assert parity.begins_alike(other, first, 0.05) is alike
+
+
+def ask(
+    record: Path, prompts: list[list[int]], answer: Callable[[dict], dict], *more: str
+) -> int:
+    """Runs the part of parity that asks the server."""
+    record.write_text(json.dumps({"prompts": prompts}))
+    with serve(answer) as server:
+        return parity.main(
+            f"--checkpoint m --record {record} --only ask --base-url {server}".split()
+            + list(more)
+        )
+
+
+def test_parity_asks_so_many_prompts_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(3)
+    lock = threading.Lock()
+    running, most = 0, 0
+
+    def answer(request: dict) -> dict:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(timeout=30)
+        with lock:
+            running -= 1
+        (token,) = request["prompt"]
+        logprobs = {"token_logprobs": [-0.5], "top_logprobs": [{"a": -0.5}]}
+        return completion(token_ids=[token + 1], logprobs=logprobs)
+
+    record = tmp_path / "record.json"
+    prompts = [[token] for token in range(6)]
+    assert ask(record, prompts, answer, "--concurrency", "3") == 0
+    assert most == 3
+    answers = json.loads(record.read_text())["answers"]
+    assert [a["tokens"] for a in answers] == [[token + 1] for token in range(6)]
+
+
+@pytest.mark.parametrize("spoiled", [None, 3])
+def test_parity_asks_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoiled: int | None
+) -> None:
+    asked: list[int] = []
+
+    def answer(request: dict) -> dict:
+        (prompt,) = request["prompt"]
+        asked.append(prompt)
+        # Prompt 5 gets another token the third time.
+        token = 9 if (prompt, asked.count(prompt)) == (5, spoiled) else 7
+        logprobs = {"token_logprobs": [-0.5], "top_logprobs": [{"a": -0.5}]}
+        return completion(token_ids=[token], logprobs=logprobs)
+
+    record = tmp_path / "record.json"
+    code = ask(record, [[4], [5]], answer, "--repeat", "3")
+    assert sorted(asked) == [4, 4, 4, 5, 5, 5]
+    lines = capsys.readouterr().out.splitlines()
+    # What the server said the first time stays, for a comparison.
+    assert [a["tokens"] for a in json.loads(record.read_text())["answers"]] == [[7]] * 2
+    if not spoiled:
+        assert code == 0
+        assert lines[0].startswith("3 runs of 2 prompts: 0 of the 4 later answers")
+        return
+    assert code == 1
+    said = "log-probabilities [-0.5], of the first {'a': -0.5}"
+    assert lines == [
+        "prompt 1, [5]:",
+        f"  run 1: tokens [7], {said}",
+        f"  run 3: tokens [9], {said}",
+        "3 runs of 2 prompts: 1 of the 4 later answers begin unlike the first",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--concurrency", "--repeat"])
+@pytest.mark.parametrize("value", ["0", "-1", "x"])
+def test_parity_counts_from_one(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parity.main(["--checkpoint", "m", option, value])
+    assert exit_.value.code == 2
+    assert option in capsys.readouterr().err
 
 
 def test_check_accepts_the_kernel_package(
