@@ -23,6 +23,9 @@ a runtime that has the kernel built in."""
 PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 """Names of the op that packs weights for the matmul, the preferred one first."""
 
+LOGITS = ("custom.head.logits",)
+"""Name of the head's matmul."""
+
 GROUP = 32
 """Weights that share one scale, along the contraction."""
 
@@ -69,6 +72,7 @@ def required_names() -> list[tuple[str, ...]]:
     """Returns the names to try for each op that serving needs."""
     return [
         PACK,
+        LOGITS,
         *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
     ]
 
@@ -177,6 +181,33 @@ def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
             (experts, tiles(rows), tiles(width * 2) * TILE_BYTES),
             device=blocks.device,
         ),
+    )
+
+
+def logits(hidden: TensorValue, weight: TensorValue) -> TensorValue:
+    """Multiplies `[M, K]` bfloat16 with a head's `[V, K]` weights.
+
+    Returns:
+        `[M, V]` float32, accumulated and left in float32.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dtype("hidden", hidden, DType.bfloat16)
+    _check_dtype("weight", weight, DType.bfloat16)
+    _check_rank("hidden", hidden, 2)
+    _check_rank("weight", weight, 2)
+    if hidden.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"hidden {_text(hidden.shape)} and weight {_text(weight.shape)} must agree "
+            "in their second dimension"
+        )
+    shape = (hidden.shape[0], weight.shape[0])
+    return _call(
+        LOGITS,
+        [hidden, weight],
+        TensorType(DType.float32, shape, device=hidden.device),
     )
 
 

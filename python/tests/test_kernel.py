@@ -119,6 +119,44 @@ def test_mxfp4_grouped_matmul_matches_dense(
         _assert_close(activated, *swiglu(*reference))
 
 
+def test_logits_are_float32(
+    hopper: None, kernel_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one row to many: the matmul changes its way with their number."""
+    monkeypatch.setenv(custom_extensions.VARIABLE, str(kernel_package))
+    from max.driver import Accelerator, Buffer
+    from max.dtype import DType
+    from max.engine import InferenceSession
+    from max.graph import DeviceRef, Graph, TensorType
+
+    width, vocabulary = 2880, 1024
+    gpu, device = DeviceRef.GPU(), Accelerator()
+    with Graph(
+        "logits",
+        input_types=[
+            TensorType(DType.bfloat16, ("rows", width), gpu),
+            TensorType(DType.bfloat16, (vocabulary, width), gpu),
+        ],
+        custom_extensions=guard.require_package(),
+    ) as graph:
+        graph.output(ops.logits(*(value.tensor for value in graph.inputs)))
+    model = InferenceSession(devices=[device]).load(graph)
+
+    rng = np.random.default_rng(8)
+    weight = to_bfloat16(rng.standard_normal((vocabulary, width)))
+    for rows in (1, 2, 7, 16, 33, 64, 130):
+        hidden = to_bfloat16(rng.standard_normal((rows, width)))
+        (output,) = model.execute(
+            _bfloat16_buffer(hidden).to(device), _bfloat16_buffer(weight).to(device)
+        )
+        values = from_bfloat16(hidden), from_bfloat16(weight)
+        want = values[0] @ values[1].T
+        bound = width * 2.0**-23 * (np.abs(values[0]) @ np.abs(values[1]).T)
+        got = output.to_numpy()
+        assert got.dtype == np.float32
+        assert (np.abs(got - want) <= bound).all()
+
+
 def _bfloat16_buffer(bits: np.ndarray):
     from max.driver import Buffer
     from max.dtype import DType

@@ -17,18 +17,22 @@ from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
 from mxfp4 import guard
 from mxfp4.gpt_oss.config import GptOssConfig
+from mxfp4.gpt_oss.head import LogitsHead
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 
 
 class GptOss(BuiltinGptOss):
-    """The built-in module, its mixtures of experts replaced."""
+    """The built-in module, its mixtures of experts and its head replaced."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
         for layer in self.language_model.layers:
             layer.mlp = GptOssMoE(config)
             layer.mlp_shards = [layer.mlp]
+        # A tied head shares the embedding's weight; GPT-OSS as published has its own.
+        if not config.tie_word_embeddings:
+            self.language_model.lm_head = LogitsHead(config)
 
 
 class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
