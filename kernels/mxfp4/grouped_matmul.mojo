@@ -5,11 +5,13 @@ One persistent kernel, read from top to bottom: shared-memory plan, barriers, pr
 - Weights are the A operand of WGMMA, from registers: 16 bytes of codes a lane, decoded by bit operations, never written
   back. Tokens are the B operand, from shared memory. So weight rows fill the 64 rows of the instruction, and a batch
   of 8 tokens wastes nothing.
-- A thread block has three warpgroups. In the first, one thread streams weights (`cp.async.bulk`) and two warps gather
-  tokens (`cp.async`, 16 bytes a lane, written in the 128-byte swizzle that WGMMA reads). The other two multiply, 64
-  weight rows each. A ring of `STAGES` slots of 64 columns of K stands between them, with a full and an empty barrier
-  a slot.
-- All shapes are runtime values; only the number of tokens in a tile is compiled in (`TOKENS`).
+- A thread block has one warpgroup that loads: a thread for each 64 weight rows streams weights (`cp.async.bulk`), two
+  warps gather tokens (`cp.async`, 16 bytes a lane, written in the 128-byte swizzle that WGMMA reads). The others
+  multiply: with few tokens four of them, which share the K of the same rows, with many two, 64 weight rows each. A ring
+  of `STAGES` slots stands between, with a full and an empty barrier a slot.
+- All shapes are runtime values; only the largest number of tokens in a tile is compiled in (`TOKENS`).
+
+docs/kernel.md tells why it is so and what else was tried.
 
 The numeric contract: see `format.mojo`; products are accumulated in float32, the epilogue is float32, and the result is
 rounded to bf16 once.
