@@ -52,7 +52,7 @@ pub fn roofline(record: &Record) -> anyhow::Result<String> {
                 .filter(|y| y.is_finite()),
         );
         let mut chart = ChartBuilder::on(area)
-            .caption("Roofline", (FONT, 20))
+            .caption("Roofline", (FONT, 24))
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(64)
@@ -63,7 +63,7 @@ pub fn roofline(record: &Record) -> anyhow::Result<String> {
             .y_desc("TFLOP/s")
             .x_label_formatter(&short)
             .y_label_formatter(&short)
-            .label_style((FONT, 13))
+            .label_style((FONT, 16))
             .light_line_style(BLACK.mix(0.05))
             .draw()?;
         let corners = [Some(x.start), ridge, Some(x.end)];
@@ -96,7 +96,7 @@ pub fn roofline(record: &Record) -> anyhow::Result<String> {
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::LowerRight)
-            .label_font((FONT, 13))
+            .label_font((FONT, 16))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.3))
             .draw()?;
@@ -112,7 +112,7 @@ pub fn latency(record: &Record) -> anyhow::Result<String> {
         let x = around(rows().map(|row| tokens(row)));
         let y = around(rows().flat_map(|row| [row.low_us, row.median_us, row.high_us]));
         let mut chart = ChartBuilder::on(area)
-            .caption("Latency", (FONT, 20))
+            .caption("Latency", (FONT, 24))
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(64)
@@ -124,7 +124,7 @@ pub fn latency(record: &Record) -> anyhow::Result<String> {
             .x_labels(16)
             .x_label_formatter(&short)
             .y_label_formatter(&short)
-            .label_style((FONT, 13))
+            .label_style((FONT, 16))
             .light_line_style(BLACK.mix(0.05))
             .draw()?;
         for Series {
@@ -159,7 +159,7 @@ pub fn latency(record: &Record) -> anyhow::Result<String> {
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperLeft)
-            .label_font((FONT, 13))
+            .label_font((FONT, 16))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.3))
             .draw()?;
@@ -249,4 +249,36 @@ fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
 
 fn line_sample(x: i32, y: i32, color: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::measurement::Projection;
+
+    #[test]
+    fn a_label_says_what_differs() {
+        let case = |experts, routing| Case {
+            experts,
+            routing,
+            projection: Projection::GateUp,
+        };
+        let (one, two, three) = (
+            case(32, "balanced"),
+            case(128, "balanced"),
+            case(32, "skewed"),
+        );
+        assert_eq!(label(&one, &[one]), "gate_up");
+        assert_eq!(label(&two, &[one, two]), "gate_up, 128 experts");
+        assert_eq!(label(&three, &[one, three]), "gate_up, skewed");
+        let all = [one, two, three];
+        assert_eq!(label(&three, &all), "gate_up, 32 experts, skewed");
+    }
+
+    #[test]
+    fn the_numbers_of_an_axis() {
+        for (number, text) in [(1000.0, "1000"), (1.0, "1"), (0.5, "0.5"), (0.01, "0.01")] {
+            assert_eq!(short(&number), text);
+        }
+    }
 }

@@ -1,15 +1,12 @@
 //! What happens on a machine with a GPU, with a stand-in for the driver's library that describes one.
 
 use std::fs::File;
-use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Trial;
 
 use crate::real_server::{Stop, VIRTUAL_GPU, fail, skipping};
-use crate::support::{MODEL, Ran, folder, mxfp4, repository, run, sdk, tool};
-
-const HOPPER: &str = "NVIDIA H100 80GB HBM3,9,0,79";
+use crate::support::{HOPPER, MODEL, Ran, driver, folder, mxfp4, repository, run, sdk};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Result<(), Stop>| {
@@ -130,22 +127,4 @@ fn demo() -> Result<(), Stop> {
         return Ok(());
     }
     fail(format!("{ran:#?}"))
-}
-
-/// Compiles the stand-in into `folder`.
-fn driver(folder: &Path) -> Result<(), Stop> {
-    let source = folder.join("nvml.c");
-    std::fs::write(&source, include_str!("nvml.c"))?;
-    let mut compiler = Command::new(tool("cc")?);
-    let built = run(compiler
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(folder.join("libnvidia-ml.so.1"))
-        .arg(source));
-    match built.code {
-        Some(0) => Ok(()),
-        _ => Err(Stop::Skip(format!(
-            "cc does not compile C: {}",
-            built.stderr
-        ))),
-    }
 }

@@ -116,6 +116,25 @@ pub fn tool(program: &str) -> Result<PathBuf, Skip> {
         .ok_or_else(|| format!("{program} is not installed"))
 }
 
+/// FAKE_GPU, for the library that [`driver`] makes, of a GPU that the kernels run on.
+pub const HOPPER: &str = "NVIDIA H100 80GB HBM3,9,0,79";
+
+/// Makes in `folder`, which LD_LIBRARY_PATH is to name, a library that stands in for the driver's: the GPU is the one
+/// that FAKE_GPU describes.
+pub fn driver(folder: &Path) -> Result<(), Skip> {
+    let source = folder.join("nvml.c");
+    fs::write(&source, include_str!("nvml.c")).expect("files can be written");
+    let mut compiler = Command::new(tool("cc")?);
+    let built = run(compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(folder.join("libnvidia-ml.so.1"))
+        .arg(source));
+    match built.code {
+        Some(0) => Ok(()),
+        _ => Err(format!("cc does not compile C: {}", built.stderr)),
+    }
+}
+
 /// Whether this process may read what its permissions forbid.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
