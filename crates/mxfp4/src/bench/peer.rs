@@ -15,7 +15,7 @@ use crate::context::Context;
 /// A kernel to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Peer {
-    /// Triton's MXFP4 matmul, which needs a Python with torch and triton
+    /// OpenAI's triton_kernels, in a Python that has them and torch
     Triton,
 }
 
