@@ -513,6 +513,28 @@ def main() raises:
             ctx,
         )
 
+    for tokens in [2, 24, 90, 96, 300, 700, 2500]:
+        # Every token takes four experts at random.
+        var sizes = even(32, 0)
+        for row in range(tokens * 4):
+            sizes[Int(hash32(UInt32(tokens), UInt32(row)) % 32)] += 1
+        check(
+            report,
+            "gpt-oss gate_up, " + String(tokens) + " tokens, uneven experts",
+            Case(
+                32, 5760, 2880, sizes.copy(), all_ids(32), 0x77, 3, 600 + tokens
+            ),
+            ctx,
+        )
+        check(
+            report,
+            "gpt-oss down, " + String(tokens) + " tokens, uneven experts",
+            Case(
+                32, 2880, 2880, sizes.copy(), all_ids(32), 0x77, 3, 700 + tokens
+            ),
+            ctx,
+        )
+
     var wrong = 0
     var broken = 0
     for index in range(random_cases):
