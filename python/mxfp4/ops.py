@@ -23,8 +23,8 @@ a runtime that has the kernel built in."""
 PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 """Names of the op that packs weights for the matmul, the preferred one first."""
 
-LOGITS = ("custom.head.logits",)
-"""Name of the head's matmul."""
+DENSE = ("custom.dense.matmul",)
+"""Name of the dense matmul."""
 
 GROUP = 32
 """Weights that share one scale, along the contraction."""
@@ -72,7 +72,7 @@ def required_names() -> list[tuple[str, ...]]:
     """Returns the names to try for each op that serving needs."""
     return [
         PACK,
-        LOGITS,
+        DENSE,
         *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
     ]
 
@@ -184,11 +184,16 @@ def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
     )
 
 
-def logits(hidden: TensorValue, weight: TensorValue) -> TensorValue:
-    """Multiplies `[M, K]` bfloat16 with a head's `[V, K]` weights.
+def dense(hidden: TensorValue, weight: TensorValue, dtype: DType) -> TensorValue:
+    """Multiplies `[M, K]` bfloat16 with dense `[N, K]` bfloat16 weights.
+
+    Args:
+        hidden: The rows.
+        weight: The weights, output features first.
+        dtype: Of the result: bfloat16 or float32.
 
     Returns:
-        `[M, V]` float32, accumulated and left in float32.
+        `[M, N]`, accumulated in float32 and rounded once, if at all.
 
     Raises:
         ValueError: A shape or dtype is wrong.
@@ -198,6 +203,8 @@ def logits(hidden: TensorValue, weight: TensorValue) -> TensorValue:
     _check_dtype("weight", weight, DType.bfloat16)
     _check_rank("hidden", hidden, 2)
     _check_rank("weight", weight, 2)
+    if dtype not in (DType.bfloat16, DType.float32):
+        raise ValueError(f"the result must be bfloat16 or float32, not {dtype.name}")
     if hidden.shape[1] != weight.shape[1]:
         raise ValueError(
             f"hidden {_text(hidden.shape)} and weight {_text(weight.shape)} must agree "
@@ -205,9 +212,7 @@ def logits(hidden: TensorValue, weight: TensorValue) -> TensorValue:
         )
     shape = (hidden.shape[0], weight.shape[0])
     return _call(
-        LOGITS,
-        [hidden, weight],
-        TensorType(DType.float32, shape, device=hidden.device),
+        DENSE, [hidden, weight], TensorType(dtype, shape, device=hidden.device)
     )
 
 

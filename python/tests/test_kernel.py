@@ -119,8 +119,9 @@ def test_mxfp4_grouped_matmul_matches_dense(
         _assert_close(activated, *swiglu(*reference))
 
 
-def test_logits_are_float32(
-    hopper: None, kernel_package: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_dense_matmul(
+    hopper: None, kernel_package: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """From one row to many: the matmul changes its way with their number."""
     monkeypatch.setenv(custom_extensions.VARIABLE, str(kernel_package))
@@ -129,21 +130,22 @@ def test_logits_are_float32(
     from max.engine import InferenceSession
     from max.graph import DeviceRef, Graph, TensorType
 
-    width, vocabulary = 2880, 1024
+    width, features = 2880, 1024
     gpu, device = DeviceRef.GPU(), Accelerator()
     with Graph(
-        "logits",
+        "dense",
         input_types=[
             TensorType(DType.bfloat16, ("rows", width), gpu),
-            TensorType(DType.bfloat16, (vocabulary, width), gpu),
+            TensorType(DType.bfloat16, (features, width), gpu),
         ],
         custom_extensions=guard.require_package(),
     ) as graph:
-        graph.output(ops.logits(*(value.tensor for value in graph.inputs)))
+        hidden, weight = (value.tensor for value in graph.inputs)
+        graph.output(ops.dense(hidden, weight, DType[kind]))
     model = InferenceSession(devices=[device]).load(graph)
 
     rng = np.random.default_rng(8)
-    weight = to_bfloat16(rng.standard_normal((vocabulary, width)))
+    weight = to_bfloat16(rng.standard_normal((features, width)))
     for rows in (1, 2, 7, 16, 33, 64, 130):
         hidden = to_bfloat16(rng.standard_normal((rows, width)))
         (output,) = model.execute(
@@ -152,8 +154,12 @@ def test_logits_are_float32(
         values = from_bfloat16(hidden), from_bfloat16(weight)
         want = values[0] @ values[1].T
         bound = width * 2.0**-23 * (np.abs(values[0]) @ np.abs(values[1]).T)
-        got = output.to(CPU()).to_numpy()
-        assert got.dtype == np.float32
+        if kind == "float32":
+            got = output.to(CPU()).to_numpy()
+            assert got.dtype == np.float32
+        else:
+            got = _read(output)
+            bound += np.abs(want) * 2.0**-8
         assert (np.abs(got - want) <= bound).all()
 
 

@@ -17,22 +17,32 @@ from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
 from mxfp4 import guard
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.gpt_oss.head import LogitsHead
+from mxfp4.gpt_oss.dense import Linear, LogitsHead
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 
 
 class GptOss(BuiltinGptOss):
-    """The built-in module, its mixtures of experts and its head replaced."""
+    """The built-in module; experts, output projections and head replaced."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
         for layer in self.language_model.layers:
             layer.mlp = GptOssMoE(config)
             layer.mlp_shards = [layer.mlp]
+            self._replace_output_projection(layer, config)
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
             self.language_model.lm_head = LogitsHead(config)
+
+    @staticmethod
+    def _replace_output_projection(layer: Any, config: GptOssConfig) -> None:
+        # The one matmul of the layer to which MAX fuses nothing: its bias goes into
+        # the residual's addition.
+        (device,) = config.devices
+        (shard,) = layer.self_attn_shards
+        projection = Linear(layer.self_attn.q_weight_dim, config.hidden_size, device)
+        layer.self_attn.o_proj = shard.o_proj = projection
 
 
 class GptOssModel(LogProbabilitiesMixin, BuiltinModel):

@@ -1,0 +1,49 @@
+"""Dense layers on a matmul that stays within its output and may leave float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from max.dtype import DType
+from max.graph import BufferValue, DeviceRef, TensorValue, Weight
+from max.nn.layer import Module
+
+from mxfp4.gpt_oss.config import GptOssConfig
+from mxfp4.ops import dense
+
+
+class Linear(Module):
+    """A linear layer with a bias.
+
+    Takes the place of the built-in one where that would end in a plain matmul of
+    MAX, which writes beyond its output.
+    """
+
+    def __init__(self, in_features: int, out_features: int, device: DeviceRef) -> None:
+        super().__init__()
+        shape = (out_features, in_features)
+        self.weight = Weight("weight", DType.bfloat16, shape, device)
+        self.bias = Weight("bias", DType.bfloat16, (out_features,), device)
+
+    def __call__(self, x: TensorValue) -> TensorValue:
+        return dense(x, self.weight, DType.bfloat16) + self.bias
+
+
+class LogitsHead(Module):
+    """One matmul over the vocabulary whose result is never rounded to bfloat16.
+
+    Takes the place of the built-in layer, whose calling convention it keeps: a
+    list with one tensor a device.
+    """
+
+    def __init__(self, config: GptOssConfig) -> None:
+        super().__init__()
+        (device,) = config.devices
+        shape = (config.vocab_size, config.hidden_size)
+        self.weight = Weight("weight", DType.bfloat16, shape, device)
+
+    def __call__(
+        self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
+    ) -> list[TensorValue]:
+        (hidden,) = x
+        return [dense(hidden, self.weight, DType.float32)]
