@@ -26,7 +26,7 @@ from max.gpu.host import (
 )
 from std.memory import Pointer
 
-from harness import NEEDS_HOPPER, has_hopper, hash32
+from harness import NEEDS_HOPPER, fill_values, has_hopper, hash32
 from mxfp4.grouped_matmul import (
     BIAS,
     Half,
@@ -63,15 +63,6 @@ def fill_weights(target: Bytes, count: UInt64):
         var bits = hash32(1, UInt32(i))
         var code = i % (TILE_WORDS * 4) < CODE_WORDS * 4
         target[unsafe_offset=i] = UInt8(bits & 255 if code else 119 + bits % 3)
-
-
-def fill_values(target: Half, count: UInt64, seed: UInt32):
-    """Random bf16 in (-2, 2): the power that a matmul draws depends on its numbers."""
-    var i = Int(global_idx.x)
-    if i < Int(count):
-        target[unsafe_offset=i] = (
-            Float32(Int32(hash32(seed, UInt32(i)))) * Float32(1.0 / (1 << 30))
-        ).cast[DType.bfloat16]()
 
 
 def read(source: Wide, result: Pointer[UInt32, MutAnyOrigin], count: UInt64):

@@ -3,6 +3,9 @@
 A program ends with `Report.finish`, which raises when a case failed, so that the exit code tells as well.
 """
 
+from std.memory import Pointer
+
+from max.gpu import global_idx
 from max.gpu.host import DeviceContext, DeviceAttribute
 
 comptime NEEDS_HOPPER = "skipped: needs a Hopper GPU (sm_90)"
@@ -61,3 +64,14 @@ def hash32(seed: UInt32, index: UInt32) -> UInt32:
     z = (z ^ (z >> 16)) * 0x7FEB_352D
     z = (z ^ (z >> 15)) * 0x846C_A68B
     return z ^ (z >> 16)
+
+
+def fill_values(
+    target: Pointer[BFloat16, MutAnyOrigin], count: UInt64, seed: UInt32
+):
+    """Kernel, one thread a value: random bf16 in (-2, 2)."""
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        target[unsafe_offset=i] = (
+            Float32(Int32(hash32(seed, UInt32(i)))) * Float32(1.0 / (1 << 30))
+        ).cast[DType.bfloat16]()
