@@ -184,16 +184,15 @@ def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
     )
 
 
-def dense(hidden: TensorValue, weight: TensorValue, dtype: DType) -> TensorValue:
+def dense(hidden: TensorValue, weight: TensorValue) -> TensorValue:
     """Multiplies `[M, K]` bfloat16 with dense `[N, K]` bfloat16 weights.
 
     Args:
         hidden: The rows.
         weight: The weights, output features first.
-        dtype: Of the result: bfloat16 or float32.
 
     Returns:
-        `[M, N]`, accumulated in float32 and rounded once, if at all.
+        `[M, N]` bfloat16, accumulated in float32 and rounded once.
 
     Raises:
         ValueError: A shape or dtype is wrong.
@@ -203,8 +202,6 @@ def dense(hidden: TensorValue, weight: TensorValue, dtype: DType) -> TensorValue
     _check_dtype("weight", weight, DType.bfloat16)
     _check_rank("hidden", hidden, 2)
     _check_rank("weight", weight, 2)
-    if dtype not in (DType.bfloat16, DType.float32):
-        raise ValueError(f"the result must be bfloat16 or float32, not {dtype.name}")
     if hidden.shape[1] != weight.shape[1]:
         raise ValueError(
             f"hidden {_text(hidden.shape)} and weight {_text(weight.shape)} must agree "
@@ -212,7 +209,7 @@ def dense(hidden: TensorValue, weight: TensorValue, dtype: DType) -> TensorValue
         )
     shape = (hidden.shape[0], weight.shape[0])
     return _call(
-        DENSE, [hidden, weight], TensorType(dtype, shape, device=hidden.device)
+        DENSE, [hidden, weight], TensorType(DType.bfloat16, shape, device=hidden.device)
     )
 
 

@@ -1,4 +1,4 @@
-"""Dense layers on a matmul that stays within its output and may leave float32."""
+"""Dense layers on a matmul that stays within its output."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Linear(Module):
         self.bias = Weight("bias", DType.bfloat16, (out_features,), device)
 
     def __call__(self, x: TensorValue) -> TensorValue:
-        return dense(x, self.weight, DType.bfloat16) + self.bias
+        return dense(x, self.weight) + self.bias
 
 
 class LogitsHead(Module):
-    """One matmul over the vocabulary whose result is never rounded to bfloat16.
+    """One matmul over the vocabulary.
 
     Takes the place of the built-in layer, whose calling convention it keeps: a
     list with one tensor a device.
@@ -46,4 +46,4 @@ class LogitsHead(Module):
         self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
     ) -> list[TensorValue]:
         (hidden,) = x
-        return [dense(hidden, self.weight, DType.float32)]
+        return [dense(hidden, self.weight)]

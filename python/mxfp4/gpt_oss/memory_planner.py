@@ -66,6 +66,6 @@ def activation_bytes(config: AutoConfig, *, tokens: int, logits: int) -> int:
     experts = config.num_experts_per_tok * (2 * hidden + inter)
     # Tokens: two residual streams, norm, attention's queries, keys, values, output.
     attention = 4 * hidden + 2 * heads * config.head_dim
-    # Logits in float32: the head's, and the sampler's two copies.
-    head = config.vocab_size * 3 * 4
+    # Logits: bfloat16 from the head, float32 for the sampler and its two copies.
+    head = config.vocab_size * (2 + 3 * 4)
     return tokens * (experts + attention) * 2 + logits * head
