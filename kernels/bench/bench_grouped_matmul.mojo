@@ -10,7 +10,6 @@ Routing: every token takes 4 experts, `balanced`: at random; `skewed`: experts 0
 the rows go to two experts.
 """
 
-from std.collections import List
 from std.sys import argv
 
 from layout import TileTensor, row_major
@@ -29,7 +28,6 @@ from std.memory import Pointer
 from harness import NEEDS_HOPPER, fill_values, has_hopper, hash32
 from mxfp4.grouped_matmul import (
     BIAS,
-    Half,
     SWIGLU,
     grouped_matmul_kernel,
     shared_bytes,
@@ -37,7 +35,6 @@ from mxfp4.grouped_matmul import (
     tile_tokens,
 )
 from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
-from mxfp4.scheduler import ExpertIds, GroupStarts
 
 comptime TOP = 4
 comptime HIDDEN = 2880
@@ -48,12 +45,6 @@ comptime DENSE = 8192
 """Rows, columns and depth of the dense matmul that serves as a limit."""
 
 comptime Wide = Pointer[SIMD[DType.uint32, 4], MutAnyOrigin]
-
-
-def fill(target: Bytes, count: UInt64, seed: UInt32, low: UInt32, span: UInt32):
-    var i = Int(global_idx.x)
-    if i < Int(count):
-        target[unsafe_offset=i] = UInt8(low + hash32(seed, UInt32(i)) % span)
 
 
 def fill_weights(target: Bytes, count: UInt64):
@@ -307,6 +298,9 @@ def main() raises:
             experts = numbers(value)
         elif name == "--routing":
             routings = [String(part) for part in value.split(",")]
+            for routing in routings:
+                if routing != "balanced" and routing != "skewed":
+                    raise Error("unknown routing ", routing)
         else:
             raise Error("unknown option ", name)
     if not has_hopper():

@@ -3,19 +3,28 @@
 Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
 with 6 tokens, 58 rows of whatever stands behind it in memory. In GPT-OSS that was the residual stream, after the
 attention's output projection. Given an epilogue it stores each value by itself and within bounds.
+
+That epilogue does not compile where the result stays in float32. There the output has spare rows instead, as many as a
+tile may write. Logits want it: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities
+would be that coarse, however exact the layers before were.
 """
 
+from std.utils import IndexList
+
 from extensibility import InputTensor, OutputTensor, register
-from layout import Coord, TileTensor
+from layout import Coord, Idx, TileTensor, row_major
 from linalg.matmul import matmul
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
+comptime SPARE_ROWS = 128
+"""The rows of a float32 result are rounded up to a multiple of this: no tile of MAX's sm_90 matmul is taller."""
 
-def dense_matmul[
-    dtype: DType
-](
-    y: TileTensor[mut=True, dtype, address_space=AddressSpace.GENERIC, ...],
+
+def dense_matmul(
+    y: TileTensor[
+        mut=True, DType.bfloat16, address_space=AddressSpace.GENERIC, ...
+    ],
     x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
     w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
     ctx: DeviceContext,
@@ -34,10 +43,30 @@ def dense_matmul[
     ](at: Coord, value: SIMD[value_dtype, width]):
         result.unsafe_offset(Int(at[0]) * columns + Int(at[1])).unsafe_store[
             alignment=alignment
-        ](value.cast[dtype]())
+        ](value.cast[DType.bfloat16]())
 
     matmul[transpose_b=True, target="gpu", elementwise_lambda_fn=store](
         y, x, w, ctx
+    )
+
+
+def dense_matmul_float32(
+    y: TileTensor[
+        mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
+    ],
+    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    ctx: DeviceContext,
+) raises:
+    """Enqueue y [M rounded up to `SPARE_ROWS`, N] = x [M, K] times w [N, K] transposed, accumulated and left in float32.
+
+    What stands in the rows from M on afterwards is undefined. N and K must be known when this is compiled, or MAX takes
+    another, slower way.
+    """
+    comptime columns = y.static_shape[1]
+    var rows = Int(x.dim[0]())
+    matmul[transpose_b=True, target="gpu"](
+        TileTensor(y.ptr, row_major((rows, Idx[columns]))), x, w, ctx
     )
 
 
@@ -47,40 +76,66 @@ struct DenseMatmul:
 
     @staticmethod
     def execute[
-        dtype: DType, target: StaticString
+        target: StaticString
     ](
-        y: OutputTensor[dtype=dtype, rank=2, ...],
+        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
         w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
         """Enqueue on `ctx`; see `dense_matmul`."""
-        if (
-            w.dim_size(1) != x.dim_size(1)
-            or y.dim_size(0) != x.dim_size(0)
-            or y.dim_size(1) != w.dim_size(0)
-        ):
-            raise Error(
-                "dense matmul: x is [",
-                x.dim_size(0),
-                ", ",
-                x.dim_size(1),
-                "], w [",
-                w.dim_size(0),
-                ", ",
-                w.dim_size(1),
-                "], y [",
-                y.dim_size(0),
-                ", ",
-                y.dim_size(1),
-                "]; they must be [M, K], [N, K] and [M, N]",
-            )
         comptime assert (
             target == "gpu"
         ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
+        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
         dense_matmul(
             y.to_tile_tensor[DType.int64](),
             x.to_tile_tensor[DType.int64](),
             w.to_tile_tensor[DType.int64](),
             ctx,
+        )
+
+
+@register("custom.dense.matmul_float32")
+struct DenseMatmulFloat32:
+    """Compute y [M rounded up to 128, N] = x [M, K] times w [N, K] transposed; bf16 in, float32 out."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=DType.float32, rank=2, ...],
+        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`; see `dense_matmul_float32`."""
+        comptime assert (
+            target == "gpu"
+        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
+        var rows = (x.dim_size(0) + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
+        check_shapes(y.shape(), x.shape(), w.shape(), rows)
+        dense_matmul_float32(
+            y.to_tile_tensor[DType.int64](),
+            x.to_tile_tensor[DType.int64](),
+            w.to_tile_tensor[DType.int64](),
+            ctx,
+        )
+
+
+def check_shapes(
+    y: IndexList[2], x: IndexList[2], w: IndexList[2], rows: Int
+) raises:
+    """Refuse shapes other than y [rows, N], x [M, K], w [N, K]."""
+    if w[1] != x[1] or y[0] != rows or y[1] != w[0]:
+        raise Error(
+            "dense matmul: x is ",
+            x,
+            ", w ",
+            w,
+            ", y ",
+            y,
+            "; they must be [M, K], [N, K] and [",
+            rows,
+            ", N]",
         )

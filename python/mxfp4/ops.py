@@ -26,6 +26,12 @@ PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 DENSE = ("custom.dense.matmul",)
 """Name of the dense matmul."""
 
+DENSE_FLOAT32 = ("custom.dense.matmul_float32",)
+"""Name of the one that leaves float32."""
+
+SPARE_ROWS = 128
+"""What the latter's result has is a multiple of this many rows."""
+
 GROUP = 32
 """Weights that share one scale, along the contraction."""
 
@@ -73,6 +79,7 @@ def required_names() -> list[tuple[str, ...]]:
     return [
         PACK,
         DENSE,
+        DENSE_FLOAT32,
         *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
     ]
 
@@ -198,6 +205,40 @@ def dense(hidden: TensorValue, weight: TensorValue) -> TensorValue:
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
+    _check_dense(hidden, weight)
+    shape = (hidden.shape[0], weight.shape[0])
+    return _call(
+        DENSE, [hidden, weight], TensorType(DType.bfloat16, shape, device=hidden.device)
+    )
+
+
+def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
+    """Multiplies like `dense`, and leaves the sums as they are.
+
+    Args:
+        hidden: The rows.
+        weight: The weights, output features first.
+
+    Returns:
+        `[M, N]` float32.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dense(hidden, weight)
+    rows, features = hidden.shape[0], weight.shape[0]
+    # The kernel writes whole tiles, so its output has room for them.
+    room = (rows + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
+    result = _call(
+        DENSE_FLOAT32,
+        [hidden, weight],
+        TensorType(DType.float32, (room, features), device=hidden.device),
+    )
+    return ops.slice_tensor(result, [(slice(0, TensorValue(rows)), rows)])
+
+
+def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:
     _check_dtype("hidden", hidden, DType.bfloat16)
     _check_dtype("weight", weight, DType.bfloat16)
     _check_rank("hidden", hidden, 2)
@@ -207,10 +248,6 @@ def dense(hidden: TensorValue, weight: TensorValue) -> TensorValue:
             f"hidden {_text(hidden.shape)} and weight {_text(weight.shape)} must agree "
             "in their second dimension"
         )
-    shape = (hidden.shape[0], weight.shape[0])
-    return _call(
-        DENSE, [hidden, weight], TensorType(DType.bfloat16, shape, device=hidden.device)
-    )
 
 
 def _call(

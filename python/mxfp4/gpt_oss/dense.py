@@ -1,4 +1,4 @@
-"""Dense layers on a matmul that stays within its output."""
+"""Dense layers on a matmul that stays within its output and may leave float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from max.graph import BufferValue, DeviceRef, TensorValue, Weight
 from max.nn.layer import Module
 
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.ops import dense
+from mxfp4.ops import dense, dense_float32
 
 
 class Linear(Module):
@@ -30,7 +30,7 @@ class Linear(Module):
 
 
 class LogitsHead(Module):
-    """One matmul over the vocabulary.
+    """One matmul over the vocabulary whose result is never rounded to bfloat16.
 
     Takes the place of the built-in layer, whose calling convention it keeps: a
     list with one tensor a device.
@@ -46,4 +46,4 @@ class LogitsHead(Module):
         self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
     ) -> list[TensorValue]:
         (hidden,) = x
-        return [dense(hidden, self.weight)]
+        return [dense_float32(hidden, self.weight)]

@@ -10,7 +10,7 @@ from max.pipelines.architectures.gpt_oss.memory_planner import (
 from max.pipelines.lib.config import PipelineConfig
 from transformers import AutoConfig
 
-from mxfp4.ops import GROUP, packed_shape
+from mxfp4.ops import GROUP, SPARE_ROWS, packed_shape
 
 RUNTIME_BYTES = 2 << 30
 """Set aside for the CUDA context, kernels and allocator fragmentation."""
@@ -66,6 +66,8 @@ def activation_bytes(config: AutoConfig, *, tokens: int, logits: int) -> int:
     experts = config.num_experts_per_tok * (2 * hidden + inter)
     # Tokens: two residual streams, norm, attention's queries, keys, values, output.
     attention = 4 * hidden + 2 * heads * config.head_dim
-    # Logits: bfloat16 from the head, float32 for the sampler and its two copies.
-    head = config.vocab_size * (2 + 3 * 4)
-    return tokens * (experts + attention) * 2 + logits * head
+    # Logits in float32: as the head leaves them, without its spare rows, and the
+    # sampler's two copies.
+    spare = -logits % SPARE_ROWS
+    head = config.vocab_size * (4 * logits + spare) * 4
+    return tokens * (experts + attention) * 2 + head
