@@ -1,14 +1,15 @@
 """A dense matmul that stays within its output: MAX's own, with the results stored here.
 
 Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
-with 6 tokens, 58 rows of whatever stands behind it in memory. In GPT-OSS that was the residual stream, after the
-attention's output projection. Given an epilogue it stores each value by itself and within bounds.
+with 6 tokens, 58 rows of whatever stands behind it in memory. A bias that MAX's compiler fuses to it changes nothing.
+In GPT-OSS that was the residual stream. Given an epilogue that stores, it hands over each value within bounds.
 
 That epilogue does not compile where the result stays in float32. There the output has spare rows instead, as many as a
 tile may write. Logits want it: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities
 would be that coarse, however exact the layers before were.
 """
 
+from std.memory import Pointer
 from std.utils import IndexList
 
 from extensibility import InputTensor, OutputTensor, register
@@ -16,6 +17,8 @@ from layout import Coord, Idx, TileTensor, row_major
 from linalg.matmul import matmul
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
+
+comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
 comptime SPARE_ROWS = 128
 """The rows of a float32 result are rounded up to a multiple of this: no tile of MAX's sm_90 matmul is taller."""
@@ -27,9 +30,10 @@ def dense_matmul(
     ],
     x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
     w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    bias: Half,
     ctx: DeviceContext,
 ) raises:
-    """Enqueue y [M, N] = x [M, K] times w [N, K] transposed; products are accumulated in float32 and rounded once.
+    """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; products are accumulated in float32.
 
     N and K must be known when this is compiled, or MAX takes another, slower way.
     """
@@ -37,13 +41,21 @@ def dense_matmul(
     var columns = Int(y.dim[1]())
 
     @__parameter
-    @__copy_capture(result, columns)
+    @__copy_capture(result, columns, bias)
     def store[
         value_dtype: DType, width: SIMDLength, *, alignment: Int = 1
     ](at: Coord, value: SIMD[value_dtype, width]):
-        result.unsafe_offset(Int(at[0]) * columns + Int(at[1])).unsafe_store[
+        var column = Int(at[1])
+        var added = bias.unsafe_offset(column).unsafe_load[
+            width=width, alignment=2
+        ]()
+        result.unsafe_offset(Int(at[0]) * columns + column).unsafe_store[
             alignment=alignment
-        ](value.cast[DType.bfloat16]())
+        ](
+            (value.cast[DType.float32]() + added.cast[DType.float32]()).cast[
+                DType.bfloat16
+            ]()
+        )
 
     matmul[transpose_b=True, target="gpu", elementwise_lambda_fn=store](
         y, x, w, ctx
@@ -72,7 +84,7 @@ def dense_matmul_float32(
 
 @register("custom.dense.matmul")
 struct DenseMatmul:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed; bf16 in and out."""
+    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out."""
 
     @staticmethod
     def execute[
@@ -81,6 +93,7 @@ struct DenseMatmul:
         y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
         w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
         """Enqueue on `ctx`; see `dense_matmul`."""
@@ -88,10 +101,19 @@ struct DenseMatmul:
             target == "gpu"
         ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
         check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
+        if bias.dim_size(0) != w.dim_size(0):
+            raise Error(
+                "dense matmul: ",
+                w.dim_size(0),
+                " output features, but ",
+                bias.dim_size(0),
+                " biases",
+            )
         dense_matmul(
             y.to_tile_tensor[DType.int64](),
             x.to_tile_tensor[DType.int64](),
             w.to_tile_tensor[DType.int64](),
+            bias.unsafe_ptr().as_unsafe_any_origin(),
             ctx,
         )
 

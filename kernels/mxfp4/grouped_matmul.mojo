@@ -61,6 +61,7 @@ from .ptx import (
     copy16,
     copy_commit,
     copy_wait,
+    evict_first,
     group_barrier,
     group_barrier_arrive,
     hold,
@@ -595,6 +596,8 @@ def grouped_matmul_kernel[
         if thread % 32 == 0 and thread // 32 < PARTS:
             # ---- Producers of weights, one thread for each tile of rows: one copy a slot.
             var part = UInt32(thread // 32)
+            # Each weight is read once, or by several blocks at about the same time: let it go before anything else does.
+            var policy = evict_first()
             for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
                 var row_tile = tile.row_block * UInt32(PARTS) + part
@@ -632,6 +635,7 @@ def grouped_matmul_kernel[
                             source,
                             bytes,
                             full + ring.slot * 8,
+                            policy,
                         )
                         source = source.unsafe_offset(STEPS * TILE_BYTES)
                     else:

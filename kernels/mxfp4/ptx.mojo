@@ -66,13 +66,26 @@ def bulk_copy(
     source: Pointer[UInt8, MutAnyOrigin],
     bytes: UInt32,
     barrier: UInt32,
+    policy: UInt64,
 ):
-    """`cp.async.bulk`: copy `bytes` (a multiple of 16) from global to shared memory and report them to `barrier`."""
+    """`cp.async.bulk`: copy `bytes` (a multiple of 16) from global to shared memory and report them to `barrier`; `policy` is
+    what the L2 cache makes of them.
+    """
     inlined_assembly[
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];",
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [$0], [$1], $2, [$3], $4;",
         NoneType,
-        constraints="r,l,r,r,~{memory}",
-    ](target, UInt64(Int(source)), bytes, barrier)
+        constraints="r,l,r,r,l,~{memory}",
+    ](target, UInt64(Int(source)), bytes, barrier, policy)
+
+
+@always_inline
+def evict_first() -> UInt64:
+    """`createpolicy`: what is read with it leaves the L2 cache before anything else does."""
+    return inlined_assembly[
+        "createpolicy.fractional.L2::evict_first.b64 $0, 1.0;",
+        UInt64,
+        constraints="=l",
+    ]()
 
 
 @always_inline

@@ -35,6 +35,7 @@ def compare[
     y: Pointer[Scalar[dtype], MutAnyOrigin],
     x: Half,
     w: Half,
+    bias: Half,
     rows: UInt32,
     columns: UInt32,
     step: UInt32,
@@ -56,6 +57,9 @@ def compare[
         absolute += abs(product)
     var bound = Float64(K) / Float64(1 << 23) * absolute
     comptime if dtype == DType.bfloat16:
+        # Rounded before the bias is added, and after.
+        bound += abs(sum) / 256
+        sum += bias[unsafe_offset=column].cast[DType.float64]()
         bound += abs(sum) / 256
     if not (abs(got - sum) <= bound):
         _ = Atomic.fetch_add(wrong, UInt32(1))
@@ -75,6 +79,7 @@ def check[
         room = (rows + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
     var x = ctx.enqueue_create_buffer[DType.bfloat16](rows * K)
     var w = ctx.enqueue_create_buffer[DType.bfloat16](N * K)
+    var bias = ctx.enqueue_create_buffer[DType.bfloat16](N)
     var y = ctx.enqueue_create_buffer[dtype]((room + BEYOND) * N)
     var wrong = ctx.enqueue_create_buffer[DType.uint32](1)
     wrong.enqueue_fill(0)
@@ -90,6 +95,13 @@ def check[
         UInt64(len(w)),
         UInt32(2),
         grid_dim=(len(w) + 255) // 256,
+        block_dim=256,
+    )
+    ctx.enqueue_function[fill_values](
+        bias.unsafe_ptr().as_unsafe_any_origin(),
+        UInt64(N),
+        UInt32(3),
+        grid_dim=(N + 255) // 256,
         block_dim=256,
     )
     var bytes = y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
@@ -117,6 +129,7 @@ def check[
             ),
             x_tile,
             w_tile,
+            bias.unsafe_ptr().as_unsafe_any_origin(),
             ctx,
         )
     var step = N // 2880
@@ -125,6 +138,7 @@ def check[
         y.unsafe_ptr().as_unsafe_any_origin(),
         x,
         w,
+        bias,
         UInt32(rows),
         UInt32(N),
         UInt32(step),

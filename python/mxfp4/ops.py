@@ -191,29 +191,35 @@ def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
     )
 
 
-def dense(hidden: TensorValue, weight: TensorValue) -> TensorValue:
+def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> TensorValue:
     """Multiplies `[M, K]` bfloat16 with dense `[N, K]` bfloat16 weights.
 
     Args:
         hidden: The rows.
         weight: The weights, output features first.
+        bias: `[N]` bfloat16, added to each row.
 
     Returns:
-        `[M, N]` bfloat16, accumulated in float32 and rounded once.
+        `[M, N]` bfloat16, accumulated in float32.
 
     Raises:
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
     _check_dense(hidden, weight)
-    shape = (hidden.shape[0], weight.shape[0])
+    _check_dtype("bias", bias, DType.bfloat16)
+    features = weight.shape[0]
+    if list(bias.shape) != [features]:
+        raise ValueError(f"bias must be [{features}], got {_text(bias.shape)}")
     return _call(
-        DENSE, [hidden, weight], TensorType(DType.bfloat16, shape, device=hidden.device)
+        DENSE,
+        [hidden, weight, bias],
+        TensorType(DType.bfloat16, (hidden.shape[0], features), device=hidden.device),
     )
 
 
 def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
-    """Multiplies like `dense`, and leaves the sums as they are.
+    """Multiplies like `dense`, without a bias, and leaves the sums as they are.
 
     Args:
         hidden: The rows.

@@ -136,24 +136,29 @@ def test_dense_matmul(
         input_types=[
             TensorType(DType.bfloat16, ("rows", width), gpu),
             TensorType(DType.bfloat16, (features, width), gpu),
+            TensorType(DType.bfloat16, (features,), gpu),
         ],
         custom_extensions=guard.require_package(),
     ) as graph:
-        hidden, weight = (value.tensor for value in graph.inputs)
-        graph.output(ops.dense(hidden, weight), ops.dense_float32(hidden, weight))
+        hidden, weight, bias = (value.tensor for value in graph.inputs)
+        graph.output(ops.dense(hidden, weight, bias), ops.dense_float32(hidden, weight))
     model = InferenceSession(devices=[device]).load(graph)
 
     rng = np.random.default_rng(8)
     weight = to_bfloat16(rng.standard_normal((features, width)))
+    bias = to_bfloat16(rng.standard_normal(features))
     for rows in (1, 2, 7, 16, 33, 64, 130):
         hidden = to_bfloat16(rng.standard_normal((rows, width)))
         rounded, exact = model.execute(
-            _bfloat16_buffer(hidden).to(device), _bfloat16_buffer(weight).to(device)
+            *(_bfloat16_buffer(value).to(device) for value in (hidden, weight, bias))
         )
         values = from_bfloat16(hidden), from_bfloat16(weight)
         want = values[0] @ values[1].T
         bound = width * 2.0**-23 * (np.abs(values[0]) @ np.abs(values[1]).T)
         assert (np.abs(_read(exact) - want) <= bound).all()
+        # Rounded before the bias is added, and after.
+        bound += np.abs(want) * 2.0**-8
+        want += from_bfloat16(bias)
         bound += np.abs(want) * 2.0**-8
         assert (np.abs(_read(rounded) - want) <= bound).all()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from max.dtype import DType
 from max.graph import BufferValue, DeviceRef, TensorValue, Weight
 from max.nn.layer import Module
+from max.nn.stacked_linear import StackedLinear as BuiltinStackedLinear
 
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.ops import dense, dense_float32
@@ -15,8 +16,7 @@ from mxfp4.ops import dense, dense_float32
 class Linear(Module):
     """A linear layer with a bias.
 
-    Takes the place of the built-in one where that would end in a plain matmul of
-    MAX, which writes beyond its output.
+    Takes the place of the built-in one, whose matmul writes beyond its output.
     """
 
     def __init__(self, in_features: int, out_features: int, device: DeviceRef) -> None:
@@ -26,7 +26,16 @@ class Linear(Module):
         self.bias = Weight("bias", DType.bfloat16, (out_features,), device)
 
     def __call__(self, x: TensorValue) -> TensorValue:
-        return dense(x, self.weight) + self.bias
+        return dense(x, self.weight, self.bias)
+
+
+class StackedLinear(BuiltinStackedLinear):
+    """Several linear layers with biases as one, likewise."""
+
+    def __call__(self, x: TensorValue) -> TensorValue:
+        bias = self.stacked_bias
+        assert bias is not None
+        return dense(x, self.stacked_weight, bias)
 
 
 class LogitsHead(Module):

@@ -17,32 +17,39 @@ from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
 from mxfp4 import guard
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.gpt_oss.dense import Linear, LogitsHead
+from mxfp4.gpt_oss.dense import Linear, LogitsHead, StackedLinear
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 
 
 class GptOss(BuiltinGptOss):
-    """The built-in module; experts, output projections and head replaced."""
+    """The built-in module; experts, projections and head replaced."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
         for layer in self.language_model.layers:
             layer.mlp = GptOssMoE(config)
             layer.mlp_shards = [layer.mlp]
-            self._replace_output_projection(layer, config)
+            self._replace_projections(layer, config)
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
             self.language_model.lm_head = LogitsHead(config)
 
     @staticmethod
-    def _replace_output_projection(layer: Any, config: GptOssConfig) -> None:
-        # The one matmul of the layer to which MAX fuses nothing: its bias goes into
-        # the residual's addition.
+    def _replace_projections(layer: Any, config: GptOssConfig) -> None:
         (device,) = config.devices
+        attention = layer.self_attn
         (shard,) = layer.self_attn_shards
-        projection = Linear(layer.self_attn.q_weight_dim, config.hidden_size, device)
-        layer.self_attn.o_proj = shard.o_proj = projection
+        query, other = attention.q_weight_dim, attention.kv_weight_dim
+        shard.qkv_proj = attention.qkv_proj = StackedLinear(
+            in_dim=config.hidden_size,
+            out_dims=[query, other, other],
+            names=["q_proj", "k_proj", "v_proj"],
+            dtype=config.dtype,
+            device=device,
+            has_bias=True,
+        )
+        shard.o_proj = attention.o_proj = Linear(query, config.hidden_size, device)
 
 
 class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
