@@ -1,10 +1,13 @@
-"""Time the grouped matmul on GPT-OSS shapes, and the limits of the GPU beside it.
+"""Time the expert layer on GPT-OSS shapes, and the limits of the GPU beside it.
 
     bench_grouped_matmul [--tokens 1,2,...] [--experts 32] [--routing balanced]
 
 Prints one JSON object a line: first `limit`s, then a row for each case. A time is that of one replay of a device graph,
 L2 flushed before, as events on the device give it: median, 10th and 90th percentile of 20. `bytes` are the packed
 weights of the experts that have tokens, `flop` counts the routed rows.
+
+`gate_up` gathers its rows and ends in SwiGLU, `down` ends in the bias, and `layer` is all from the router to the weighted
+sum.
 
 Routing: every token takes 4 experts, `balanced`: at random; `skewed`: experts 0 and 1 and two at random, so that half of
 the rows go to two experts.
@@ -28,6 +31,7 @@ from std.memory import Pointer
 from harness import NEEDS_HOPPER, fill_values, has_hopper, hash32
 from mxfp4.grouped_matmul import (
     BIAS,
+    Half,
     SWIGLU,
     grouped_matmul_kernel,
     shared_bytes,
@@ -35,6 +39,17 @@ from mxfp4.grouped_matmul import (
     tile_tokens,
 )
 from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
+from mxfp4.routing import (
+    COMBINE_THREADS,
+    ROUTE_THREADS,
+    SORT_THREADS,
+    combine_kernel,
+    route,
+    route_kernel,
+    route_wide,
+    sort_kernel,
+    sort_rows,
+)
 
 comptime TOP = 4
 comptime HIDDEN = 2880
@@ -142,9 +157,9 @@ def print_limits(ctx: DeviceContext) raises:
     )
 
 
-def group_sizes(tokens: Int, experts: Int, skewed: Bool) -> List[Int]:
-    """Rows of each expert. A token takes the experts with the highest hashes."""
-    var sizes = List(length=experts, fill=0)
+def chosen_experts(tokens: Int, experts: Int, skewed: Bool) -> List[List[Int]]:
+    """The experts of each token: those with the highest hashes."""
+    var chosen = List[List[Int]]()
     for token in range(tokens):
         var taken = List[Int]()
         if skewed:
@@ -159,124 +174,354 @@ def group_sizes(tokens: Int, experts: Int, skewed: Bool) -> List[Int]:
                     best = expert
                     highest = draw
             taken.append(best)
-        for expert in taken:
-            sizes[expert] += 1
-    return sizes^
+        chosen.append(taken^)
+    return chosen^
 
 
-def bench[
-    EPILOGUE: Int
-](
-    ctx: DeviceContext,
+def fill_tokens(target: Half, count: UInt64, experts: UInt32):
+    """Kernel, one thread a value: random tokens, their first `experts` features zero."""
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        if i % HIDDEN < Int(experts):
+            target[unsafe_offset=i] = 0
+        else:
+            target[unsafe_offset=i] = (
+                Float32(Int32(hash32(3, UInt32(i)))) * Float32(1.0 / (1 << 30))
+            ).cast[DType.bfloat16]()
+
+
+@fieldwise_init
+struct Projection(Copyable, Movable):
+    """The buffers of one projection of the layer."""
+
+    var n: Int
+    var weights: DeviceBuffer[DType.uint8]
+    var bias: DeviceBuffer[DType.bfloat16]
+
+    def __init__(out self, ctx: DeviceContext, n: Int, experts: Int) raises:
+        self.n = n
+        self.weights = ctx.enqueue_create_buffer[DType.uint8](
+            experts * packed_words(n, HIDDEN) * 4
+        )
+        ctx.enqueue_function[fill_weights](
+            self.weights,
+            UInt64(len(self.weights)),
+            grid_dim=(len(self.weights) + 255) // 256,
+            block_dim=256,
+        )
+        self.bias = values(ctx, experts * n, 4)
+
+    def expert_bytes(self) -> Int:
+        return packed_words(self.n, HIDDEN) * 4
+
+
+struct Batch:
+    """Tokens and their routing, and room for what the layer makes of them."""
+
+    var tokens: Int
+    var experts: Int
+    var active: Int
+    var processors: Int
+    var x: DeviceBuffer[DType.bfloat16]
+    var router: DeviceBuffer[DType.bfloat16]
+    var router_bias: DeviceBuffer[DType.bfloat16]
+    var chosen: DeviceBuffer[DType.int32]
+    var shares: DeviceBuffer[DType.float32]
+    var starts: DeviceBuffer[DType.uint32]
+    var sources: DeviceBuffer[DType.uint32]
+    var places: DeviceBuffer[DType.uint32]
+    var ids: DeviceBuffer[DType.int32]
+    var middle: DeviceBuffer[DType.bfloat16]
+    var rows: DeviceBuffer[DType.bfloat16]
+    var y: DeviceBuffer[DType.bfloat16]
+
+    def __init__(
+        out self, ctx: DeviceContext, tokens: Int, experts: Int, skewed: Bool
+    ) raises:
+        var m = tokens * TOP
+        self.tokens = tokens
+        self.experts = experts
+        self.processors = Int(
+            ctx.get_attribute(DeviceAttribute.MULTIPROCESSOR_COUNT)
+        )
+        self.x = ctx.enqueue_create_buffer[DType.bfloat16](tokens * HIDDEN)
+        self.router = ctx.enqueue_create_buffer[DType.bfloat16](
+            experts * HIDDEN
+        )
+        self.router_bias = ctx.enqueue_create_buffer[DType.bfloat16](experts)
+        self.chosen = ctx.enqueue_create_buffer[DType.int32](m)
+        self.shares = ctx.enqueue_create_buffer[DType.float32](m)
+        self.starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+        self.sources = ctx.enqueue_create_buffer[DType.uint32](m)
+        self.places = ctx.enqueue_create_buffer[DType.uint32](m)
+        self.ids = ctx.enqueue_create_buffer[DType.int32](experts)
+        self.middle = values(ctx, m * HIDDEN, 6)
+        self.rows = ctx.enqueue_create_buffer[DType.bfloat16](m * HIDDEN)
+        self.y = ctx.enqueue_create_buffer[DType.bfloat16](tokens * HIDDEN)
+        self.active = 0
+        ctx.enqueue_function[fill_tokens](
+            self.x.unsafe_ptr().as_unsafe_any_origin(),
+            UInt64(len(self.x)),
+            UInt32(experts),
+            grid_dim=(len(self.x) + 255) // 256,
+            block_dim=256,
+        )
+        self.router.enqueue_fill(0)
+        self.router_bias.enqueue_fill(0)
+        var chosen = chosen_experts(tokens, experts, skewed)
+        var seen = List(length=experts, fill=False)
+        # The router reads a token's wishes from its first features.
+        with self.x.map_to_host() as x, self.router.map_to_host() as router:
+            for expert in range(experts):
+                router[expert * HIDDEN + expert] = 1
+            for token in range(tokens):
+                for pick in range(TOP):
+                    var expert = chosen[token][pick]
+                    x[token * HIDDEN + expert] = BFloat16(TOP - pick)
+                    seen[expert] = True
+        for expert in range(experts):
+            self.active += Int(seen[expert])
+        with self.ids.map_to_host() as host:
+            for expert in range(experts):
+                host[expert] = Int32(expert)
+        # What the layer will compute, the projections alone need beforehand.
+        route(
+            self.chosen.unsafe_ptr().as_unsafe_any_origin(),
+            self.shares.unsafe_ptr().as_unsafe_any_origin(),
+            self.x.unsafe_ptr().as_unsafe_any_origin(),
+            self.router.unsafe_ptr().as_unsafe_any_origin(),
+            self.router_bias.unsafe_ptr().as_unsafe_any_origin(),
+            tokens=tokens,
+            features=HIDDEN,
+            experts=experts,
+            top=TOP,
+            ctx=ctx,
+        )
+        sort_rows(
+            self.starts.unsafe_ptr().as_unsafe_any_origin(),
+            self.sources.unsafe_ptr().as_unsafe_any_origin(),
+            self.places.unsafe_ptr().as_unsafe_any_origin(),
+            self.chosen.unsafe_ptr().as_unsafe_any_origin(),
+            tokens=tokens,
+            experts=experts,
+            top=TOP,
+            ctx=ctx,
+        )
+
+    def add_projection[
+        EPILOGUE: Int, GATHER: Bool
+    ](
+        self,
+        mut builder: DeviceGraphBuilder,
+        projection: Projection,
+        after: List[builder.Node],
+    ) raises -> builder.Node:
+        """Add gate_up (gathering, from x to middle), or down (from middle to rows)."""
+        var wanted = tile_tokens(self.tokens * TOP, self.experts)
+        comptime for i in range(6):
+            comptime TOKENS = 1 << (3 + i)
+            if wanted == TOKENS:
+                comptime shared = shared_bytes[TOKENS]()
+                return builder.add_function[
+                    grouped_matmul_kernel[TOKENS, EPILOGUE, GATHER]
+                ](
+                    (self.middle if GATHER else self.rows)
+                    .unsafe_ptr()
+                    .as_unsafe_any_origin(),
+                    (self.x if GATHER else self.middle)
+                    .unsafe_ptr()
+                    .as_unsafe_any_origin(),
+                    self.sources.unsafe_ptr().as_unsafe_any_origin(),
+                    projection.weights.unsafe_ptr().as_unsafe_any_origin(),
+                    projection.bias.unsafe_ptr().as_unsafe_any_origin(),
+                    self.starts.unsafe_ptr().as_unsafe_any_origin(),
+                    self.ids.unsafe_ptr().as_unsafe_any_origin(),
+                    UInt32(projection.n),
+                    UInt32(HIDDEN),
+                    UInt32(self.experts),
+                    grid_dim=self.processors,
+                    block_dim=threads[TOKENS](),
+                    shared_mem_bytes=shared,
+                    func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                        UInt32(shared)
+                    ),
+                    dependencies=after.copy(),
+                )
+        raise Error("no kernel for tiles of ", wanted, " tokens")
+
+    def add_layer(
+        self,
+        mut builder: DeviceGraphBuilder,
+        gate_up: Projection,
+        down: Projection,
+    ) raises:
+        """Add the layer: router, order, both projections, weighted sum."""
+        comptime MANY = 8
+        var chosen = self.chosen.unsafe_ptr().as_unsafe_any_origin()
+        var shares = self.shares.unsafe_ptr().as_unsafe_any_origin()
+        var places = self.places.unsafe_ptr().as_unsafe_any_origin()
+        var routed: builder.Node
+        if route_wide(self.tokens):
+            routed = builder.add_function[route_kernel[MANY]](
+                chosen,
+                shares,
+                self.x.unsafe_ptr().as_unsafe_any_origin(),
+                self.router.unsafe_ptr().as_unsafe_any_origin(),
+                self.router_bias.unsafe_ptr().as_unsafe_any_origin(),
+                UInt32(self.tokens),
+                UInt32(HIDDEN),
+                UInt32(self.experts),
+                UInt32(TOP),
+                grid_dim=(self.tokens + MANY - 1) // MANY,
+                block_dim=ROUTE_THREADS,
+                dependencies=[],
+            )
+        else:
+            routed = builder.add_function[route_kernel[1]](
+                chosen,
+                shares,
+                self.x.unsafe_ptr().as_unsafe_any_origin(),
+                self.router.unsafe_ptr().as_unsafe_any_origin(),
+                self.router_bias.unsafe_ptr().as_unsafe_any_origin(),
+                UInt32(self.tokens),
+                UInt32(HIDDEN),
+                UInt32(self.experts),
+                UInt32(TOP),
+                grid_dim=self.tokens,
+                block_dim=ROUTE_THREADS,
+                dependencies=[],
+            )
+        var sorted = builder.add_function[sort_kernel](
+            self.starts.unsafe_ptr().as_unsafe_any_origin(),
+            self.sources.unsafe_ptr().as_unsafe_any_origin(),
+            places,
+            chosen,
+            UInt32(self.tokens * TOP),
+            UInt32(self.experts),
+            UInt32(TOP),
+            grid_dim=1,
+            block_dim=SORT_THREADS,
+            dependencies=[routed],
+        )
+        var middle = self.add_projection[SWIGLU, True](
+            builder, gate_up, [sorted]
+        )
+        var rows = self.add_projection[BIAS, False](builder, down, [middle])
+        _ = builder.add_function[combine_kernel](
+            self.y.unsafe_ptr().as_unsafe_any_origin(),
+            self.rows.unsafe_ptr().as_unsafe_any_origin(),
+            places,
+            shares,
+            UInt32(HIDDEN),
+            UInt32(TOP),
+            grid_dim=self.tokens,
+            block_dim=COMBINE_THREADS,
+            dependencies=[rows],
+        )
+
+
+def times(
+    ctx: DeviceContext, graph: DeviceGraph, flush: DeviceBuffer[DType.uint8]
+) raises -> List[Float64]:
+    """Microseconds of each replay, ascending."""
+
+    def replay() raises {imm}:
+        graph.replay()
+
+    replay()
+    ctx.synchronize()
+    var result = List[Float64]()
+    for _ in range(SAMPLES):
+        # While the device writes, the host gets ahead: its delays are not in the time.
+        flush.enqueue_fill(0)
+        flush.enqueue_fill(1)
+        result.append(Float64(ctx.execution_time(replay, 1)) / 1e3)
+    sort(result)
+    return result^
+
+
+def print_row(
+    batch: Batch,
+    routing: String,
     projection: String,
-    n: Int,
+    times: List[Float64],
+    expert_bytes: Int,
+    row_flop: Int,
+):
+    print(
+        '{"experts": ',
+        batch.experts,
+        ', "tokens": ',
+        batch.tokens,
+        ', "routing": "',
+        routing,
+        '", "active": ',
+        batch.active,
+        ', "projection": "',
+        projection,
+        '", "median_us": ',
+        times[SAMPLES // 2],
+        ', "low_us": ',
+        times[SAMPLES // 10],
+        ', "high_us": ',
+        times[SAMPLES - 1 - SAMPLES // 10],
+        ', "bytes": ',
+        batch.active * expert_bytes,
+        ', "flop": ',
+        batch.tokens * TOP * row_flop,
+        "}",
+        sep="",
+        flush=True,
+    )
+
+
+def bench(
+    ctx: DeviceContext,
     experts: Int,
     tokens: List[Int],
     routings: List[String],
 ) raises:
-    """Print a row for each routing and number of tokens."""
-    var k = HIDDEN
-    var per_expert = packed_words(n, k) * 4
-    var weights = ctx.enqueue_create_buffer[DType.uint8](experts * per_expert)
-    ctx.enqueue_function[fill_weights](
-        weights,
-        UInt64(len(weights)),
-        grid_dim=(len(weights) + 255) // 256,
-        block_dim=256,
-    )
-    var bias = values(ctx, experts * n, 4)
+    """Print the rows of one number of experts."""
+    var gate_up = Projection(ctx, 2 * HIDDEN, experts)
+    var down = Projection(ctx, HIDDEN, experts)
     var flush = ctx.enqueue_create_buffer[DType.uint8](FLUSH_BYTES)
-    var processors = ctx.get_attribute(DeviceAttribute.MULTIPROCESSOR_COUNT)
-    var ids = ctx.enqueue_create_buffer[DType.int32](experts)
-    with ids.map_to_host() as host:
-        for e in range(experts):
-            host[e] = Int32(e)
     for routing in routings:
         for count in tokens:
-            var m = count * TOP
-            var x = values(ctx, m * k, 3)
-            var y = ctx.enqueue_create_buffer[DType.bfloat16](m * n)
-            var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
-            var active = 0
-            with starts.map_to_host() as host:
-                var at = 0
-                var sizes = group_sizes(count, experts, routing == "skewed")
-                for e in range(experts):
-                    host[e] = UInt32(at)
-                    at += sizes[e]
-                    active += Int(sizes[e] > 0)
-                host[experts] = UInt32(at)
-            var y_pointer = y.unsafe_ptr().as_unsafe_any_origin()
-            var x_pointer = x.unsafe_ptr().as_unsafe_any_origin()
-            var w_pointer = weights.unsafe_ptr().as_unsafe_any_origin()
-            var bias_pointer = bias.unsafe_ptr().as_unsafe_any_origin()
-            var starts_pointer = starts.unsafe_ptr().as_unsafe_any_origin()
-            var ids_pointer = ids.unsafe_ptr().as_unsafe_any_origin()
-            var wanted = tile_tokens(m, experts)
+            var batch = Batch(ctx, count, experts, routing == "skewed")
 
-            def build(mut builder: DeviceGraphBuilder) raises {imm}:
-                comptime for i in range(6):
-                    comptime TOKENS = 1 << (3 + i)
-                    if wanted == TOKENS:
-                        comptime shared = shared_bytes[TOKENS]()
-                        _ = builder.add_function[
-                            grouped_matmul_kernel[TOKENS, EPILOGUE]
-                        ](
-                            y_pointer,
-                            x_pointer,
-                            w_pointer,
-                            bias_pointer,
-                            starts_pointer,
-                            ids_pointer,
-                            UInt32(n),
-                            UInt32(k),
-                            UInt32(experts),
-                            grid_dim=Int(processors),
-                            block_dim=threads[TOKENS](),
-                            shared_mem_bytes=shared,
-                            func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
-                                UInt32(shared)
-                            ),
-                        )
+            def add_gate_up(mut builder: DeviceGraphBuilder) raises {imm}:
+                _ = batch.add_projection[SWIGLU, True](builder, gate_up, [])
 
-            var graph = DeviceGraph.create(ctx, build)
+            def add_down(mut builder: DeviceGraphBuilder) raises {imm}:
+                _ = batch.add_projection[BIAS, False](builder, down, [])
 
-            def replay() raises {imm}:
-                graph.replay()
+            def add_layer(mut builder: DeviceGraphBuilder) raises {imm}:
+                batch.add_layer(builder, gate_up, down)
 
-            replay()
-            ctx.synchronize()
-            var times = List[Float64]()
-            for _ in range(SAMPLES):
-                # While the device writes, the host gets ahead: its delays are not in the time.
-                flush.enqueue_fill(0)
-                flush.enqueue_fill(1)
-                times.append(Float64(ctx.execution_time(replay, 1)) / 1e3)
-            sort(times)
-            print(
-                '{"experts": ',
-                experts,
-                ', "tokens": ',
-                count,
-                ', "routing": "',
+            var both = 2 * HIDDEN * (gate_up.n + down.n)
+            print_row(
+                batch,
                 routing,
-                '", "active": ',
-                active,
-                ', "projection": "',
-                projection,
-                '", "median_us": ',
-                times[SAMPLES // 2],
-                ', "low_us": ',
-                times[SAMPLES // 10],
-                ', "high_us": ',
-                times[SAMPLES - 1 - SAMPLES // 10],
-                ', "bytes": ',
-                active * per_expert,
-                ', "flop": ',
-                2 * m * n * k,
-                "}",
-                sep="",
-                flush=True,
+                "gate_up",
+                times(ctx, DeviceGraph.create(ctx, add_gate_up), flush),
+                gate_up.expert_bytes(),
+                2 * HIDDEN * gate_up.n,
+            )
+            print_row(
+                batch,
+                routing,
+                "down",
+                times(ctx, DeviceGraph.create(ctx, add_down), flush),
+                down.expert_bytes(),
+                2 * HIDDEN * down.n,
+            )
+            print_row(
+                batch,
+                routing,
+                "layer",
+                times(ctx, DeviceGraph.create(ctx, add_layer), flush),
+                gate_up.expert_bytes() + down.expert_bytes(),
+                both,
             )
 
 
@@ -308,5 +553,4 @@ def main() raises:
     var ctx = DeviceContext()
     print_limits(ctx)
     for count in experts:
-        bench[SWIGLU](ctx, "gate_up", 2 * HIDDEN, count, tokens, routings)
-        bench[BIAS](ctx, "down", HIDDEN, count, tokens, routings)
+        bench(ctx, count, tokens, routings)

@@ -71,7 +71,14 @@ from .ptx import (
     sleep,
     transpose8,
 )
-from .scheduler import ExpertIds, GroupStarts, Tile, count_tiles, tile_at
+from .scheduler import (
+    ExpertIds,
+    GroupStarts,
+    RowIndices,
+    Tile,
+    count_tiles,
+    tile_at,
+)
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 comptime SharedBytes = Pointer[
@@ -520,10 +527,11 @@ def write[
     )
 )
 def grouped_matmul_kernel[
-    TOKENS: Int, EPILOGUE: Int
+    TOKENS: Int, EPILOGUE: Int, GATHER: Bool
 ](
     y: Half,
     x: Half,
+    sources: RowIndices,
     weights: Bytes,
     bias: Half,
     starts: GroupStarts,
@@ -537,6 +545,7 @@ def grouped_matmul_kernel[
     Parameters:
         TOKENS: Most tokens in a tile.
         EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
+        GATHER: Whether row i of the tokens is row `sources[i]` of `x`, not row i.
     """
     comptime assert _is_sm_9x(), "mxfp4 grouped matmul needs Hopper (sm_90)"
     comptime PARTS = parts[TOKENS]()
@@ -651,6 +660,16 @@ def grouped_matmul_kernel[
             var landed = Ring[STAGES]()
             for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
+                # Where this thread's rows come from: few are looked up once, many in every step (they would not fit the
+                # registers, and come from the L1 cache).
+                comptime HELD = GATHER and TOKENS <= 64
+                var held = SIMD[DType.uint32, TOKENS // 8 if HELD else 1]()
+                comptime if HELD:
+                    comptime for i in range(TOKENS // 8):
+                        if i * 8 < Int(tile.tokens) - row:
+                            held[i] = sources[
+                                unsafe_offset=Int(tile.first) + row + i * 8
+                            ]
                 for slot in range(slots):
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                     comptime for step in range(STEPS):
@@ -670,14 +689,30 @@ def grouped_matmul_kernel[
                                 # Beyond the tile's width nobody reads.
                                 if UInt32(i * 8) >= tile.tokens:
                                     break
+                            var wanted = i * 8 < remaining
+                            comptime if GATHER:
+                                var from_row = UInt32(0)
+                                comptime if HELD:
+                                    from_row = held[i]
+                                else:
+                                    if wanted:
+                                        from_row = sources[
+                                            unsafe_offset=Int(tile.first)
+                                            + row
+                                            + i * 8
+                                        ]
+                                source = x.unsafe_offset(
+                                    Int(from_row) * Int(k) + column
+                                )
                             copy16(
                                 target
                                 + ring.slot * UInt32(STEPS * TOKEN_BYTES)
                                 + UInt32(step * TOKEN_BYTES + i * 1024),
                                 source,
-                                UInt32(16) if i * 8 < remaining else 0,
+                                UInt32(16) if wanted else 0,
                             )
-                            source = source.unsafe_offset(8 * Int(k))
+                            comptime if not GATHER:
+                                source = source.unsafe_offset(8 * Int(k))
                     copy_commit()
                     ring.advance()
                     # NOTE: these writes go through the generic proxy, WGMMA reads through the asynchronous one: the
@@ -789,10 +824,11 @@ def tile_tokens(m: Int, groups: Int) -> Int:
 
 
 def _launch[
-    TOKENS: Int, EPILOGUE: Int
+    TOKENS: Int, EPILOGUE: Int, GATHER: Bool
 ](
     y: Half,
     x: Half,
+    sources: RowIndices,
     weights: Bytes,
     bias: Half,
     starts: GroupStarts,
@@ -802,12 +838,13 @@ def _launch[
     groups: Int,
     ctx: DeviceContext,
 ) raises:
-    comptime kernel = grouped_matmul_kernel[TOKENS, EPILOGUE]
+    comptime kernel = grouped_matmul_kernel[TOKENS, EPILOGUE, GATHER]
     comptime shared = shared_bytes[TOKENS]()
     var processors = ctx.get_attribute(DeviceAttribute.MULTIPROCESSOR_COUNT)
     ctx.enqueue_function[kernel](
         y,
         x,
+        sources,
         weights,
         bias,
         starts,
@@ -825,10 +862,11 @@ def _launch[
 
 
 def grouped_matmul[
-    EPILOGUE: Int
+    EPILOGUE: Int, GATHER: Bool = False
 ](
     y: Half,
     x: Half,
+    sources: RowIndices,
     weights: Bytes,
     bias: Half,
     starts: GroupStarts,
@@ -844,16 +882,18 @@ def grouped_matmul[
 
     Parameters:
         EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
+        GATHER: Whether row i of the grouped tokens is row `sources[i]` of `x`.
 
     Args:
         y: Result, bf16 [m, n], or [m, n/2] for `SWIGLU`. Rows that belong to no group, or to a group with a negative
             expert id, are left as they are.
-        x: Tokens grouped by expert, bf16 [m, k].
+        x: Tokens grouped by expert, bf16 [m, k]; with `GATHER` in any order and number.
+        sources: Rows of `x`, u32 [m]; not read without `GATHER`.
         weights: Packed weights of all experts (`layout.mojo`).
         bias: Added to the sums, bf16 [experts, n]; not read for `PLAIN`.
         starts: First row of each group and the end of the last, u32 [groups + 1], ascending, at most m.
         ids: Expert of each group, i32 [groups].
-        m: Rows of x.
+        m: Grouped rows.
         n: Output features, a multiple of 32.
         k: Input features, a multiple of 32.
         groups: Number of groups, at most 1024.
@@ -883,6 +923,6 @@ def grouped_matmul[
     comptime for i in range(6):
         comptime tokens = 1 << (3 + i)
         if wanted == tokens:
-            _launch[tokens, EPILOGUE](
-                y, x, weights, bias, starts, ids, n, k, groups, ctx
+            _launch[tokens, EPILOGUE, GATHER](
+                y, x, sources, weights, bias, starts, ids, n, k, groups, ctx
             )

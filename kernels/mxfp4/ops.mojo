@@ -12,7 +12,8 @@ from max.gpu.host import DeviceContext
 
 from .grouped_matmul import BIAS, Half, PLAIN, SWIGLU, grouped_matmul
 from .layout import Bytes, TILE, Words, pack, pack_word, packed_words, padded
-from .scheduler import ExpertIds, GroupStarts
+from .routing import combine, route, sort_rows
+from .scheduler import ExpertIds, GroupStarts, RowIndices
 
 
 def _check_target[target: StaticString]():
@@ -54,20 +55,21 @@ def _check_weights(
             packed_words(n, k) * 4 // rows,
             "]; were they packed by custom.moe.mx4.pack?",
         )
-    if y.dim_size(0) != x.dim_size(0):
+
+
+def _check_rows(x: Int, y: Int) raises:
+    if x != y:
         raise Error(
-            "mxfp4 grouped matmul: x has ",
-            x.dim_size(0),
-            " rows, y has ",
-            y.dim_size(0),
+            "mxfp4 grouped matmul: ", x, " rows of x, but ", y, " rows of y"
         )
 
 
 def _run[
-    EPILOGUE: Int
+    EPILOGUE: Int, GATHER: Bool = False
 ](
     y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
     x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+    sources: RowIndices,
     weights: InputTensor[dtype=DType.uint8, rank=3, ...],
     bias: Half,
     starts: InputTensor[dtype=DType.uint32, rank=1, ...],
@@ -86,14 +88,15 @@ def _run[
             " start indices, got ",
             starts.dim_size(0),
         )
-    grouped_matmul[EPILOGUE](
+    grouped_matmul[EPILOGUE, GATHER](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+        sources,
         weights.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
         bias,
         starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
         ids.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-        m=x.dim_size(0),
+        m=y.dim_size(0),
         n=n,
         k=x.dim_size(1),
         groups=groups,
@@ -137,10 +140,12 @@ struct Matmul:
     ) raises:
         """Enqueue on `ctx`. Packed weights u8 [E, padded N / 64, padded K / 64 * 2176], starts [G + 1], ids [G]."""
         _check_target[target]()
-        # The plain epilogue reads no bias; any address will do.
+        # The plain epilogue reads no bias, and nothing is gathered: any address will do.
+        _check_rows(x.dim_size(0), y.dim_size(0))
         _run[PLAIN](
             y,
             x,
+            starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             weights,
             y.unsafe_ptr().as_unsafe_any_origin(),
             starts,
@@ -168,9 +173,11 @@ struct MatmulBias:
         """Enqueue on `ctx`; see `Matmul.execute`."""
         _check_target[target]()
         _check_bias(bias, weights, y.dim_size(1))
+        _check_rows(x.dim_size(0), y.dim_size(0))
         _run[BIAS](
             y,
             x,
+            starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             weights,
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
@@ -198,14 +205,191 @@ struct MatmulSwiGLU:
         """Enqueue on `ctx`; see `Matmul.execute`. Even weight rows are gate, odd ones up."""
         _check_target[target]()
         _check_bias(bias, weights, y.dim_size(1) * 2)
+        _check_rows(x.dim_size(0), y.dim_size(0))
         _run[SWIGLU](
             y,
             x,
+            starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             weights,
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
             ctx,
+        )
+
+
+@register("custom.moe.mx4.matmul_swiglu_gather")
+struct MatmulSwiGLUGather:
+    """Compute what `custom.moe.mx4.matmul_swiglu` does with rows x[sources], which are never written to memory."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
+        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        sources: InputTensor[dtype=DType.uint32, rank=1, ...],
+        weights: InputTensor[dtype=DType.uint8, rank=3, ...],
+        starts: InputTensor[dtype=DType.uint32, rank=1, ...],
+        ids: InputTensor[dtype=DType.int32, rank=1, ...],
+        bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`; see `MatmulSwiGLU.execute`. Sources [M] are rows of x [T, K]."""
+        _check_target[target]()
+        _check_bias(bias, weights, y.dim_size(1) * 2)
+        _check_rows(sources.dim_size(0), y.dim_size(0))
+        _run[SWIGLU, True](
+            y,
+            x,
+            sources.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            weights,
+            bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            starts,
+            ids,
+            ctx,
+        )
+
+
+@register("custom.moe.route")
+struct Route:
+    """Choose each token's experts; see `route`."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        chosen: OutputTensor[dtype=DType.int32, rank=2, ...],
+        weights: OutputTensor[dtype=DType.float32, rank=2, ...],
+        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        router: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`. Chosen and weights [T, top], x [T, H], router [E, H], bias [E]."""
+        _check_target[target]()
+        var tokens = x.dim_size(0)
+        var top = chosen.dim_size(1)
+        if (
+            router.dim_size(1) != x.dim_size(1)
+            or bias.dim_size(0) != router.dim_size(0)
+            or chosen.shape() != weights.shape()
+            or chosen.dim_size(0) != tokens
+        ):
+            raise Error(
+                "mxfp4 routing: x is ",
+                x.shape(),
+                ", router ",
+                router.shape(),
+                ", bias ",
+                bias.shape(),
+                ", chosen ",
+                chosen.shape(),
+                ", weights ",
+                weights.shape(),
+                "; they must be [T, H], [E, H], [E], [T, top], [T, top]",
+            )
+        route(
+            chosen.unsafe_ptr().as_unsafe_any_origin(),
+            weights.unsafe_ptr().as_unsafe_any_origin(),
+            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            router.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            tokens=tokens,
+            features=x.dim_size(1),
+            experts=router.dim_size(0),
+            top=top,
+            ctx=ctx,
+        )
+
+
+@register("custom.moe.sort")
+struct Sort:
+    """Order the rows of all tokens by their experts; see `sort_rows`."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        starts: OutputTensor[dtype=DType.uint32, rank=1, ...],
+        sources: OutputTensor[dtype=DType.uint32, rank=1, ...],
+        places: OutputTensor[dtype=DType.uint32, rank=2, ...],
+        chosen: InputTensor[dtype=DType.int32, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`. Starts [E + 1], sources [T top], places and chosen [T, top]."""
+        _check_target[target]()
+        var tokens = chosen.dim_size(0)
+        var top = chosen.dim_size(1)
+        if (
+            places.shape() != chosen.shape()
+            or sources.dim_size(0) != tokens * top
+        ):
+            raise Error(
+                "mxfp4 routing: chosen is ",
+                chosen.shape(),
+                ", places ",
+                places.shape(),
+                ", sources ",
+                sources.shape(),
+                "; they must be [T, top], [T, top], [T top]",
+            )
+        sort_rows(
+            starts.unsafe_ptr().as_unsafe_any_origin(),
+            sources.unsafe_ptr().as_unsafe_any_origin(),
+            places.unsafe_ptr().as_unsafe_any_origin(),
+            chosen.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            tokens=tokens,
+            experts=starts.dim_size(0) - 1,
+            top=top,
+            ctx=ctx,
+        )
+
+
+@register("custom.moe.combine")
+struct Combine:
+    """Add up what each token's experts made; see `combine`."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
+        rows: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        places: InputTensor[dtype=DType.uint32, rank=2, ...],
+        weights: InputTensor[dtype=DType.float32, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`. Y [T, H], rows [T top, H], places and weights [T, top]."""
+        _check_target[target]()
+        var tokens = places.dim_size(0)
+        var top = places.dim_size(1)
+        if (
+            places.shape() != weights.shape()
+            or y.dim_size(0) != tokens
+            or rows.dim_size(0) != tokens * top
+            or rows.dim_size(1) != y.dim_size(1)
+        ):
+            raise Error(
+                "mxfp4 routing: rows are ",
+                rows.shape(),
+                ", places ",
+                places.shape(),
+                ", weights ",
+                weights.shape(),
+                ", y ",
+                y.shape(),
+                "; they must be [T top, H], [T, top], [T, top], [T, H]",
+            )
+        combine(
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            rows.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            places.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            weights.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            tokens=tokens,
+            features=y.dim_size(1),
+            top=top,
+            ctx=ctx,
         )
 
 

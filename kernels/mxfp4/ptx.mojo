@@ -238,3 +238,44 @@ def byte[index: Int](word: UInt32) -> UInt32:
     return inlined_assembly[
         "prmt.b32 $0, $1, 0, $2;", UInt32, constraints="=r,r,n"
     ](word, Int32(0x4440 + index))
+
+
+@always_inline
+def match_any(value: UInt32) -> UInt32:
+    """`match.any.sync`: which lanes of the warp hold the same value."""
+    return inlined_assembly[
+        "match.any.sync.b32 $0, $1, 0xffffffff;",
+        UInt32,
+        constraints="=r,r",
+        has_side_effect=True,
+    ](value)
+
+
+@always_inline
+def warp_max(value: UInt32) -> UInt32:
+    """`redux.sync.max`: the greatest value in the warp."""
+    return inlined_assembly[
+        "redux.sync.max.u32 $0, $1, 0xffffffff;",
+        UInt32,
+        constraints="=r,r",
+        has_side_effect=True,
+    ](value)
+
+
+@always_inline
+def warp_min(value: UInt32) -> UInt32:
+    """`redux.sync.min`: the least value in the warp."""
+    return inlined_assembly[
+        "redux.sync.min.u32 $0, $1, 0xffffffff;",
+        UInt32,
+        constraints="=r,r",
+        has_side_effect=True,
+    ](value)
+
+
+@always_inline
+def warp_barrier():
+    """`bar.warp.sync`: the warp's lanes see what the others wrote before."""
+    inlined_assembly[
+        "bar.warp.sync 0xffffffff;", NoneType, constraints="~{memory}"
+    ]()

@@ -18,6 +18,7 @@ comptime SharedCounts = Pointer[
 ]
 comptime GroupStarts = Pointer[UInt32, MutAnyOrigin]
 comptime ExpertIds = Pointer[Int32, MutAnyOrigin]
+comptime RowIndices = Pointer[UInt32, MutAnyOrigin]
 
 
 @fieldwise_init

@@ -13,13 +13,16 @@ def main() raises:
     var memory = ctx.enqueue_create_buffer[DType.uint8](64)
     var bytes = memory.unsafe_ptr().as_unsafe_any_origin()
     var halves = bytes.unsafe_bitcast[BFloat16]()
-    comptime for epilogue in [PLAIN, BIAS, SWIGLU]:
-        grouped_matmul[epilogue](
+    var words = bytes.unsafe_bitcast[UInt32]()
+    comptime for variant in range(4):
+        comptime EPILOGUE = [PLAIN, BIAS, SWIGLU, SWIGLU][variant]
+        grouped_matmul[EPILOGUE, GATHER=variant == 3](
             halves,
             halves,
+            words,
             bytes,
             halves,
-            bytes.unsafe_bitcast[UInt32](),
+            words,
             bytes.unsafe_bitcast[Int32](),
             m=0,
             n=32,

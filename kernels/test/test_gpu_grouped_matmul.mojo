@@ -62,6 +62,23 @@ def fill_poison(target: Halves, count: UInt64):
         target[unsafe_offset=i] = POISON
 
 
+def reverse_rows(to: Half, sources: Starts, x: Half, m: UInt32, k: UInt32):
+    """One block a row: copy the rows of x in reverse order, and say where each now is."""
+    var row = Int(block_idx.x)
+    var other = Int(m) - 1 - row
+    if thread_idx.x == 0:
+        sources[unsafe_offset=row] = UInt32(other)
+    for i in range(Int(thread_idx.x), Int(k), 256):
+        to[unsafe_offset=other * Int(k) + i] = x[unsafe_offset=row * Int(k) + i]
+
+
+def count_unlike(wrong: Starts, a: Halves, b: Halves, count: UInt64):
+    """Count the values whose bits differ."""
+    var i = Int(global_idx.x)
+    if i < Int(count) and a[unsafe_offset=i] != b[unsafe_offset=i]:
+        _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
 def clamp(value: Float64, low: Float64, high: Float64) -> Float64:
     """Clamp that keeps NaN."""
     var upper = high if value > high else value
@@ -310,6 +327,7 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
     grouped_matmul[EPILOGUE](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().as_unsafe_any_origin(),
+        starts.unsafe_ptr().as_unsafe_any_origin(),
         packed.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
         bias.unsafe_ptr().as_unsafe_any_origin(),
         starts.unsafe_ptr().as_unsafe_any_origin(),
@@ -336,6 +354,55 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
             UInt32(m),
             grid_dim=(ceildiv(outputs, 128), m),
             block_dim=128,
+        )
+    # The same rows, gathered from a matrix that holds them in another order, must give the same bits.
+    comptime if EPILOGUE == SWIGLU:
+        var shuffled = ctx.enqueue_create_buffer[DType.bfloat16](max(m * k, 1))
+        var sources = ctx.enqueue_create_buffer[DType.uint32](max(m, 1))
+        var gathered = ctx.enqueue_create_buffer[DType.bfloat16](
+            max(m * outputs, 1)
+        )
+        ctx.enqueue_function[fill_poison](
+            gathered.unsafe_ptr()
+            .unsafe_bitcast[UInt16]()
+            .as_unsafe_any_origin(),
+            UInt64(m * outputs),
+            grid_dim=blocks_for(m * outputs),
+            block_dim=256,
+        )
+        if m > 0:
+            ctx.enqueue_function[reverse_rows](
+                shuffled,
+                sources,
+                x,
+                UInt32(m),
+                UInt32(k),
+                grid_dim=m,
+                block_dim=256,
+            )
+        grouped_matmul[EPILOGUE, GATHER=True](
+            gathered.unsafe_ptr().as_unsafe_any_origin(),
+            shuffled.unsafe_ptr().as_unsafe_any_origin(),
+            sources.unsafe_ptr().as_unsafe_any_origin(),
+            packed.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            bias.unsafe_ptr().as_unsafe_any_origin(),
+            starts.unsafe_ptr().as_unsafe_any_origin(),
+            ids.unsafe_ptr().as_unsafe_any_origin(),
+            m=m,
+            n=n,
+            k=k,
+            groups=groups,
+            ctx=ctx,
+        )
+        ctx.enqueue_function[count_unlike](
+            wrong,
+            y.unsafe_ptr().unsafe_bitcast[UInt16]().as_unsafe_any_origin(),
+            gathered.unsafe_ptr()
+            .unsafe_bitcast[UInt16]()
+            .as_unsafe_any_origin(),
+            UInt64(m * outputs),
+            grid_dim=blocks_for(m * outputs),
+            block_dim=256,
         )
     with wrong.map_to_host() as host:
         return Int(host[0])

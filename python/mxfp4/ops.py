@@ -20,6 +20,9 @@ MATMUL = ("mo.moe.mx4.matmul", "custom.moe.mx4.matmul")
 """Names of the grouped matmul, the preferred one first. `mo.` names are those of
 a runtime that has the kernel built in."""
 
+VARIANTS = ("", "_bias", "_swiglu", "_swiglu_gather")
+"""What the name of the grouped matmul may end in: the plain and the fused ones."""
+
 PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 """Names of the op that packs weights for the matmul, the preferred one first."""
 
@@ -29,8 +32,17 @@ DENSE = ("custom.dense.matmul",)
 DENSE_FLOAT32 = ("custom.dense.matmul_float32",)
 """Name of the one that leaves float32."""
 
+ROUTE = ("custom.moe.route",)
+"""Name of the router."""
+
+SORT = ("custom.moe.sort",)
+"""Name of the op that orders the routed rows by expert."""
+
+COMBINE = ("custom.moe.combine",)
+"""Name of the op that adds up what a token's experts made."""
+
 SPARE_ROWS = 128
-"""What the latter's result has is a multiple of this many rows."""
+"""The float32 result has a multiple of this many rows."""
 
 GROUP = 32
 """Weights that share one scale, along the contraction."""
@@ -68,7 +80,8 @@ def matmul_names(variant: str = "") -> tuple[str, ...]:
     """Returns the names to try for the matmul, the preferred one first.
 
     Args:
-        variant: The suffix of a fused variant: `_bias`, `_swiglu` or none.
+        variant: The suffix of a fused variant: `_bias`, `_swiglu`, `_swiglu_gather`
+            or none.
     """
     override = os.environ.get(OVERRIDE)
     return tuple(base + variant for base in ((override,) if override else MATMUL))
@@ -80,7 +93,10 @@ def required_names() -> list[tuple[str, ...]]:
         PACK,
         DENSE,
         DENSE_FLOAT32,
-        *(matmul_names(variant) for variant in ("", "_bias", "_swiglu")),
+        ROUTE,
+        SORT,
+        COMBINE,
+        *(matmul_names(variant) for variant in VARIANTS),
     ]
 
 
@@ -93,11 +109,12 @@ def grouped_mxfp4_matmul(
     out_features: int,
     bias: TensorValue | None = None,
     swiglu: bool = False,
+    sources: TensorValue | None = None,
 ) -> TensorValue:
     """Multiplies each expert's rows with that expert's MXFP4 weights.
 
     Args:
-        hidden: `[M, K]` bfloat16, rows grouped by expert.
+        hidden: `[M, K]` bfloat16, rows grouped by expert; with `sources`, `[T, K]`.
         weights: uint8 packed by `pack`, of the shape that `packed_shape` tells.
         expert_start_indices: `[G + 1]` uint32; group g owns the rows from its
             entry up to the next.
@@ -106,6 +123,8 @@ def grouped_mxfp4_matmul(
         bias: `[E, N]` bfloat16, added to each expert's rows.
         swiglu: Fuses GPT-OSS's SwiGLU over interleaved gate and up features.
             Needs a bias.
+        sources: `[M]` uint32: which row of `hidden` each grouped row is. Needs the
+            fused SwiGLU.
 
     Returns:
         `[M, N]` bfloat16, or `[M, N / 2]` with `swiglu`.
@@ -130,6 +149,7 @@ def grouped_mxfp4_matmul(
     _check_shape("weights", weights, want, projection)
 
     values = [hidden, weights, expert_start_indices, expert_ids]
+    rows = hidden.shape[0]
     variant = ""
     if bias is not None:
         _check_dtype("bias", bias, DType.bfloat16)
@@ -138,13 +158,21 @@ def grouped_mxfp4_matmul(
         variant = "_swiglu" if swiglu else "_bias"
     elif swiglu:
         raise ValueError("the fused SwiGLU needs a bias, got none")
+    if sources is not None:
+        if not swiglu:
+            raise ValueError("only the fused SwiGLU takes the sources of its rows")
+        _check_dtype("sources", sources, DType.uint32)
+        _check_rank("sources", sources, 1)
+        values.insert(1, sources)
+        rows = sources.shape[0]
+        variant += "_gather"
 
     return _call(
         matmul_names(variant),
         values,
         TensorType(
             DType.bfloat16,
-            (hidden.shape[0], out_features // 2 if swiglu else out_features),
+            (rows, out_features // 2 if swiglu else out_features),
             device=hidden.device,
         ),
     )
@@ -191,6 +219,104 @@ def pack(blocks: TensorValue, scales: TensorValue) -> TensorValue:
     )
 
 
+def route(
+    hidden: TensorValue, router: TensorValue, bias: TensorValue, top: int
+) -> tuple[TensorValue, TensorValue]:
+    """Chooses each token's experts.
+
+    Args:
+        hidden: `[T, H]` bfloat16.
+        router: `[E, H]` bfloat16, the router's weights.
+        bias: `[E]` bfloat16.
+        top: How many experts a token takes.
+
+    Returns:
+        The experts, `[T, top]` int32, the likeliest first; and their shares,
+        `[T, top]` float32, the softmax of the logits of those chosen.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dense(hidden, router)
+    _check_bias(bias, router)
+    shape, device = (hidden.shape[0], top), hidden.device
+    chosen, shares = _call_for(
+        ROUTE,
+        [hidden, router, bias],
+        [
+            TensorType(DType.int32, shape, device=device),
+            TensorType(DType.float32, shape, device=device),
+        ],
+    )
+    return chosen, shares
+
+
+def sort_rows(
+    chosen: TensorValue, experts: int
+) -> tuple[TensorValue, TensorValue, TensorValue]:
+    """Orders the rows of all tokens by expert.
+
+    Args:
+        chosen: `[T, top]` int32, each token's experts.
+        experts: How many there are.
+
+    Returns:
+        The first row of each expert and the end of the last, `[E + 1]` uint32; the
+        token of each row, `[T * top]` uint32; and the row of each token's expert,
+        `[T, top]` uint32.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dtype("chosen", chosen, DType.int32)
+    _check_rank("chosen", chosen, 2)
+    tokens, top = chosen.shape
+    starts, sources, places = _call_for(
+        SORT,
+        [chosen],
+        [
+            TensorType(DType.uint32, shape, device=chosen.device)
+            for shape in ((experts + 1,), (tokens * top,), (tokens, top))
+        ],
+    )
+    return starts, sources, places
+
+
+def combine(rows: TensorValue, places: TensorValue, shares: TensorValue) -> TensorValue:
+    """Adds up what each token's experts made.
+
+    Args:
+        rows: `[T * top, H]` bfloat16, grouped by expert.
+        places: `[T, top]` uint32: the row of each token's expert.
+        shares: `[T, top]` float32: the factor of each.
+
+    Returns:
+        `[T, H]` bfloat16, summed up in float32 and rounded once.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dtype("rows", rows, DType.bfloat16)
+    _check_dtype("places", places, DType.uint32)
+    _check_dtype("shares", shares, DType.float32)
+    _check_rank("rows", rows, 2)
+    _check_rank("places", places, 2)
+    if places.shape != shares.shape:
+        raise ValueError(
+            f"places {_text(places.shape)} and shares {_text(shares.shape)} must "
+            "have one shape"
+        )
+    shape = (places.shape[0], rows.shape[1])
+    return _call(
+        COMBINE,
+        [rows, places, shares],
+        TensorType(DType.bfloat16, shape, device=rows.device),
+    )
+
+
 def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> TensorValue:
     """Multiplies `[M, K]` bfloat16 with dense `[N, K]` bfloat16 weights.
 
@@ -207,14 +333,12 @@ def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> Tensor
         RuntimeError: No loaded kernel package registers the op.
     """
     _check_dense(hidden, weight)
-    _check_dtype("bias", bias, DType.bfloat16)
-    features = weight.shape[0]
-    if list(bias.shape) != [features]:
-        raise ValueError(f"bias must be [{features}], got {_text(bias.shape)}")
+    _check_bias(bias, weight)
+    shape = (hidden.shape[0], weight.shape[0])
     return _call(
         DENSE,
         [hidden, weight, bias],
-        TensorType(DType.bfloat16, (hidden.shape[0], features), device=hidden.device),
+        TensorType(DType.bfloat16, shape, device=hidden.device),
     )
 
 
@@ -256,16 +380,29 @@ def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:
         )
 
 
+def _check_bias(bias: TensorValue, weight: TensorValue) -> None:
+    _check_dtype("bias", bias, DType.bfloat16)
+    if list(bias.shape) != [weight.shape[0]]:
+        raise ValueError(f"bias must be [{weight.shape[0]}], got {_text(bias.shape)}")
+
+
 def _call(
     names: tuple[str, ...], values: list[TensorValue], out_type: TensorType
 ) -> TensorValue:
+    (result,) = _call_for(names, values, [out_type])
+    return result
+
+
+def _call_for(
+    names: tuple[str, ...], values: list[TensorValue], out_types: list[TensorType]
+) -> list[TensorValue]:
     # What the graph can call is known to its kernel library alone; MAX 26.7 has
     # no public way to it.
     name = guard.require_op(names, Graph.current._kernel_library)
-    (result,) = ops.custom(
-        name, device=out_type.device, values=values, out_types=[out_type]
+    results = ops.custom(
+        name, device=out_types[0].device, values=values, out_types=out_types
     )
-    return result.tensor
+    return [result.tensor for result in results]
 
 
 def _check_dtype(name: str, value: TensorValue, want: DType) -> None:

@@ -62,8 +62,8 @@ def activation_bytes(config: AutoConfig, *, tokens: int, logits: int) -> int:
     """
     hidden, inter = config.hidden_size, config.intermediate_size
     heads = config.num_attention_heads + 2 * config.num_key_value_heads
-    # Routed rows: gathered input, SwiGLU output, expert output.
-    experts = config.num_experts_per_tok * (2 * hidden + inter)
+    # Routed rows: SwiGLU output, expert output.
+    experts = config.num_experts_per_tok * (hidden + inter)
     # Tokens: two residual streams, norm, attention's queries, keys, values, output.
     attention = 4 * hidden + 2 * heads * config.head_dim
     # Logits in float32: as the head leaves them, without its spare rows, and the

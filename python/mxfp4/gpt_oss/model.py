@@ -18,6 +18,7 @@ from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 from mxfp4 import guard
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear, LogitsHead, StackedLinear
+from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 
@@ -56,6 +57,7 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
     """The built-in pipeline model on packed experts, with log probabilities."""
 
     model_config_cls = GptOssConfig
+    batch_processor_cls = BatchProcessor
 
     def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
         self._session = session

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
-from max.nn.kernels import moe_create_indices, moe_finalize
 from max.nn.layer import Module
-from max.pipelines.architectures.gpt_oss.layers.moe import GptOssMoEGate
 
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.ops import grouped_mxfp4_matmul, packed_shape
+from mxfp4.gpt_oss.dense import Linear
+from mxfp4.ops import combine, grouped_mxfp4_matmul, packed_shape, route, sort_rows
 
 
 class ExpertProjection(Module):
@@ -30,7 +30,8 @@ class ExpertProjection(Module):
         expert_start_indices: TensorValue,
         expert_ids: TensorValue,
         *,
-        swiglu: bool,
+        swiglu: bool = False,
+        sources: TensorValue | None = None,
     ) -> TensorValue:
         # Packing leaves the weights on the device, where a weight's own way into
         # the graph would expect them on the host.
@@ -45,39 +46,40 @@ class ExpertProjection(Module):
             out_features=self.out_features,
             bias=self.bias,
             swiglu=swiglu,
+            sources=sources,
         )
 
 
-class GptOssMoE(Module):
-    """Router, gather, both expert projections, and the weighted sum.
+class Router(Module):
+    """Chooses each token's experts."""
 
-    Takes the place of the built-in layer, whose router it keeps.
-    """
+    def __init__(self, config: GptOssConfig, device: DeviceRef) -> None:
+        super().__init__()
+        self.top = config.num_experts_per_tok
+        self.gate_score = Linear(config.hidden_size, config.num_local_experts, device)
+
+    def __call__(self, hidden: TensorValue) -> tuple[TensorValue, TensorValue]:
+        return route(hidden, self.gate_score.weight, self.gate_score.bias, self.top)
+
+
+class GptOssMoE(Module):
+    """Router, both expert projections, and the weighted sum."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__()
         (device,) = config.devices
-        self.num_experts = config.num_local_experts
-        self.experts_per_token = config.num_experts_per_tok
-        self.gate = GptOssMoEGate(
-            devices=[device],
-            hidden_dim=config.hidden_size,
-            num_experts=self.num_experts,
-            num_experts_per_token=self.experts_per_token,
-            dtype=DType.bfloat16,
-        )
+        self.experts = config.num_local_experts
+        self.gate = Router(config, device)
         hidden, inter = config.hidden_size, config.intermediate_size
-        self.gate_up = ExpertProjection(self.num_experts, 2 * inter, hidden, device)
-        self.down = ExpertProjection(self.num_experts, hidden, inter, device)
+        self.gate_up = ExpertProjection(self.experts, 2 * inter, hidden, device)
+        self.down = ExpertProjection(self.experts, hidden, inter, device)
 
     def __call__(self, x: TensorValue) -> TensorValue:
-        router_idx, router_weight = self.gate(x)
-        order, starts, restore_order, expert_ids, _usage = moe_create_indices(
-            ops.cast(ops.reshape(router_idx, [-1]), DType.int32), self.num_experts
+        chosen, shares = self.gate(x)
+        starts, sources, places = sort_rows(chosen, self.experts)
+        ids = ops.constant(
+            np.arange(self.experts, dtype=np.int32), DType.int32, device=x.device
         )
-        rows = ops.gather(
-            x, ops.cast(order // self.experts_per_token, DType.int32), axis=0
-        )
-        rows = self.gate_up(rows, starts, expert_ids, swiglu=True)
-        rows = self.down(rows, starts, expert_ids, swiglu=False)
-        return moe_finalize(rows, restore_order, router_weight, x.dtype)
+        rows = self.gate_up(x, starts, ids, swiglu=True, sources=sources)
+        rows = self.down(rows, starts, ids)
+        return combine(rows, places, shares)
