@@ -85,8 +85,6 @@ comptime SharedBytes = Pointer[
     UInt8, MutUntrackedOrigin, address_space=AddressSpace.SHARED
 ]
 
-comptime TOKEN_THREADS = 64
-"""Threads that copy tokens: eight 16-byte pieces make a row of 64 columns, so eight rows a pass."""
 comptime MAX_GROUPS = 1024
 """Most expert groups in one call: their tile counts live in shared memory."""
 
@@ -127,6 +125,16 @@ def split[tokens: Int]() -> Int:
 def threads[tokens: Int]() -> Int:
     """Threads of a block: one warpgroup that loads and those that multiply."""
     return 128 * (1 + parts[tokens]() * split[tokens]())
+
+
+@always_inline
+def loaders[tokens: Int]() -> Int:
+    """Threads that copy tokens: eight 16-byte pieces make a row of 64 columns, so each eight threads are a row of a pass.
+
+    With few tokens, those that stream weights do nothing else, and never wait for a token. With many, two warps would
+    not keep up.
+    """
+    return 64 if tokens <= 64 else 128
 
 
 @always_inline
@@ -252,6 +260,208 @@ struct Ring[slots: Int](TrivialRegisterPassable):
 def room(width: Int) -> Int:
     """Accumulators of a lane for a tile of `width` tokens, rounded up to a power of two; the rest takes no register."""
     return next_power_of_two(width) // 2
+
+
+struct WeightLoader[TOKENS: Int](TrivialRegisterPassable):
+    """A thread that streams the weights of one tile of rows: one copy a slot."""
+
+    comptime PARTS = parts[Self.TOKENS]()
+    comptime BYTES = slot_steps[Self.TOKENS]() * TILE_BYTES
+
+    var target: UInt32
+    """Where its weights lie in slot 0."""
+    var full: UInt32
+    """The barriers that say that a slot is full."""
+    var units: Pointer[
+        UInt32, MutUntrackedOrigin, address_space=AddressSpace.SHARED
+    ]
+    """What the consumers work on, beside each slot."""
+    var part: Int
+    """Which tile of rows of a unit."""
+    var policy: UInt64
+    """Each weight is read once, or by several blocks at about the same time: let it leave the cache before anything else."""
+    var tile: Tile
+    """The unit."""
+    var source: UInt64
+    """Address of what comes next."""
+    var left: UInt32
+    """Bytes that are still to come of this unit."""
+    var is_first: Bool
+    """Whether nothing of this unit has come yet."""
+
+    @always_inline
+    def __init__(
+        out self,
+        slots: UInt32,
+        full: UInt32,
+        units: Pointer[
+            UInt32, MutUntrackedOrigin, address_space=AddressSpace.SHARED
+        ],
+        part: Int,
+    ):
+        self.target = slots + UInt32(part * Self.BYTES)
+        self.full = full
+        self.units = units
+        self.part = part
+        self.policy = evict_first()
+        self.tile = Tile(0, 0, 0, 0)
+        self.source = 0
+        self.left = 0
+        self.is_first = False
+
+    @always_inline
+    def begin(
+        mut self, tile: Tile, weights: Bytes, row_tiles: UInt32, steps: UInt32
+    ):
+        """Go to the next unit."""
+        var row_tile = tile.row_block * UInt32(Self.PARTS) + UInt32(self.part)
+        self.tile = tile
+        self.source = UInt64(
+            Int(weights)
+            + Int((tile.expert * row_tiles + row_tile) * steps) * TILE_BYTES
+        )
+        # The last unit of an expert may lack its second tile of rows.
+        self.left = steps * UInt32(TILE_BYTES) if row_tile < row_tiles else 0
+        self.is_first = True
+
+    @always_inline
+    def fill(mut self, slot: UInt32):
+        """Fill its part of a slot, which is empty."""
+        if self.is_first and self.part == 0:
+            # The consumers learn from here what they work on; the slot's barrier publishes it.
+            self.units.unsafe_offset(Int(slot) * 4).unsafe_store[alignment=16](
+                SIMD[DType.uint32, 4](
+                    self.tile.expert,
+                    self.tile.row_block,
+                    self.tile.first,
+                    self.tile.tokens,
+                )
+            )
+        self.is_first = False
+        var bytes = min(self.left, UInt32(Self.BYTES))
+        self.left -= bytes
+        if bytes > 0:
+            barrier_arrive_expect(self.full + slot * 8, bytes)
+            bulk_copy(
+                self.target + slot * UInt32(Self.PARTS * Self.BYTES),
+                self.source,
+                bytes,
+                self.full + slot * 8,
+                self.policy,
+            )
+            self.source += UInt64(Self.BYTES)
+        else:
+            barrier_arrive(self.full + slot * 8)
+
+
+struct TokenLoader[TOKENS: Int, GATHER: Bool](TrivialRegisterPassable):
+    """A thread that copies tokens: column piece `piece` of rows `row`, `row` + `PASS`, ..."""
+
+    comptime PASS = loaders[Self.TOKENS]() // 8
+    comptime ROWS = Self.TOKENS // Self.PASS
+    comptime STAGES = stages[Self.TOKENS]()
+    comptime LAG = Self.STAGES // 2
+    comptime STEPS = slot_steps[Self.TOKENS]()
+    comptime TOKEN_BYTES = Self.TOKENS * TILE * 2
+
+    var target: UInt32
+    """Where its piece of its first row lies in slot 0."""
+    var full: UInt32
+    """The barriers that say that a slot is full."""
+    var piece: Int
+    """Which 16 bytes of a row of 64 columns."""
+    var row: Int
+    """Its first row in the tile."""
+    var tile: Tile
+    """The unit."""
+    var held: SIMD[DType.uint32, Self.ROWS if Self.GATHER else 1]
+    """Where its rows come from."""
+    var issued: UInt32
+    """Slots that it has begun to fill."""
+    var landed: Ring[Self.STAGES]
+    """The oldest slot of which it has not said that it is full."""
+
+    @always_inline
+    def __init__(out self, slots: UInt32, full: UInt32, thread: Int):
+        self.piece = thread % 8
+        self.row = thread // 8
+        # 128-byte swizzle: the piece's place is xor-ed with the row number modulo 8, which is the same for all its rows.
+        self.target = slots + UInt32(
+            self.row * 128 + (self.piece ^ (self.row % 8)) * 16
+        )
+        self.full = full
+        self.tile = Tile(0, 0, 0, 0)
+        self.held = 0
+        self.issued = 0
+        self.landed = Ring[Self.STAGES]()
+
+    @always_inline
+    def begin(mut self, tile: Tile, sources: RowIndices):
+        """Go to the next unit."""
+        self.tile = tile
+        comptime if Self.GATHER:
+            comptime for i in range(Self.ROWS):
+                if i * Self.PASS < Int(tile.tokens) - self.row:
+                    self.held[i] = sources[
+                        unsafe_offset=Int(tile.first) + self.row + i * Self.PASS
+                    ]
+
+    @always_inline
+    def fill(mut self, slot: UInt32, index: UInt32, x: Half, k: UInt32):
+        """Fill its part of a slot, which is empty, with the columns of the unit's slot `index`."""
+        comptime for step in range(Self.STEPS):
+            var column = (
+                Int(index) * Self.STEPS + step
+            ) * TILE + self.piece * 8
+            # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a row alive
+            # over all steps and spills.
+            var remaining = (
+                Int(self.tile.tokens) - self.row if column < Int(k) else 0
+            )
+            var source = x.unsafe_offset(column)
+            comptime if not Self.GATHER:
+                source = source.unsafe_offset(
+                    (Int(self.tile.first) + self.row) * Int(k)
+                )
+            comptime for i in range(Self.ROWS):
+                comptime if i * Self.PASS % 32 == 0:
+                    # Beyond the tile's width nobody reads.
+                    if UInt32(i * Self.PASS) >= self.tile.tokens:
+                        break
+                var from_here = source
+                comptime if Self.GATHER:
+                    from_here = source.unsafe_offset(Int(self.held[i]) * Int(k))
+                copy16(
+                    self.target
+                    + slot * UInt32(Self.STEPS * Self.TOKEN_BYTES)
+                    + UInt32(
+                        step * Self.TOKEN_BYTES + i * Self.PASS * TILE * 2
+                    ),
+                    from_here,
+                    UInt32(16) if i * Self.PASS < remaining else 0,
+                )
+                comptime if not Self.GATHER:
+                    source = source.unsafe_offset(Self.PASS * Int(k))
+        copy_commit()
+        # NOTE: these writes go through the generic proxy, WGMMA reads through the asynchronous one: the writer must fence
+        # after its copies landed and before it arrives, hence the lag.
+        self.issued += 1
+        if self.issued > UInt32(Self.LAG):
+            copy_wait[Self.LAG]()
+            self._arrive()
+
+    @always_inline
+    def finish(mut self):
+        """Say of the last slots that they are full."""
+        copy_wait[0]()
+        for _ in range(min(self.issued, UInt32(Self.LAG))):
+            self._arrive()
+
+    @always_inline
+    def _arrive(mut self):
+        proxy_fence()
+        barrier_arrive(self.full + self.landed.slot * 8)
+        self.landed.advance()
 
 
 struct Consumer[TOKENS: Int](TrivialRegisterPassable):
@@ -553,7 +763,7 @@ def grouped_matmul_kernel[
     comptime DEPTH = depth[TOKENS]()
     comptime STEPS = slot_steps[TOKENS]()
     comptime STAGES = stages[TOKENS]()
-    comptime LAG = STAGES // 2
+    comptime LOADERS = loaders[TOKENS]()
     comptime TOKEN_BYTES = TOKENS * TILE * 2
     comptime WEIGHT_BYTES = PARTS * STEPS * TILE_BYTES
     comptime assert TOKENS % 8 == 0 and TOKENS <= 256
@@ -592,7 +802,7 @@ def grouped_matmul_kernel[
         )
     elif thread == 32:
         comptime for slot in range(STAGES):
-            barrier_init(full + UInt32(slot * 8), UInt32(PARTS + TOKEN_THREADS))
+            barrier_init(full + UInt32(slot * 8), UInt32(PARTS + LOADERS))
             barrier_init(empty + UInt32(slot * 8), UInt32(PARTS * SPLIT * 4))
         barrier_init_fence()
     barrier()
@@ -601,137 +811,57 @@ def grouped_matmul_kernel[
     var ring = Ring[STAGES]()
     if warp_index < 4:
         comptime if TOKENS > 128:
-            warpgroup_reg_dealloc[56]()
-        if thread % 32 == 0 and thread // 32 < PARTS:
-            # ---- Producers of weights, one thread for each tile of rows: one copy a slot.
-            var part = UInt32(thread // 32)
-            # Each weight is read once, or by several blocks at about the same time: let it go before anything else does.
-            var policy = evict_first()
+            warpgroup_reg_dealloc[88]()
+        var weights_of = WeightLoader[TOKENS](
+            weight_slots, full, units, thread // 32
+        )
+        var tokens_of = TokenLoader[TOKENS, GATHER](
+            token_slots, full, thread - (128 - LOADERS)
+        )
+        # One thread for each tile of rows streams its weights.
+        var has_weights = thread % 32 == 0 and thread // 32 < PARTS
+        comptime if LOADERS == 128:
+            # ---- All four warps copy tokens; some of their threads stream weights beside it.
             for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
-                var row_tile = tile.row_block * UInt32(PARTS) + part
-                var source = weights.unsafe_offset(
-                    Int((tile.expert * row_tiles + row_tile) * steps)
-                    * TILE_BYTES
-                )
-                # The consumers learn from here what they work on; the slot's barrier publishes it.
-                if part == 0:
-                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                    units.unsafe_offset(Int(ring.slot) * 4).unsafe_store[
-                        alignment=16
-                    ](
-                        SIMD[DType.uint32, 4](
-                            tile.expert,
-                            tile.row_block,
-                            tile.first,
-                            tile.tokens,
-                        )
-                    )
-                # The last unit of work of an expert may lack its second tile of rows.
-                var left = (
-                    steps * UInt32(TILE_BYTES) if row_tile < row_tiles else 0
-                )
-                for _ in range(slots):
-                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                    var bytes = min(left, UInt32(STEPS * TILE_BYTES))
-                    left -= bytes
-                    if bytes > 0:
-                        barrier_arrive_expect(full + ring.slot * 8, bytes)
-                        bulk_copy(
-                            weight_slots
-                            + ring.slot * UInt32(WEIGHT_BYTES)
-                            + part * UInt32(STEPS * TILE_BYTES),
-                            source,
-                            bytes,
-                            full + ring.slot * 8,
-                            policy,
-                        )
-                        source = source.unsafe_offset(STEPS * TILE_BYTES)
-                    else:
-                        barrier_arrive(full + ring.slot * 8)
-                    ring.advance()
-        elif thread >= 128 - TOKEN_THREADS:
-            # ---- Producer of tokens: each thread copies column piece `piece` of rows `row`, `row` + 8, ...
-            var piece = thread % 8
-            var row = (thread - (128 - TOKEN_THREADS)) // 8
-            # 128-byte swizzle: the piece's place is xor-ed with the row number modulo 8, which is `row` for all.
-            var target = token_slots + UInt32(row * 128 + (piece ^ row) * 16)
-            var issued = UInt32(0)
-            var landed = Ring[STAGES]()
-            for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
-                var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
-                # Where this thread's rows come from: few are looked up once, many in every step (they would not fit the
-                # registers, and come from the L1 cache).
-                comptime HELD = GATHER and TOKENS <= 64
-                var held = SIMD[DType.uint32, TOKENS // 8 if HELD else 1]()
-                comptime if HELD:
-                    comptime for i in range(TOKENS // 8):
-                        if i * 8 < Int(tile.tokens) - row:
-                            held[i] = sources[
-                                unsafe_offset=Int(tile.first) + row + i * 8
-                            ]
+                tokens_of.begin(tile, sources)
+                if has_weights:
+                    weights_of.begin(tile, weights, row_tiles, steps)
                 for slot in range(slots):
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                    comptime for step in range(STEPS):
-                        var column = (
-                            Int(slot) * STEPS + step
-                        ) * TILE + piece * 8
-                        # NOTE: what decides about a row must depend on the step, or the compiler keeps one register a
-                        # row alive over all steps and spills.
-                        var remaining = (
-                            Int(tile.tokens) - row if column < Int(k) else 0
-                        )
-                        var source = x.unsafe_offset(
-                            (Int(tile.first) + row) * Int(k) + column
-                        )
-                        comptime for i in range(TOKENS // 8):
-                            comptime if i % 4 == 0:
-                                # Beyond the tile's width nobody reads.
-                                if UInt32(i * 8) >= tile.tokens:
-                                    break
-                            var wanted = i * 8 < remaining
-                            comptime if GATHER:
-                                var from_row = UInt32(0)
-                                comptime if HELD:
-                                    from_row = held[i]
-                                else:
-                                    if wanted:
-                                        from_row = sources[
-                                            unsafe_offset=Int(tile.first)
-                                            + row
-                                            + i * 8
-                                        ]
-                                source = x.unsafe_offset(
-                                    Int(from_row) * Int(k) + column
-                                )
-                            copy16(
-                                target
-                                + ring.slot * UInt32(STEPS * TOKEN_BYTES)
-                                + UInt32(step * TOKEN_BYTES + i * 1024),
-                                source,
-                                UInt32(16) if wanted else 0,
-                            )
-                            comptime if not GATHER:
-                                source = source.unsafe_offset(8 * Int(k))
-                    copy_commit()
+                    if has_weights:
+                        weights_of.fill(ring.slot)
+                    tokens_of.fill(ring.slot, slot, x, k)
                     ring.advance()
-                    # NOTE: these writes go through the generic proxy, WGMMA reads through the asynchronous one: the
-                    # writer must fence after its copies landed and before it arrives, hence the lag.
-                    issued += 1
-                    if issued > UInt32(LAG):
-                        copy_wait[LAG]()
-                        proxy_fence()
-                        barrier_arrive(full + landed.slot * 8)
-                        landed.advance()
-            copy_wait[0]()
-            proxy_fence()
-            for _ in range(min(issued, UInt32(LAG))):
-                barrier_arrive(full + landed.slot * 8)
-                landed.advance()
+            tokens_of.finish()
+        else:
+            if has_weights:
+                # ---- Producers of weights.
+                for index in range(
+                    UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
+                ):
+                    var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
+                    weights_of.begin(tile, weights, row_tiles, steps)
+                    for _ in range(slots):
+                        barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                        weights_of.fill(ring.slot)
+                        ring.advance()
+            elif thread >= 128 - LOADERS:
+                # ---- Producers of tokens.
+                for index in range(
+                    UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
+                ):
+                    var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
+                    tokens_of.begin(tile, sources)
+                    for slot in range(slots):
+                        barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                        tokens_of.fill(ring.slot, slot, x, k)
+                        ring.advance()
+                tokens_of.finish()
     else:
         # ---- Consumers: each warpgroup one tile of rows, and all tokens of the tile.
         comptime if TOKENS > 128:
-            warpgroup_reg_alloc[224]()
+            warpgroup_reg_alloc[208]()
         var group_index = warp_index // 4 - 1
         var part = group_index // SPLIT
         # The first of those that share a K also writes the result, so it takes the steps at the end of a slot: where the

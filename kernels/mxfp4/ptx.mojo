@@ -63,7 +63,7 @@ def barrier_wait(address: UInt32, parity: UInt32):
 @always_inline
 def bulk_copy(
     target: UInt32,
-    source: Pointer[UInt8, MutAnyOrigin],
+    source: UInt64,
     bytes: UInt32,
     barrier: UInt32,
     policy: UInt64,
@@ -75,7 +75,7 @@ def bulk_copy(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [$0], [$1], $2, [$3], $4;",
         NoneType,
         constraints="r,l,r,r,l,~{memory}",
-    ](target, UInt64(Int(source)), bytes, barrier, policy)
+    ](target, source, bytes, barrier, policy)
 
 
 @always_inline

@@ -3,9 +3,10 @@
     python -m mxfp4.bench_triton [--tokens 1,2,...] [--experts 32] [--routing balanced]
 
 One MoE layer as vLLM runs it on Hopper: `gate_up` with token gather and fused SwiGLU,
-`down` with scatter and router weights. Routing, shapes, timing and output are those of
-`kernels/bench/bench_grouped_matmul.mojo`: one JSON object a line, and a time is that of
-one replay of a device graph, L2 flushed before: median, 10th and 90th percentile of 20.
+`down` with scatter and router weights, `layer` with the router before them. Routing,
+shapes, timing and output are those of `kernels/bench/bench_grouped_matmul.mojo`: one
+JSON object a line, and a time is that of one replay of a device graph, L2 flushed
+before: median, 10th and 90th percentile of 20.
 
 Needs torch and triton_kernels; neither MAX nor this project's SDK.
 """
@@ -121,15 +122,21 @@ def bench(experts: int, tokens: list[int], routings: list[str]) -> None:
     biases = {
         name: torch.randn(experts, rows, device="cuda") for name, rows in sizes.items()
     }
+    router = torch.eye(experts, HIDDEN, device="cuda").bfloat16()
+    router_bias = torch.zeros(experts, device="cuda").bfloat16()
     for routing in routings:
         for count in tokens:
-            # Whole numbers up to 256 are exact in bfloat16.
+            # Whole numbers up to 256 are exact in bfloat16. The router reads a
+            # token's wishes from its first features.
             wish = torch.zeros(count, experts)
             for token, chosen in enumerate(chosen_experts(count, experts, routing)):
                 wish[token, chosen] = torch.arange(TOP, 0, -1).float()
-            data, gather, scatter = route(wish.cuda().bfloat16(), TOP, sm_first=False)
+            hidden = torch.randn(count, HIDDEN)
+            hidden[:, :experts] = wish
+            hidden = hidden.cuda().bfloat16()
+            logits = torch.nn.functional.linear(hidden, router, router_bias)
+            data, gather, scatter = route(logits, TOP, sm_first=False)
             active = int((data.expt_hist > 0).sum())
-            hidden = torch.randn(count, HIDDEN, device="cuda").bfloat16()
 
             def gate_up(
                 hidden: torch.Tensor = hidden, data: Any = data, gather: Any = gather
@@ -161,9 +168,19 @@ def bench(experts: int, tokens: list[int], routings: list[str]) -> None:
                     gammas=data.gate_scal,
                 )
 
-            for name, call in (("gate_up", gate_up), ("down", down)):
+            def layer(hidden: torch.Tensor = hidden) -> torch.Tensor:
+                logits = torch.nn.functional.linear(hidden, router, router_bias)
+                data, gather, scatter = route(logits, TOP, sm_first=False)
+                return down(gate_up(hidden, data, gather), data, scatter)
+
+            parts = {
+                "gate_up": (gate_up, sizes["gate_up"]),
+                "down": (down, sizes["down"]),
+                "layer": (layer, sum(sizes.values())),
+            }
+            for name, (call, rows) in parts.items():
                 median, low, high = quantiles(call)
-                packed = sizes[name] * (HIDDEN // 2 + HIDDEN // 32)
+                packed = rows * (HIDDEN // 2 + HIDDEN // 32)
                 row = {
                     "experts": experts,
                     "tokens": count,
@@ -174,7 +191,7 @@ def bench(experts: int, tokens: list[int], routings: list[str]) -> None:
                     "low_us": low,
                     "high_us": high,
                     "bytes": active * packed,
-                    "flop": 2 * count * TOP * sizes[name] * HIDDEN,
+                    "flop": 2 * count * TOP * rows * HIDDEN,
                 }
                 print(json.dumps(row), flush=True)
 

@@ -45,7 +45,7 @@ pub struct Row {
     pub routing: String,
     /// Experts that have tokens.
     pub active: u32,
-    /// Which of the layer's two products.
+    /// Which part of the layer.
     pub projection: Projection,
     /// Microseconds of the median call.
     #[serde(deserialize_with = "positive")]
@@ -65,7 +65,7 @@ pub struct Row {
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A product of an expert layer.
+/// A product of an expert layer, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Projection {
@@ -73,6 +73,8 @@ pub enum Projection {
     GateUp,
     /// Out of it, with the bias.
     Down,
+    /// From the router to the weighted sum.
+    Layer,
 }
 
 /// What makes rows comparable, but for the number of tokens.
@@ -82,7 +84,7 @@ pub struct Case<'a> {
     pub experts: u32,
     /// How tokens were assigned to experts.
     pub routing: &'a str,
-    /// Which of the layer's two products.
+    /// Which part of the layer.
     pub projection: Projection,
 }
 
@@ -124,6 +126,7 @@ impl fmt::Display for Projection {
         f.pad(match self {
             Self::GateUp => "gate_up",
             Self::Down => "down",
+            Self::Layer => "layer",
         })
     }
 }
