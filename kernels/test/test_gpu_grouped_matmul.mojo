@@ -602,6 +602,32 @@ def main() raises:
             ctx,
         )
 
+    # GPT-OSS-120B's 128 experts; and what two or four GPUs have of a layer each, cut in whole blocks of 32.
+    for experts, n, k in [
+        (128, 5760, 2880),
+        (128, 2880, 2880),
+        (32, 2880, 2880),
+        (32, 2880, 1440),
+        (32, 1472, 2880),
+        (32, 1408, 2880),
+        (32, 2880, 736),
+        (32, 2880, 704),
+    ]:
+        for tokens in [1, 64, 1000]:
+            var sizes = even(experts, 0)
+            for row in range(tokens * 4):
+                sizes[
+                    Int(hash32(UInt32(tokens), UInt32(row)) % UInt32(experts))
+                ] += 1
+            check(
+                report,
+                String(
+                    experts, " experts, ", k, " to ", n, ", ", tokens, " tokens"
+                ),
+                Case(experts, n, k, sizes^, all_ids(experts), 0x77, 3, 800),
+                ctx,
+            )
+
     var wrong = 0
     var broken = 0
     for index in range(random_cases):

@@ -24,8 +24,8 @@ With `--record FILE` the parts run apart, on different machines where need be:
 the standard library alone), `--only compare` does the rest.
 
 Needs torch, transformers and safetensors; neither MAX nor this project's SDK.
-The server must run without the overlap scheduler, which is MAX's default here, and
-leave the reference room on the GPU: serve with `--device-memory-utilization 0.6`.
+The overlap scheduler gives no log-probabilities, and the reference needs room on the
+GPU: serve with `--no-enable-overlap-scheduler --device-memory-utilization 0.6`.
 """
 
 from __future__ import annotations

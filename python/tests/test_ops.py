@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorType, TensorValue
+from max.graph.ops import gather
 
-from mxfp4 import ops
+from mxfp4 import custom_extensions, guard, ops
 
 GPU = DeviceRef.GPU()
 EXPERTS, OUT, IN = 4, 96, 160
@@ -178,3 +180,74 @@ def test_packing_needs_blocks_and_scales_that_match(
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         ops.pack(values["blocks"], values["scales"])
+
+
+def test_only_swiglu_gathers(
+    arguments: Callable[..., dict[str, TensorValue]],
+) -> None:
+    values = arguments(sources=TensorType(DType.uint32, ("routed",), GPU))
+    with pytest.raises(ValueError, match="only the fused SwiGLU takes the sources"):
+        ops.grouped_mxfp4_matmul(**values, out_features=OUT)
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "message"),
+    [
+        (ops.dense, [("m", 96), (64, 32), (64,)], "hidden [m, 96] and weight [64, 32]"),
+        (ops.dense, [("m", 96), (64, 96), (96,)], "bias must be [64], got [96]"),
+        (ops.dense, [(96,), (64, 96), (64,)], "hidden must have 2 dimension(s), got 1"),
+        (ops.dense_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
+    ],
+)
+def test_dense_shapes_must_agree(
+    arguments: Callable[..., dict[str, TensorValue]],
+    op: Callable[..., TensorValue],
+    shapes: list[tuple[int | str, ...]],
+    message: str,
+) -> None:
+    names = [f"input{index}" for index in range(len(shapes))]
+    types = [TensorType(DType.bfloat16, shape, GPU) for shape in shapes]
+    values = arguments(**dict(zip(names, types, strict=True)))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        op(*(values[name] for name in names))
+
+
+def test_one_share_for_each_place(
+    arguments: Callable[..., dict[str, TensorValue]],
+) -> None:
+    values = arguments(
+        rows=TensorType(DType.bfloat16, ("routed", 96), GPU),
+        places=TensorType(DType.uint32, ("m", 4), GPU),
+        shares=TensorType(DType.float32, ("m", 2), GPU),
+    )
+    with pytest.raises(ValueError, match=re.escape("[m, 4] and shares [m, 2] must")):
+        ops.combine(values["rows"], values["places"], values["shares"])
+
+
+def test_shapes_through_the_layer(
+    kernel_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each op's result is for any number of tokens, in a graph that knows them."""
+    monkeypatch.setenv(custom_extensions.VARIABLE, str(kernel_package))
+    features, experts, top = 96, 8, 4
+    types = [
+        TensorType(DType.bfloat16, shape, GPU)
+        for shape in (("m", features), (experts, features), (experts,))
+    ]
+    with Graph(
+        "layer", input_types=types, custom_extensions=guard.require_package()
+    ) as graph:
+        hidden, router, bias = (value.tensor for value in graph.inputs)
+        chosen, shares = ops.route(hidden, router, bias, top)
+        starts, sources, places = ops.sort_rows(chosen, experts)
+        logits = ops.dense_float32(hidden, router)
+        graph.output(
+            ops.combine(gather(hidden, sources, axis=0), places, shares), logits
+        )
+    m = hidden.shape[0]
+    assert (chosen.dtype, list(chosen.shape)) == (DType.int32, [m, top])
+    assert (shares.dtype, list(shares.shape)) == (DType.float32, [m, top])
+    assert (starts.dtype, list(starts.shape)) == (DType.uint32, [experts + 1])
+    assert (sources.dtype, list(sources.shape)) == (DType.uint32, [m * top])
+    assert (places.dtype, list(places.shape)) == (DType.uint32, [m, top])
+    assert (logits.dtype, list(logits.shape)) == (DType.float32, [m, experts])
