@@ -16,6 +16,7 @@ from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
 from mxfp4 import custom_extensions, ops
 from mxfp4.gpt_oss import ARCHITECTURES, packing
+from mxfp4.gpt_oss.inputs import GptOssInputs
 from mxfp4.gpt_oss.memory_planner import (
     GptOssMemoryPlanner,
     activation_bytes,
@@ -247,3 +248,17 @@ def test_activations_of_one_token() -> None:
         activation_bytes(model_config(), tokens=1, logits=1)
         == 2 * (routed + attention) + logits
     )
+
+
+def test_a_captured_graph_reads_the_inputs_in_the_model_s_order() -> None:
+    tokens, logits, *rest = (Buffer(DType.int64, [1]) for _ in range(6))
+    offsets, signals, cache = rest[:1], rest[1:2], rest[2:]
+    inputs = GptOssInputs(
+        tokens=tokens,
+        return_n_logits=logits,
+        input_row_offsets=offsets,
+        signal_buffers=signals,
+        kv_cache_inputs=cache,
+    )
+    order = (tokens, logits, *offsets, *signals, *cache)
+    assert [id(buffer) for buffer in inputs.buffers] == [id(buffer) for buffer in order]

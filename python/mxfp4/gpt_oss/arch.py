@@ -20,9 +20,6 @@ gpt_oss_arch = dataclasses.replace(
     weight_adapters={WeightsFormat.safetensors: convert_safetensor_state_dict},
     config=GptOssConfig,
     memory_planner=GptOssMemoryPlanner,
-    # A decode step is hundreds of launches; from a captured graph it takes half the
-    # time at small batches. MAX then overlaps its scheduler with the device, too.
-    supports_device_graph_capture=True,
     # Experts would have to be sharded before they are packed.
     multi_gpu_supported=False,
 )
