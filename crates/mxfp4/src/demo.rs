@@ -1,6 +1,5 @@
 //! `mxfp4 demo`
 
-mod progress;
 mod server;
 
 use std::fs;
@@ -15,11 +14,11 @@ use mxfp4_gpu::{DeviceSelection, Gpu};
 use mxfp4_process::{Command, Output};
 use mxfp4_toolchain::Error::Interrupted;
 
-use self::progress::Steps;
 use self::server::{Server, Start};
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::progress::Steps;
 use crate::serve::{self, Launch, LogTail, Request, Task};
 use crate::setup::ensure_sdk;
 
@@ -92,7 +91,7 @@ impl Demo<'_> {
             self.context,
             Some(&self.sdk),
             &self.environment,
-            Task::Compile,
+            Task::Compile(Some("cuda:sm_90a")),
         )?;
         let started = Instant::now();
         let mut tail = LogTail::default();

@@ -9,9 +9,11 @@ mod context;
 mod demo;
 mod env;
 mod exit;
+mod progress;
 mod serve;
 mod setup;
 mod test;
+mod warm;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -52,6 +54,7 @@ enum Command {
     Build(build::Args),
     Test(test::Args),
     Serve(serve::Args),
+    Warm(warm::Args),
     Demo(demo::Args),
     Bench(bench::Args),
 }
@@ -103,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Build(args) => build::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
+        Command::Warm(args) => warm::run(&context, args),
         Command::Demo(args) => demo::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
     }

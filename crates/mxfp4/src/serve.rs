@@ -1,6 +1,7 @@
 //! `mxfp4 serve`
 
 mod checks;
+mod compile_cache;
 mod entry_point;
 mod flags;
 mod launch;
@@ -17,6 +18,7 @@ use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::{Command, Line, Outcome, Output, Stream};
 
 pub use self::checks::{METRICS_VARIABLE, gpus};
+pub use self::compile_cache::CompileCache;
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};
 pub use self::log_tail::LogTail;
@@ -76,7 +78,8 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         },
     )?;
     if args.dry_run {
-        return dry_run(context, &launch);
+        let problems = launch.problems(context);
+        return dry_run(context, &launch, Task::Serve, &problems);
     }
     if args.no_setup {
         // Said before the GPU is looked for: it makes nothing and takes no time.
@@ -108,16 +111,20 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         );
     }
     let started = Instant::now();
+    let cache = CompileCache::of(context);
     let mut tail = LogTail::default();
     let outcome = command.output(Output::Lines).run(&mut |line| {
         tail.push(&line.text);
         echo(&line);
+        if let Some(news) = cache.news(&line.text) {
+            tracing::info!("{news}");
+        }
     })?;
     finish(&outcome, &tail, started)
 }
 
 /// The SDK and the kernel package, made where they are missing, and the environment to serve in.
-fn prepare(context: &Context, no_setup: bool) -> anyhow::Result<(Sdk, Environment)> {
+pub fn prepare(context: &Context, no_setup: bool) -> anyhow::Result<(Sdk, Environment)> {
     let sdk = ensure_sdk(context, no_setup)?;
     ensure_built(context, Some(&sdk))?;
     let environment = environment(context, Some(&sdk))?;
@@ -171,24 +178,29 @@ pub fn check_packages(
 }
 
 /// Prints the command, and on stderr what would keep it from being run here.
-fn dry_run(context: &Context, launch: &Launch) -> anyhow::Result<i32> {
+pub fn dry_run(
+    context: &Context,
+    launch: &Launch,
+    task: Task<'_>,
+    problems: &[String],
+) -> anyhow::Result<i32> {
     let sdk = context.sdk()?;
     let environment = environment(context, sdk.as_ref())?;
     if sdk.is_none() {
         tracing::warn!(
-            "there is no SDK yet: `mxfp4 serve` makes it first, and the command then names its Python"
+            "there is no SDK yet: without --dry-run it is made first, and the command then names its Python"
         );
     }
     if context.workspace.kernel_packages().is_empty() {
         tracing::warn!(
-            "no kernel package is built yet: `mxfp4 serve` builds it first, and MAX_CUSTOM_EXTENSIONS then names it"
+            "no kernel package is built yet: without --dry-run it is built first, and MAX_CUSTOM_EXTENSIONS then names it"
         );
     }
-    for problem in launch.problems(context) {
-        tracing::warn!("serving would be refused here: {problem}");
+    for problem in problems {
+        tracing::warn!("this would be refused here: {problem}");
     }
     let mut line = launch
-        .command(context, sdk.as_ref(), &environment, Task::Serve)?
+        .command(context, sdk.as_ref(), &environment, task)?
         .dry_run();
     line.push(b'\n');
     io::stdout().write_all(&line)?;

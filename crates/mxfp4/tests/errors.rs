@@ -68,6 +68,20 @@ const CASES: &[Case] = &[
         says: &["SDK", "mxfp4 setup"],
     },
     Case {
+        name: "no_sdk_and_no_setup_for_warm",
+        config: "",
+        args: &["warm", "--model", "model", "--no-setup"],
+        code: 4,
+        says: &["SDK", "mxfp4 setup"],
+    },
+    Case {
+        name: "a_model_to_compile_that_is_not_there",
+        config: "",
+        args: &["warm", "--model", "./missing"],
+        code: 5,
+        says: &["./missing", "does not exist", "--model"],
+    },
+    Case {
         name: "no_sdk_and_no_setup_for_demo",
         config: "",
         args: &["demo", "--no-setup"],

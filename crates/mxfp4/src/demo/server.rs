@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use mxfp4_process::{Background, Command, Output};
 
-use super::progress::Progress;
 use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
 use crate::serve::{self, LogTail};
 
 /// How long the first start, which compiles the model, may take.

@@ -8,6 +8,7 @@ use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::Command;
 
 use super::checks;
+use super::compile_cache::{self, CompileCache};
 use super::entry_point::EntryPoint;
 use super::flags::Flags;
 use super::model::Model;
@@ -63,11 +64,11 @@ pub struct Launch {
 
 /// What MAX is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum Task<'a> {
     /// Serve the model.
     Serve,
-    /// Compile the model for Hopper, with a GPU or without.
-    Compile,
+    /// Compile the model, for the GPUs of this machine or for such a target.
+    Compile(Option<&'a str>),
 }
 
 impl Launch {
@@ -162,7 +163,7 @@ impl Launch {
         context: &Context,
         sdk: Option<&Sdk>,
         environment: &Environment,
-        task: Task,
+        task: Task<'_>,
     ) -> anyhow::Result<Command> {
         let entry_point = match sdk {
             Some(sdk) => EntryPoint::probe(&search_path(sdk, environment)).map_err(|files| {
@@ -191,14 +192,14 @@ impl Launch {
         let (start, verb): (&[&str], _) = match task {
             Task::Serve => (&["-m"], "serve"),
             // Ends the process before its teardown, which aborts now and then.
-            Task::Compile => (&["-m", "mxfp4.run_module"], "warm-cache"),
+            Task::Compile(_) => (&["-m", "mxfp4.run_module"], "warm-cache"),
         };
         Ok(command
             .args(start.iter().copied().chain([entry_point.module, verb]))
             .args(flags.into_words()))
     }
 
-    fn our_flags(&self, context: &Context, entry_point: &EntryPoint, task: Task) -> Flags {
+    fn our_flags(&self, context: &Context, entry_point: &EntryPoint, task: Task<'_>) -> Flags {
         let mut flags = Flags::default();
         let mut set = |name, value: &str| flags.push(name, Some(value.into()));
         set("model", &self.name);
@@ -214,7 +215,8 @@ impl Launch {
                 }
                 set("port", &self.port.to_string());
             }
-            Task::Compile => set("target", "cuda:sm_90a"),
+            Task::Compile(Some(target)) => set("target", target),
+            Task::Compile(None) => {}
         }
         flags.push("force", None);
         flags
@@ -224,10 +226,13 @@ impl Launch {
     fn variables(&self, context: &Context) -> Vec<(&'static str, OsString)> {
         // The current folder stays off Python's search path: a `max/` or an `email.py` in it would shadow a module.
         let mut variables = vec![("PYTHONSAFEPATH", "1".into())];
-        // Compiled models survive: MAX would compile for minutes at every start where its own place is not writable.
-        if context.ambient.get_nonempty("MODULAR_CACHE_DIR").is_none() {
-            let cache = context.workspace.state_dir().join("cache");
-            variables.push(("MODULAR_CACHE_DIR", cache.into()));
+        if context
+            .ambient
+            .get_nonempty(compile_cache::VARIABLE)
+            .is_none()
+        {
+            let cache = CompileCache::of(context);
+            variables.push((compile_cache::VARIABLE, cache.folder().into()));
         }
         if self.telemetry {
             variables.push((NATIVE_TELEMETRY, "1".into()));

@@ -66,6 +66,7 @@ pub fn trials() -> Vec<Trial> {
             "without_an_sdk_the_command_is_printed_and_the_lack_said",
             without_an_sdk,
         ),
+        Trial::test("a_model_is_compiled_ahead_for_hopper", warm),
         Trial::test(
             "what_would_be_refused_is_said_on_stderr",
             what_would_be_refused,
@@ -129,8 +130,18 @@ fn workspace(sdk: &[(&str, &str)], config: &str) -> tempfile::TempDir {
     workspace
 }
 
-/// Prints the command with `--dry-run` and has a shell run it.
+/// What `mxfp4 serve` would start.
 fn start(
+    workspace: &Path,
+    arguments: &[&str],
+    ambient: &[(&str, &str)],
+) -> Result<Started, Failed> {
+    start_by("serve", workspace, arguments, ambient)
+}
+
+/// Prints the command with `--dry-run` and has a shell run it.
+fn start_by(
+    subcommand: &str,
     workspace: &Path,
     arguments: &[&str],
     ambient: &[(&str, &str)],
@@ -138,7 +149,7 @@ fn start(
     let root = workspace.join(ROOT);
     let mut dry_run = mxfp4(&root);
     dry_run
-        .args(["serve", "--dry-run"])
+        .args([subcommand, "--dry-run"])
         .args(arguments)
         .envs(ambient.iter().copied());
     let printed = run(&mut dry_run);
@@ -230,6 +241,29 @@ fn the_users_flags() -> Result<(), Failed> {
         started.lacks(ours)?;
     }
     Ok(())
+}
+
+fn warm() -> Result<(), Failed> {
+    let config = "[serve]\nflags = [\"--max-length\", \"1024\"]\n";
+    let workspace = workspace(&SDK, config);
+    let warm = |arguments: &[&str]| start_by("warm", workspace.path(), arguments, &[]);
+    let module = ["-m", "mxfp4.run_module", "max._entrypoints.pipelines"];
+
+    let started = warm(&["--model", "model", "--target", "cuda:sm_90"])?;
+    started.has(&[&module[..], &["warm-cache"]].concat())?;
+    started.has(&["--model", "model", "--quantization-encoding"])?;
+    started.has(&["--target", "cuda:sm_90"])?;
+    // What changes the compiled model is as for `serve`; it listens nowhere.
+    started.has(&["--max-length", "1024"])?;
+    started.has(&["--custom-architectures", "mxfp4.gpt_oss"])?;
+    started.lacks("--port")?;
+
+    // Where there is a Hopper GPU, the model is compiled for it.
+    let started = warm(&["--model", "model", "--", "--max-length", "512"])?;
+    if !Path::new("/dev/nvidiactl").exists() {
+        started.has(&["--target", "cuda:sm_90a"])?;
+    }
+    started.has(&["--max-length", "512"])
 }
 
 fn the_address() -> Result<(), Failed> {

@@ -1,4 +1,4 @@
-//! Says which step the demo is at, what goes on in it, and how long it took.
+//! Says which step a command is at, what goes on in it, and how long it took.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -11,7 +11,7 @@ use crate::context::Verbosity;
 /// Words of MAX's log that tell a phase of a start from its chatter.
 const PHASES: [&str; 4] = ["ompiling ", "Building ", " took ", "Starting "];
 
-/// The steps of a demo, on stderr.
+/// The steps of a command, on stderr.
 pub struct Steps {
     verbosity: Verbosity,
     total: usize,
