@@ -7,6 +7,7 @@ import dataclasses
 from max.graph.weights import WeightsFormat
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
+from mxfp4.gpt_oss import harmony
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.memory_planner import GptOssMemoryPlanner
 from mxfp4.gpt_oss.model import GptOssModel
@@ -20,6 +21,7 @@ gpt_oss_arch = dataclasses.replace(
     weight_adapters={WeightsFormat.safetensors: convert_safetensor_state_dict},
     config=GptOssConfig,
     memory_planner=GptOssMemoryPlanner,
+    reasoning_parser=harmony.NAME,
     # Experts would have to be sharded before they are packed.
     multi_gpu_supported=False,
 )

@@ -1,0 +1,214 @@
+"""Tells reasoning from answer in what GPT-OSS writes.
+
+The model writes messages in OpenAI's harmony format: a header, a body, an end.
+
+    <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...<|return|>
+
+A body on the `analysis` channel is reasoning. Any other is the answer, one with a
+recipient (`to=functions.NAME`, a tool call) too, and that from its recipient on, so
+that its name is not lost. Framing and other headers are dropped.
+
+Models get the format wrong now and then. Whatever they write, every token is
+reasoning, answer or dropped, and the answer goes on: a header that is none, or does
+not end, is read as answer.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from max.pipelines.lib.reasoning import register
+from max.pipelines.lib.tokenizer import convert_token_to_id
+from max.pipelines.modeling.types import (
+    ParsedReasoningDelta,
+    PipelineTokenizer,
+    ReasoningParser,
+    ReasoningSpan,
+)
+
+NAME = "mxfp4_harmony"
+"""What `--reasoning-parser` calls it; the architecture's default."""
+
+T = TypeVar("T")
+
+LONGEST_HEADER = 48
+"""Tokens after which a header that has not ended is taken for none. Tools have long
+names, but not that long."""
+
+ROLE = "assistant"
+"""Who the model writes as."""
+
+_BEFORE_CHANNEL = re.compile(rf"({ROLE})?(\s+(t|to|to=\S*))?\s*")
+_AFTER_CHANNEL = re.compile(r"\s*([a-z]*)(\s+(t|to|to=\S*))?(\s+[a-z]*)?\s*")
+"""What a header may be as far as it is known: a channel, a recipient, a format."""
+_RECIPIENT = re.compile(r"\bto=(\S*)")
+
+
+class _State(enum.Enum):
+    ROLE = enum.auto()
+    CHANNEL = enum.auto()
+    REASONING = enum.auto()
+    ANSWER = enum.auto()
+
+
+class _Route(enum.Enum):
+    DROP = enum.auto()
+    REASONING = enum.auto()
+    ANSWER = enum.auto()
+
+
+class _Routes(ReasoningSpan):
+    """Where each token of a delta goes; what belongs to a token goes along."""
+
+    def __init__(self, routes: list[_Route]) -> None:
+        super().__init__((0, 0), (0, 0))
+        self._routes = routes
+
+    def extract_content(self, seq: Sequence[T]) -> list[T]:
+        return self._select(seq, _Route.ANSWER)
+
+    def extract_reasoning(self, seq: Sequence[T]) -> list[T]:
+        return self._select(seq, _Route.REASONING)
+
+    def _select(self, seq: Sequence[T], wanted: _Route) -> list[T]:
+        pairs = zip(seq, self._routes, strict=True)
+        return [item for item, route in pairs if route is wanted]
+
+
+@register(NAME)
+class HarmonyParser(ReasoningParser):
+    """Follows one response, a delta at a time.
+
+    Without the format's tokens (`tokens` lacks them: another tokenizer) everything
+    is answer.
+    """
+
+    REASONING_START: ClassVar[str] = "<|channel|>analysis<|message|>"
+    REASONING_END: ClassVar[str] = "<|end|>"
+
+    ENDS: ClassVar[tuple[str, ...]] = ("<|end|>", "<|return|>", "<|call|>")
+    FRAMING: ClassVar[tuple[str, ...]] = (
+        "<|start|>",
+        "<|channel|>",
+        "<|message|>",
+        "<|constrain|>",
+        *ENDS,
+    )
+
+    def __init__(
+        self, tokens: dict[str, int], decode: Callable[[Sequence[int]], str]
+    ) -> None:
+        self._framing = {token: name for name, token in tokens.items()}
+        self._start = tokens.get("<|start|>")
+        self._decode = decode
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the response before."""
+        self._state = _State.ANSWER
+        self._prefix = ""
+        self._header: list[int] = []
+        self._has_recipient = False
+        self._is_new = True
+
+    def stream(
+        self, delta_token_ids: Sequence[int], is_currently_reasoning: bool = True
+    ) -> ParsedReasoningDelta:
+        """Routes the tokens of a delta.
+
+        `is_currently_reasoning` counts for the first delta alone, and says that the
+        prompt ended in the header's beginning.
+        """
+        if self._is_new and is_currently_reasoning and self._start is not None:
+            self._begin_header(ROLE)
+        self._is_new = False
+        routes = [self._route(token) for token in delta_token_ids]
+        return ParsedReasoningDelta(
+            span=_Routes(routes),
+            is_still_reasoning=self._state is not _State.ANSWER,
+        )
+
+    def will_reason_after_prompt(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Whether the prompt ends in `<|start|>assistant`, as the template has it."""
+        tail = list(prompt_token_ids[-2:])
+        return len(tail) == 2 and tail[0] == self._start
+
+    def _begin_header(self, prefix: str = "") -> None:
+        self._state = _State.ROLE
+        self._prefix = prefix
+        self._header = []
+        self._has_recipient = False
+
+    def _route(self, token: int) -> _Route:
+        name = self._framing.get(token)
+        in_header = self._state in (_State.ROLE, _State.CHANNEL)
+        if name is None:
+            return self._header_route(token) if in_header else self._body_route()
+        if name == "<|start|>":
+            self._begin_header()
+        elif name == "<|channel|>":
+            if not in_header:
+                self._begin_header()
+            self._state = _State.CHANNEL
+            self._prefix = ""
+            self._header = []
+        elif name == "<|message|>" and in_header:
+            self._open_body()
+        elif name in self.ENDS:
+            # What follows without a header of its own is answer.
+            self._state = _State.ANSWER
+        return _Route.DROP
+
+    def _body_route(self) -> _Route:
+        is_answer = self._state is _State.ANSWER
+        return _Route.ANSWER if is_answer else _Route.REASONING
+
+    def _header_route(self, token: int) -> _Route:
+        self._header.append(token)
+        text = self._prefix + self._decode(self._header)
+        is_header = len(self._header) <= LONGEST_HEADER and (
+            _AFTER_CHANNEL.fullmatch(text)
+            if self._state is _State.CHANNEL
+            else _BEFORE_CHANNEL.fullmatch(text) or ROLE.startswith(text)
+        )
+        if not is_header:
+            # The body began without `<|message|>`, or this never was a message.
+            self._open_body()
+            return self._body_route()
+        recipient = _RECIPIENT.search(text)
+        self._has_recipient |= recipient is not None
+        is_name = recipient and recipient[1] and recipient.end() == len(text)
+        return _Route.ANSWER if is_name else _Route.DROP
+
+    def _open_body(self) -> None:
+        text = self._decode(self._header)
+        channel = _AFTER_CHANNEL.match(text)
+        reasons = (
+            self._state is _State.CHANNEL
+            and channel is not None
+            and channel[1] == "analysis"
+            and not self._has_recipient
+        )
+        self._state = _State.REASONING if reasons else _State.ANSWER
+
+    @classmethod
+    async def from_tokenizer(
+        cls, tokenizer: PipelineTokenizer[Any, Any, Any]
+    ) -> HarmonyParser:
+        """Looks the format's tokens up; a tokenizer without one of them has none."""
+        ids = {name: await convert_token_to_id(tokenizer, name) for name in cls.FRAMING}
+        delegate = getattr(tokenizer, "delegate", None)
+        if delegate is None or None in ids.values():
+            return cls({}, lambda _: "")
+        known = {name: token for name, token in ids.items() if token is not None}
+        return cls(known, delegate.decode)
+
+    @classmethod
+    async def reasoning_end_token_id(
+        cls, tokenizer: PipelineTokenizer[Any, Any, Any]
+    ) -> int | None:
+        """Returns the id of the token that ends a body."""
+        return await convert_token_to_id(tokenizer, cls.REASONING_END)
