@@ -6,7 +6,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use mxfp4_env::{Environment, Layout, Options, Sdk};
@@ -21,6 +20,7 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Steps;
 use crate::serve::{self, Launch, LogTail, Request, Task};
 use crate::setup::ensure_sdk;
+use crate::warm;
 
 /// Make a tiny model and take it through everything this machine can do.
 ///
@@ -91,17 +91,9 @@ impl Demo<'_> {
             self.context,
             Some(&self.sdk),
             &self.environment,
-            Task::Compile(Some("cuda:sm_90a")),
+            Task::Compile(Some(warm::HOPPER)),
         )?;
-        let started = Instant::now();
-        let mut tail = LogTail::default();
-        let progress = steps.progress();
-        let outcome = command.output(Output::Lines).run(&mut |line| {
-            progress.line(&line.text);
-            tail.push(&line.text);
-        })?;
-        drop(progress);
-        let code = serve::finish(&outcome, &tail, started)?;
+        let code = warm::compile(command, steps.progress())?;
         if code != 0 {
             return Ok(code);
         }

@@ -6,15 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use mxfp4_gpu::DeviceSelection;
-use mxfp4_process::Output;
+use mxfp4_process::{Command, Output};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::progress::Steps;
+use crate::progress::{Progress, Steps};
 use crate::serve::{self, CompileCache, Flags, Launch, LogTail, Request, Task};
 
 /// What to compile for where no GPU says it.
-const HOPPER: &str = "cuda:sm_90a";
+pub const HOPPER: &str = "cuda:sm_90a";
 
 /// Compile a model ahead of time, into the cache that `serve` starts from.
 ///
@@ -55,9 +55,9 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         let has_gpu = serve::gpus(&DeviceSelection::First, &context.ambient).is_ok();
         (!has_gpu).then(|| HOPPER.to_owned())
     });
-    let task = Task::Compile(target.as_deref());
     let problem = launch.model.check(&context.ambient).err();
     if args.dry_run {
+        let task = Task::Compile(target.as_deref());
         return serve::dry_run(context, &launch, task, problem.as_slice());
     }
     if let Some(problem) = problem {
@@ -71,17 +71,14 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 
     let what = target.as_deref().unwrap_or("this machine's GPU");
     steps.begin(&format!("Compile {} for {what}", launch.name));
-    let command = launch.command(context, Some(&sdk), &environment, task)?;
     let cache = CompileCache::of(context);
-    let started = Instant::now();
-    let mut tail = LogTail::default();
-    let progress = steps.progress();
-    let outcome = command.output(Output::Lines).run(&mut |line| {
-        progress.line(&line.text);
-        tail.push(&line.text);
-    })?;
-    drop(progress);
-    let code = serve::finish(&outcome, &tail, started)?;
+    let command = launch.command(
+        context,
+        Some(&sdk),
+        &environment,
+        Task::Compile(target.as_deref()),
+    )?;
+    let code = compile(command, steps.progress())?;
     if code != 0 {
         return Ok(code);
     }
@@ -93,4 +90,16 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     path.push(b'\n');
     io::stdout().write_all(&path)?;
     Ok(0)
+}
+
+/// Runs MAX's compilation and shows its phases; the exit code is that of an interruption, or 0.
+pub fn compile(command: Command, progress: Progress) -> anyhow::Result<i32> {
+    let started = Instant::now();
+    let mut tail = LogTail::default();
+    let outcome = command.output(Output::Lines).run(&mut |line| {
+        progress.line(&line.text);
+        tail.push(&line.text);
+    })?;
+    drop(progress);
+    serve::finish(&outcome, &tail, started)
 }
