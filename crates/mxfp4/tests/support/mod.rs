@@ -30,8 +30,11 @@ pub fn repository() -> PathBuf {
 
 /// `mxfp4` with no variable but PATH and HOME, so that nothing of the machine's user plays a part.
 pub fn mxfp4(cwd: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mxfp4"));
+    let mut command = Command::new("/usr/bin/env");
     command
+        // Whoever runs the tests may ignore signals (a shell's background jobs do), and that would be inherited.
+        .arg("--default-signal=HUP,INT,QUIT,TERM")
+        .arg(env!("CARGO_BIN_EXE_mxfp4"))
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("HOME", cwd)
