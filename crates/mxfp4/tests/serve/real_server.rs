@@ -292,18 +292,18 @@ fn serve(
     metrics_port: u16,
     strace: Option<&Path>,
 ) -> Command {
-    let program = env!("CARGO_BIN_EXE_mxfp4");
-    let mut command = match strace {
+    let mut command = Command::new("/usr/bin/env");
+    // Whoever runs the tests may ignore signals, and that would be inherited.
+    command.arg("--default-signal=HUP,INT,QUIT,TERM");
+    if let Some(strace) = strace {
         // -D: the process that is started is mxfp4, and strace its grandchild.
-        Some(strace) => {
-            let mut traced = Command::new(strace);
-            traced.args(["-D", "-f", "-qq", "-e", TRACED, "-e", "signal=none", "-o"]);
-            traced.arg(home.join("trace")).arg(program);
-            traced
-        }
-        None => Command::new(program),
-    };
+        command
+            .arg(strace)
+            .args(["-D", "-f", "-qq", "-e", TRACED, "-e", "signal=none", "-o"])
+            .arg(home.join("trace"));
+    }
     command
+        .arg(env!("CARGO_BIN_EXE_mxfp4"))
         .arg("--root")
         .arg(repository())
         .args([
