@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use support::{MODEL, Ran, folder, mxfp4, run, sdk, tool};
+use support::{MODEL, Ran, folder, free_port, mxfp4, run, sdk, tool};
 
 type Tested = Result<Completion, Failed>;
 
@@ -173,7 +173,7 @@ impl Case {
         let workspace = workspace(self.config);
         let ran = run(mxfp4(workspace.path())
             .args(self.args)
-            .env("CUDA_VISIBLE_DEVICES", ""));
+            .envs([free_port(), ("CUDA_VISIBLE_DEVICES", String::new())]));
         expect(&ran, self.code, self.says)
     }
 }
@@ -294,7 +294,8 @@ fn a_package_that_cannot_be_loaded() -> Tested {
         workspace.path().join("python"),
     )?;
     let ran = run(mxfp4(workspace.path())
-        .args(["serve", "--no-check", "--model", "model", "--port", "18431"])
+        .args(["serve", "--no-check", "--model", "model"])
+        .envs([free_port()])
         .env("MXFP4_SDK", sdk)
         .env("CUDA_VISIBLE_DEVICES", ""));
     expect(

@@ -2,11 +2,12 @@
 //!
 //! Each check returns one sentence that says what is missing and what to do about it.
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener, ToSocketAddrs};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use mxfp4_env::Ambient;
 use mxfp4_gpu::{DeviceSelection, Gpu, Inventory};
+use socket2::{Domain, Socket, Type};
 
 /// What a server takes on each GPU beside the weights, at the least: the CUDA context, activations, a small KV cache.
 const BESIDE_WEIGHTS: u64 = 2 << 30;
@@ -33,8 +34,8 @@ pub fn port(host: &str, port: u16, metrics_port: u16) -> Result<(), String> {
     let everywhere = (Ipv4Addr::UNSPECIFIED, port).into();
     let mut ours = false;
     for address in addresses.chain([everywhere]) {
-        match TcpListener::bind(address) {
-            Ok(_) => ours |= address != everywhere || host == "0.0.0.0",
+        match try_bind(address) {
+            Ok(()) => ours |= address != everywhere || host == "0.0.0.0",
             // `localhost` may have an address that this machine lacks, when it has another that is there.
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -64,10 +65,21 @@ pub fn port(host: &str, port: u16, metrics_port: u16) -> Result<(), String> {
 
 /// A warning where `/metrics` will not be served because its port is taken.
 pub fn metrics_port(host: &str, port: u16) -> Option<String> {
-    let error = TcpListener::bind((host, port)).err()?;
-    (error.kind() == ErrorKind::AddrInUse).then(|| {
+    let mut addresses = (host, port).to_socket_addrs().ok()?;
+    let is_busy =
+        |address| try_bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+    addresses.any(is_busy).then(|| {
         format!("port {port} is busy, so /metrics will not be served; set {METRICS_VARIABLE} to a free port")
     })
+}
+
+/// Whether a server could listen there. The socket never listens itself: two checks at once do not see each other, and
+/// no client connects to one.
+fn try_bind(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // With this a port is busy only while a socket listens on it, as servers see it.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 /// The GPUs to serve on, every one a Hopper.
@@ -157,6 +169,8 @@ fn gib(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     fn gpu(index: u32, capability: (u32, u32), free: u64) -> Gpu {
@@ -223,6 +237,17 @@ mod tests {
         let mut silent = gpu(0, (9, 0), 0);
         silent.memory_free = None;
         assert_eq!(memory(&[silent], 100 << 30), Ok(()));
+    }
+
+    #[test]
+    fn two_checks_at_once_do_not_see_each_other() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let checking = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        checking.set_reuse_address(true).unwrap();
+        checking.bind(&address.into()).unwrap();
+        assert_eq!(port("127.0.0.1", address.port(), METRICS_PORT), Ok(()));
     }
 
     #[test]

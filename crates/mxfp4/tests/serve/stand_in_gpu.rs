@@ -6,7 +6,7 @@ use std::process::Command;
 use libtest_mimic::Trial;
 
 use crate::real_server::{Stop, VIRTUAL_GPU, fail, skipping};
-use crate::support::{HOPPER, MODEL, Ran, driver, folder, mxfp4, repository, run, sdk};
+use crate::support::{HOPPER, MODEL, Ran, driver, folder, free_port, mxfp4, repository, run, sdk};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Result<(), Stop>| {
@@ -78,6 +78,7 @@ fn serve(gpu: &str, ambient: &[(&str, &str)], weights_gib: u64) -> Result<Ran, S
         .map_or("gpu", |(_, value)| value);
     Ok(run(mxfp4(workspace.path())
         .args(["serve", "--model", "model", "--devices", devices])
+        .envs([free_port()])
         .env("LD_LIBRARY_PATH", workspace.path())
         .env("FAKE_GPU", gpu)
         .envs(ambient.iter().copied())))

@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -136,6 +137,14 @@ pub fn driver(folder: &Path) -> Result<(), Skip> {
         Some(0) => Ok(()),
         _ => Err(format!("cc does not compile C: {}", built.stderr)),
     }
+}
+
+/// A port that nothing listens on, as the environment gives it to `mxfp4 serve`: the one of the configuration may be
+/// busy on the machine that runs the tests.
+pub fn free_port() -> (&'static str, String) {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    ("MAX_SERVE_PORT", address.port().to_string())
 }
 
 /// Whether this process may read what its permissions forbid.
