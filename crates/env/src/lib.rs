@@ -11,6 +11,7 @@ pub mod environment;
 mod error;
 #[cfg(test)]
 mod fixture;
+pub mod platform;
 pub mod render;
 pub mod sdk;
 pub mod workspace;
@@ -19,5 +20,6 @@ pub use ambient::Ambient;
 pub use config::Config;
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;
+pub use platform::Platform;
 pub use sdk::Sdk;
 pub use workspace::{Layout, Workspace};

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use mxfp4_env::{Layout, Options, Sdk};
+use mxfp4_env::{Layout, Options, Platform, Sdk};
 use mxfp4_toolchain::build;
 
 use crate::context::Context;
@@ -45,6 +45,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 /// Builds the kernel packages that are not fresh: with `sdk` in a standalone workspace, with Bazel in a Modular
 /// checkout.
 pub fn ensure_built(context: &Context, sdk: Option<&Sdk>) -> anyhow::Result<()> {
+    Platform::current().check()?;
     match (context.workspace.layout, sdk) {
         (Layout::Modular, _) => build::modular(context.job())?,
         (Layout::Standalone, Some(sdk)) => {

@@ -13,6 +13,7 @@ mod progress;
 mod serve;
 mod setup;
 mod test;
+mod version;
 mod warm;
 
 use std::fmt;
@@ -20,7 +21,8 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use mxfp4_env::workspace::logical_cwd;
 use mxfp4_env::{Ambient, Workspace};
 use tracing_subscriber::fmt::format::Writer;
@@ -33,6 +35,7 @@ use crate::exit::{Exit, ExitContext};
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(disable_version_flag = true, arg_required_else_help = true)]
 struct Cli {
     /// The workspace's root, instead of searching from the current folder upward [env: MXFP4_ROOT]
     #[arg(long, global = true, value_name = "PATH")]
@@ -43,8 +46,14 @@ struct Cli {
     /// Say nothing but warnings, errors and results.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    /// Print the version, and those of MAX and Mojo in this workspace
+    #[arg(long)]
+    version: bool,
+    /// Print the version alone
+    #[arg(short = 'V', action = ArgAction::Version)]
+    short_version: Option<bool>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -94,13 +103,23 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     let root = cli
         .root
         .or_else(|| ambient.get_nonempty("MXFP4_ROOT").map(PathBuf::from));
+    if cli.version {
+        println!("{}", version::full(root.as_deref(), &cwd, &ambient));
+        return Ok(0);
+    }
+    let Some(command) = cli.command else {
+        let missing = ErrorKind::MissingSubcommand;
+        Cli::command()
+            .error(missing, "a command is missing; `mxfp4 help` lists them")
+            .exit();
+    };
     let context = Context {
         workspace: Workspace::find(root.as_deref(), &cwd)?,
         ambient,
         cwd,
         verbosity,
     };
-    match cli.command {
+    match command {
         Command::Setup(args) => setup::run(&context, args),
         Command::Env(args) => env::run(&context, args),
         Command::Build(args) => build::run(&context, args),
@@ -189,7 +208,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
-use mxfp4_env::{Environment, Layout, Options, Sdk};
+use mxfp4_env::{Environment, Layout, Options, Platform, Sdk};
 use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::{Command, Line, Outcome, Output, Stream};
 
@@ -81,6 +81,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         let problems = launch.problems(context);
         return dry_run(context, &launch, Task::Serve, &problems);
     }
+    Platform::current().check()?;
     if args.no_setup {
         // Said before the GPU is looked for: it makes nothing and takes no time.
         ensure_sdk(context, true)?;

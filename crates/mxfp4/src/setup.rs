@@ -1,7 +1,7 @@
 //! `mxfp4 setup`
 
 use mxfp4_env::sdk::SdkSource;
-use mxfp4_env::{Layout, Sdk};
+use mxfp4_env::{Layout, Platform, Sdk};
 use mxfp4_toolchain::setup::{self, State};
 
 use crate::context::Context;
@@ -18,6 +18,7 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(context: &Context, _args: Args) -> anyhow::Result<i32> {
+    Platform::current().check()?;
     let found = context.sdk()?;
     let sdk = match found {
         Some(sdk) if !is_made_by_setup(context, &sdk)? => sdk,
@@ -35,6 +36,7 @@ pub fn run(context: &Context, _args: Args) -> anyhow::Result<i32> {
 /// The SDK to work with, made or brought up to date first where `mxfp4 setup` has made it and `no_setup` does not
 /// forbid it.
 pub fn ensure_sdk(context: &Context, no_setup: bool) -> anyhow::Result<Sdk> {
+    Platform::current().check()?;
     let state = match context.sdk()? {
         // Whichever is used by name or for want of our own is not ours to change.
         Some(sdk) if sdk.source != SdkSource::Workspace => return Ok(sdk),
