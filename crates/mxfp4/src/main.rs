@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod context;
 mod demo;
+mod doctor;
 mod env;
 mod exit;
 mod progress;
@@ -66,6 +67,7 @@ enum Command {
     Warm(warm::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Doctor(doctor::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -128,6 +130,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Warm(args) => warm::run(&context, args),
         Command::Demo(args) => demo::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
+        Command::Doctor(args) => doctor::run(&context, args),
     }
 }
 

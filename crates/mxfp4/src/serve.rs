@@ -1,6 +1,6 @@
 //! `mxfp4 serve`
 
-mod checks;
+pub mod checks;
 mod compile_cache;
 mod entry_point;
 mod flags;
@@ -22,7 +22,7 @@ pub use self::compile_cache::CompileCache;
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};
 pub use self::log_tail::LogTail;
-use self::model::Model;
+pub use self::model::{Model, hub_cache, hub_home, is_offline};
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};

@@ -53,3 +53,29 @@ fn every_command_and_every_exit_code_stands_in_the_readme() {
         assert!(readme.replace('`', "").contains(&row), "{row}");
     }
 }
+
+#[test]
+fn every_row_of_the_doctor_stands_in_its_reference() {
+    let reference = read("docs/doctor.md");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mxfp4.toml"), "").unwrap();
+    let report = Command::new(env!("CARGO_BIN_EXE_mxfp4"))
+        .args(["doctor", "--json", "--root"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    let told = report["checks"].as_array().unwrap().iter().map(|row| {
+        let needed_by = row["needed_by"].as_array().unwrap().iter();
+        let jobs: Vec<&str> = needed_by.map(|job| job.as_str().unwrap()).collect();
+        (row["id"].as_str().unwrap(), jobs.join(", "))
+    });
+    let mut lines = reference.lines();
+    for (id, jobs) in told {
+        let row = lines.find(|line| line.starts_with(&format!("| `{id}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row {id}, or not in its place"));
+        let last = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let jobs = if jobs.is_empty() { "-" } else { &jobs };
+        assert!(last.starts_with(jobs), "{row} instead of {jobs}");
+    }
+}

@@ -20,6 +20,18 @@ pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), 
     make(job, &packages(job, sdk)?, environment)
 }
 
+/// The names of the kernel packages that [`standalone`] would make now: those
+/// that are not built, and those that are not fresh any more.
+pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for target in packages(job, sdk)? {
+        if target.examine()?.is_some() {
+            names.push(target.name);
+        }
+    }
+    Ok(names)
+}
+
 /// Makes the program `build/FOLDER/NAME` of a Mojo file `FOLDER/NAME.mojo`, the
 /// file and its import paths relative to the root, unless it is fresh. Returns
 /// the program's path.

@@ -18,6 +18,7 @@ use mxfp4_env::{Ambient, Workspace};
 use mxfp4_process::{Command, Line, Outcome, Output};
 
 pub use error::Error;
+pub use uv::find as find_uv;
 
 /// Where the work is done and how much is said about it.
 #[derive(Clone, Copy, Debug)]

@@ -21,11 +21,11 @@ const PYTHONS: [&str; 6] = [
 /// The uv to use: the one on PATH, else the workspace's own, which is fetched as
 /// the lock file names it when it is not there yet.
 pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Error> {
-    let tools = job.workspace.state_dir().join("tools");
-    let own = tools.join("bin/uv");
-    if let Some(uv) = first_that_works(on_path(job, "uv").chain([own.clone()]))? {
+    if let Some(uv) = find(job)? {
         return Ok(uv);
     }
+    let tools = tools(job);
+    let own = own(job);
     install(job, lock, &tools)?;
     if works(&own)? {
         return Ok(own);
@@ -34,6 +34,20 @@ pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Erro
         "uv was installed as {}, but does not run; install uv yourself so that it is on PATH",
         own.display()
     )))
+}
+
+/// The uv that is there: the one on PATH, else the workspace's own.
+pub fn find(job: Job) -> Result<Option<PathBuf>, Error> {
+    first_that_works(on_path(job, "uv").chain([own(job)]))
+}
+
+/// Where the workspace's own tools are.
+fn tools(job: Job) -> PathBuf {
+    job.workspace.state_dir().join("tools")
+}
+
+fn own(job: Job) -> PathBuf {
+    tools(job).join("bin/uv")
 }
 
 /// The programs called `name` in PATH's order.

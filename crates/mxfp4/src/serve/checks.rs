@@ -163,7 +163,8 @@ pub fn memory(gpus: &[Gpu], weights: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn gib(bytes: u64) -> String {
+/// Bytes for people.
+pub fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 

@@ -46,13 +46,7 @@ impl Model {
                 ..
             } => Ok(weights(folder).ok()),
             Self::Repository { name, cached: None } => {
-                let offline = ambient
-                    .get_nonempty("HF_HUB_OFFLINE")
-                    .and_then(|value| value.to_str());
-                let offline = offline.is_some_and(|v| {
-                    matches!(v.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE")
-                });
-                if offline {
+                if is_offline(ambient) {
                     return Err(format!(
                         "the model {name} is neither a folder nor in the local Hugging Face cache, and HF_HUB_OFFLINE is \
                          set; unset it to fetch the model, or give --model a folder that holds it"
@@ -77,13 +71,31 @@ fn is_repository_name(text: &str) -> bool {
         })
 }
 
+/// Whether HF_HUB_OFFLINE forbids Hugging Face's library the network.
+pub fn is_offline(ambient: &Ambient) -> bool {
+    let value = ambient
+        .get_nonempty("HF_HUB_OFFLINE")
+        .and_then(|value| value.to_str());
+    value.is_some_and(|v| matches!(v.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"))
+}
+
+/// The folder of everything that Hugging Face's library keeps.
+pub fn hub_home(ambient: &Ambient) -> Option<PathBuf> {
+    let folder = |variable: &str| ambient.get_nonempty(variable).map(PathBuf::from);
+    folder("HF_HOME")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/huggingface")))
+}
+
+/// Where Hugging Face's library keeps models.
+pub fn hub_cache(ambient: &Ambient) -> Option<PathBuf> {
+    let named = ambient.get_nonempty("HF_HUB_CACHE").map(PathBuf::from);
+    named.or_else(|| hub_home(ambient).map(|home| home.join("hub")))
+}
+
 /// Where Hugging Face's own library keeps the newest revision of `name`.
 fn cached_snapshot(name: &str, ambient: &Ambient) -> Option<PathBuf> {
-    let folder = |variable: &str| ambient.get_nonempty(variable).map(PathBuf::from);
-    let cache = folder("HF_HUB_CACHE")
-        .or_else(|| folder("HF_HOME").map(|home| home.join("hub")))
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/huggingface/hub")))?;
+    let cache = hub_cache(ambient)?;
     let repository = cache.join(format!("models--{}", name.replace('/', "--")));
     let revision = fs::read_to_string(repository.join("refs/main")).ok()?;
     let snapshot = repository.join("snapshots").join(revision.trim());
