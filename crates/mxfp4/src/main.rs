@@ -5,6 +5,7 @@ mod print;
 
 mod bench;
 mod build;
+mod code;
 mod context;
 mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ mod serve;
 mod setup;
 mod test;
 mod version;
+mod vscode;
 mod warm;
 
 use std::fmt;
@@ -68,6 +70,8 @@ enum Command {
     Demo(demo::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
+    Vscode(vscode::Args),
+    Code(code::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -131,6 +135,8 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Demo(args) => demo::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
+        Command::Vscode(args) => vscode::run(&context, args),
+        Command::Code(args) => code::run(&context, args),
     }
 }
 

@@ -991,6 +991,20 @@ const CASES: &[Case] = &[
     ),
     case(
         "editor",
+        "warning",
+        "an old extension",
+        |m| {
+            m.write(
+                "home/.vscode-server/extensions/modular-mojotools.vscode-mojo-26.5.1/package.json",
+                "",
+            );
+            Ok(())
+        },
+        &["extension 26.5.1 is older than 26.6"],
+        "update it",
+    ),
+    case(
+        "editor",
         "ok",
         "it is installed",
         |m| {
