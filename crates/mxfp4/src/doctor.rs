@@ -29,7 +29,7 @@ use self::facts::Facts;
 use self::finding::{Finding, State};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::serve::Request;
+use crate::serve::{Flags, Request};
 
 /// Check what building, testing and serving need, and say what to do
 ///
@@ -273,6 +273,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         model: args.model,
         host: args.host,
         port: args.port,
+        flags: Flags::parse(&context.workspace.config.serve.flags),
         ..Request::default()
     };
     let facts = Facts::gather(context, request, args.online);

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     trials.extend([
         Trial::test("a_busy_port", a_busy_port),
         Trial::ignorable_test("an_unreadable_model_folder", an_unreadable_model_folder),
+        Trial::ignorable_test("a_glibc_that_is_too_old", a_glibc_that_is_too_old),
         Trial::ignorable_test("a_kernel_source_with_a_syntax_error", a_syntax_error),
         Trial::ignorable_test(
             "an_sdk_without_a_usable_package",
@@ -245,6 +246,43 @@ fn an_unreadable_model_folder() -> Tested {
     let ran = run(command.args(["serve", "--model", "model"]));
     set(&model, 0o755)?;
     expect(&ran, 5, &["model", "cannot be read", "Permission denied"])?;
+    Ok(Completion::Completed)
+}
+
+/// Whatever takes MAX or Mojo ends at once; what takes neither still answers.
+fn a_glibc_that_is_too_old() -> Tested {
+    let workspace = workspace("");
+    if let Err(skip) = support::old_glibc(workspace.path()) {
+        return Ok(Completion::ignored_with(skip));
+    }
+    let old = |args: &[&str]| {
+        run(mxfp4(workspace.path())
+            .args(args)
+            .env("LD_LIBRARY_PATH", workspace.path()))
+    };
+    for args in [
+        &["setup"][..],
+        &["build"],
+        &["test"],
+        &["serve", "--model", "model"],
+        &["warm", "--model", "model", "--target", "cuda:sm_90a"],
+        &["bench", "kernel"],
+        &["demo"],
+    ] {
+        let says = ["Linux on x86-64 with glibc 2.31", "glibc 2.34 or newer"];
+        let ran = old(args);
+        expect(&ran, 4, &says).map_err(|failed| format!("{args:?}: {failed:?}"))?;
+    }
+    for args in [
+        &["env"][..],
+        &["--version"],
+        &["serve", "--model", "model", "--dry-run"],
+    ] {
+        let ran = old(args);
+        if ran.code != Some(0) {
+            return Err(format!("{args:?}: {ran:#?}").into());
+        }
+    }
     Ok(Completion::Completed)
 }
 

@@ -7,13 +7,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::{Value, json};
 use support::{Ran, folder, mxfp4, repository, run, sdk};
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 10] = [
         (
             "the_files_of_this_repository_are_up_to_date",
             the_files_of_this_repository_are_up_to_date,
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
         (
             "code_is_opened_in_the_workspace_with_its_environment",
             code_is_opened_in_the_workspace_with_its_environment,
+        ),
+        (
+            "the_editor_outlives_the_command",
+            the_editor_outlives_the_command,
         ),
         (
             "without_code_it_says_where_to_get_it",
@@ -372,6 +378,23 @@ fn code_is_opened_in_the_workspace_with_its_environment() {
     assert!(ran.stderr.contains("no MAX and Mojo SDK found"), "{ran:#?}");
     let ran = run(&mut with_code(Path::new(root), "exit 7"));
     assert_eq!(ran.code, Some(7), "{ran:#?}");
+}
+
+/// The editor's own process leaves the program that started it, which must not take it along.
+fn the_editor_outlives_the_command() {
+    let workspace = workspace();
+    let root = workspace.path();
+    // It has left before `code` ends, as VS Code has.
+    let script = "setsid sh -c ': > left; while [ ! -e go ]; do sleep 0.1; done; : > alive' </dev/null >/dev/null 2>&1 &\n\
+                  while [ ! -e left ]; do sleep 0.1; done";
+    let ran = run(&mut with_code(root, script));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    fs::write(root.join("go"), "").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !root.join("alive").exists() {
+        assert!(Instant::now() < deadline, "it was ended");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn without_code_it_says_where_to_get_it() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use mxfp4_env::{Layout, Options, Sdk};
+use mxfp4_env::{Layout, Options, Platform, Sdk};
 use mxfp4_gpu::Inventory;
 use mxfp4_process::Command;
 use mxfp4_toolchain::build;
@@ -71,6 +71,7 @@ fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
                        in the project's repository";
         return Err(Failure::new(Exit::Config, message).into());
     }
+    Platform::current().check()?;
     if args.no_setup {
         // Said before the GPU is looked for: it makes nothing and takes no time.
         ensure_sdk(context, true)?;

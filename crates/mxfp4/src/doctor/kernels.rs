@@ -28,7 +28,7 @@ pub fn built(facts: &Facts) -> anyhow::Result<Finding> {
     let outdated = match &facts.outdated {
         None => return Ok(Finding::not_applicable("there is no SDK to build with")),
         Some(Err(why)) => {
-            let fix = "correct [[kernels]] in mxfp4.toml, or bring the sources back";
+            let fix = "see to what it names: [[kernels]] in mxfp4.toml, the sources, or the SDK";
             return Ok(Finding::failing(why, fix));
         }
         Some(Ok(outdated)) => outdated.join(", "),

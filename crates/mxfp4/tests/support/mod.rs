@@ -139,6 +139,23 @@ pub fn driver(folder: &Path) -> Result<(), Skip> {
     }
 }
 
+/// Puts into `folder`, which LD_LIBRARY_PATH is to name, a glibc that says it is version 2.31. It is this machine's own
+/// otherwise, so programs run with it.
+pub fn old_glibc(folder: &Path) -> Result<(), Skip> {
+    let maps = fs::read_to_string("/proc/self/maps").expect("it can be read");
+    let line = maps.lines().find(|line| line.ends_with("/libc.so.6"));
+    let path = line.and_then(|line| line.split_whitespace().last());
+    let mut content = fs::read(path.ok_or("the tests run without glibc")?).expect("it can be read");
+    let banner = b" release version 2.";
+    let at = content
+        .windows(banner.len())
+        .position(|bytes| bytes == banner);
+    let minor = at.ok_or("glibc does not say its version")? + banner.len();
+    content[minor..minor + 2].copy_from_slice(b"31");
+    fs::write(folder.join("libc.so.6"), content).expect("files can be written");
+    Ok(())
+}
+
 /// A port that nothing listens on, as the environment gives it to `mxfp4 serve`: the one of the configuration may be
 /// busy on the machine that runs the tests.
 pub fn free_port() -> (&'static str, String) {
