@@ -25,7 +25,7 @@ _mxfp4_env() {
             return 1
         }
     fi
-    code=$("$binary" --root "$root/" env) && eval "$code"
+    code=$("$binary" --root "$root/" env --shell posix) && eval "$code"
 }
 
 _mxfp4_env "$_mxfp4_script"

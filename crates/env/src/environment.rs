@@ -1,6 +1,6 @@
 //! The one computation of the environment.
 
-mod list;
+pub(crate) mod list;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::list::{List, Merged};
 use crate::sdk::version_of;
 use crate::workspace::package_files;
-use crate::{Ambient, Error, Layout, Sdk, Workspace};
+use crate::{Ambient, Error, Layout, Restore, Sdk, Workspace, restore};
 
 /// One variable of the computed environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Options {
     pub debug: bool,
     /// Serving: never run the device synchronously, whatever the ambient variables say.
     pub serving: bool,
+    /// For a shell: record what is changed, so that it can be undone.
+    pub reversible: bool,
 }
 
 /// The variables of a workspace, in the order in which they are printed.
@@ -43,16 +45,35 @@ pub struct Environment {
 impl Environment {
     /// Computes the environment of `workspace`.
     ///
-    /// Computing it again from its own result changes nothing.
+    /// It follows from what `ambient` was before an activation that is recorded in
+    /// it, of this workspace or another: computing it again from its own result
+    /// changes nothing, and of two workspaces the second leaves nothing of the first.
     pub fn compute(
         workspace: &Workspace,
         sdk: Option<&Sdk>,
         ambient: &Ambient,
         options: Options,
     ) -> Result<Self, Error> {
+        let record = Restore::of(ambient);
+        let before = record
+            .as_ref()
+            .map_or_else(|| ambient.clone(), |record| record.undone(ambient));
+        let again = record
+            .as_ref()
+            .filter(|record| record.root() == workspace.root);
+        let mut from = before.clone();
+        if again.is_some() {
+            // Debugging was asked for once, and goes on until it is undone.
+            for name in [SYNC_MODE, DEBUG, restore::HOOK] {
+                match ambient.get(name) {
+                    Some(value) => from.set(name, value),
+                    None => from.remove(name),
+                }
+            }
+        }
         let mut computation = Computation {
             workspace,
-            ambient,
+            ambient: &from,
             result: Self::default(),
         };
         match sdk {
@@ -71,7 +92,85 @@ impl Environment {
             computation.path(sdk)?;
         }
         computation.synchronous(options);
-        Ok(computation.result)
+        let mut result = computation.result;
+        if let Some(record) = &record {
+            result.restore(record, ambient, &from);
+        }
+        if options.reversible {
+            result.record(workspace, &before, again);
+        } else if record.is_some() && again.is_none() {
+            result.push(restore::VARIABLE, None, "another workspace's".into());
+        }
+        Ok(result)
+    }
+
+    /// What undoes the activation that is recorded in `ambient`; `None` where none is.
+    pub fn undo(ambient: &Ambient) -> Result<Option<Self>, Error> {
+        let Some(record) = Restore::recorded(ambient)? else {
+            return Ok(None);
+        };
+        let mut result = Self::default();
+        result.restore(&record, ambient, &record.undone(ambient));
+        let reason = "nothing is active any more";
+        for name in [restore::HOOK, restore::VARIABLE] {
+            if ambient.get(name).is_some() && !result.decides(name) {
+                result.push(name, None, reason.into());
+            }
+        }
+        Ok(Some(result))
+    }
+
+    /// What `record` changed, and is not decided anew, as it is in `before`.
+    fn restore(&mut self, record: &Restore, ambient: &Ambient, before: &Ambient) {
+        let reason = format!("as it was before {} was activated", record.root().display());
+        for name in record.names().chain([restore::HOOK]) {
+            let value = before.get(name);
+            if value != ambient.get(name) && !self.decides(name) {
+                self.push(name, value.map(OsStr::to_owned), reason.clone());
+            }
+        }
+    }
+
+    /// Adds the record of what differs from `before`.
+    fn record(&mut self, workspace: &Workspace, before: &Ambient, again: Option<&Restore>) {
+        let mut record = Restore::new(&workspace.root);
+        for variable in &self.variables {
+            record.change(
+                &variable.name,
+                before.get(&variable.name),
+                variable.value.as_deref(),
+            );
+        }
+        if let Some(again) = again {
+            record.keep(again, &[SYNC_MODE, DEBUG]);
+        }
+        match record.encode() {
+            Some(text) => self.push(
+                restore::VARIABLE,
+                Some(text.into()),
+                "what `mxfp4 env --unset` restores".into(),
+            ),
+            None => {
+                self.push(restore::VARIABLE, None, "too long to be recorded".into());
+                self.warnings.push(
+                    "the variables are too long for a record of what they were: `mxfp4 env --unset` will \
+                     not restore them; shorten PATH or PYTHONPATH"
+                        .into(),
+                );
+            }
+        }
+    }
+
+    fn decides(&self, name: &str) -> bool {
+        self.variables.iter().any(|variable| variable.name == name)
+    }
+
+    fn push(&mut self, name: &str, value: Option<OsString>, reason: String) {
+        self.variables.push(Variable {
+            name: name.into(),
+            value,
+            reason,
+        });
     }
 
     /// The value of `name`, where this environment sets it.
@@ -482,11 +581,7 @@ impl Computation<'_> {
     }
 
     fn push(&mut self, name: &str, value: Option<OsString>, reason: String) {
-        self.result.variables.push(Variable {
-            name: name.into(),
-            value,
-            reason,
-        });
+        self.result.push(name, value, reason);
     }
 
     fn warn(&mut self, warning: String) {

@@ -18,6 +18,12 @@ pub enum Error {
     /// A path that a variable's format cannot carry.
     #[error("{0}")]
     Path(String),
+    /// A value that the language asked for cannot express.
+    #[error("{0}")]
+    Value(String),
+    /// The record of an activation that cannot be read.
+    #[error("{0}")]
+    Record(String),
     /// A file or folder that could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -33,6 +39,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Sdk(_) => 4,
+            Self::Record(_) => 1,
             _ => 3,
         }
     }

@@ -13,6 +13,7 @@ mod error;
 mod fixture;
 pub mod platform;
 pub mod render;
+pub mod restore;
 pub mod sdk;
 pub mod workspace;
 
@@ -21,5 +22,6 @@ pub use config::Config;
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;
 pub use platform::Platform;
+pub use restore::Restore;
 pub use sdk::Sdk;
 pub use workspace::{Layout, Workspace};

@@ -1,4 +1,14 @@
-//! Printing an environment: for a POSIX shell, as JSON, with its reasons.
+//! Printing an environment: as code for a shell, as data, with its reasons.
+//!
+//! Code is made of two parts only: names, which are letters, digits and `_`, and
+//! values, quoted by the one rule of the language. A value that the language
+//! cannot express is refused by the variable's name.
+
+mod dotenv;
+mod fish;
+mod github_actions;
+mod nu;
+mod powershell;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -6,7 +16,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Environment, Sdk, Workspace};
+use crate::{Environment, Error, Sdk, Workspace};
+
+pub use self::dotenv::dotenv;
+pub use self::fish::{fish, fish_quote};
+pub use self::github_actions::github_actions;
+pub use self::nu::{nu, nu_quote};
+pub use self::powershell::powershell;
 
 /// `export` and `unset` lines that sh, bash and zsh evaluate to exactly these values.
 pub fn posix(environment: &Environment) -> Vec<u8> {
@@ -122,6 +138,20 @@ pub fn explain(workspace: &Workspace, sdk: Option<&Sdk>, environment: &Environme
         let _ = writeln!(out, "    {}", variable.reason);
     }
     out
+}
+
+/// `value` as text, which is all that `language` can express.
+fn text<'a>(name: &str, value: &'a OsStr, language: &str) -> Result<&'a str, Error> {
+    value
+        .to_str()
+        .ok_or_else(|| refusal(name, value, "bytes that are not UTF-8", language))
+}
+
+fn refusal(name: &str, value: &OsStr, what: &str, language: &str) -> Error {
+    Error::Value(format!(
+        "the value of {name} has {what}, which {language} cannot express: {value:?}; use another \
+         --shell, or rename the folder or change the variable that it comes from"
+    ))
 }
 
 fn json_value(value: Option<&OsStr>) -> Value {

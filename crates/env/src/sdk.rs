@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{PythonVersion, Version};
 use crate::workspace::{Layout, absolute};
-use crate::{Ambient, Error, Workspace};
+use crate::{Ambient, Error, Workspace, restore};
 
 /// The MAX and Mojo packages that a workspace uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ impl Sdk {
     /// One that is asked for by name and is not there is an error, not a reason
     /// to use another one.
     pub fn find(workspace: &Workspace, ambient: &Ambient) -> Result<Option<Self>, Error> {
+        // An activated workspace's own entries of PATH say nothing about the user's SDKs.
+        let ambient = &restore::before(ambient);
         let search = Search::new(workspace, ambient);
         if let Some(path) = ambient.get_nonempty("MXFP4_SDK") {
             let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());

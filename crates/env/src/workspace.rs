@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::config::{self, Config};
-use crate::{Ambient, Error};
+use crate::{Ambient, Error, Sdk};
 
 /// How a workspace is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,18 @@ pub struct Workspace {
 impl Workspace {
     /// Finds the workspace: at `explicit_root` where given, else from `cwd` upward.
     pub fn find(explicit_root: Option<&Path>, cwd: &Path) -> Result<Self, Error> {
+        let (root, layout) = Self::locate(explicit_root, cwd)?;
+        Self::load(root, layout)
+    }
+
+    /// Its root, and how it is laid out, without a look at its configuration.
+    pub fn locate(explicit_root: Option<&Path>, cwd: &Path) -> Result<(PathBuf, Layout), Error> {
         if let Some(root) = explicit_root {
             return Self::at(&absolute(root, cwd));
         }
         for folder in cwd.ancestors() {
             if let Some(layout) = Layout::of(folder) {
-                return Self::load(folder.to_path_buf(), layout);
+                return Ok((folder.to_path_buf(), layout));
             }
         }
         Err(Error::Workspace(format!(
@@ -71,9 +77,9 @@ impl Workspace {
         )))
     }
 
-    fn at(root: &Path) -> Result<Self, Error> {
+    fn at(root: &Path) -> Result<(PathBuf, Layout), Error> {
         if let Some(layout) = Layout::of(root) {
-            return Self::load(root.to_path_buf(), layout);
+            return Ok((root.to_path_buf(), layout));
         }
         let what = if root.is_dir() {
             format!(
@@ -89,6 +95,18 @@ impl Workspace {
             "{} is not the root of a workspace: it {what}; give --root (or MXFP4_ROOT) the root of one",
             root.display(),
         )))
+    }
+
+    /// The workspace at `root` whose `mxfp4.toml` holds `text`, `None` where there is
+    /// no such file: for who has read it already, and must not read another one.
+    pub fn with_config(root: PathBuf, layout: Layout, text: Option<&str>) -> Result<Self, Error> {
+        let path = root.join(config::FILE);
+        let config = Config::parse(text.unwrap_or_default(), &path, layout)?;
+        Ok(Self {
+            root,
+            layout,
+            config,
+        })
     }
 
     fn load(root: PathBuf, layout: Layout) -> Result<Self, Error> {
@@ -118,6 +136,20 @@ impl Workspace {
     /// Bazel's link to its outputs in a Modular checkout.
     pub fn bazel_bin(&self) -> PathBuf {
         self.root.join("bazel-bin")
+    }
+
+    /// Paths that come and go, and that the environment with `sdk` depends on.
+    pub fn watched(&self, sdk: Option<&Sdk>) -> Vec<PathBuf> {
+        let mut paths = vec![self.venv_dir(), self.root.join("scripts/shims")];
+        if self.layout == Layout::Modular {
+            paths.push(self.root.join(".pixi/envs/default"));
+            paths.push(self.bazel_bin().join("max/kernels/src"));
+        }
+        paths.extend(sdk.map(Sdk::mojo));
+        for stem in self.package_candidates().iter().flatten() {
+            paths.extend(package_files(stem));
+        }
+        paths
     }
 
     /// The kernel packages that are built, in the order in which they are loaded.

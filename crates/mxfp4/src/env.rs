@@ -1,10 +1,12 @@
 //! `mxfp4 env`
 
+mod language;
+
 use std::io::Write;
 
-use clap::ValueEnum;
-use mxfp4_env::{Error, Options, Sdk, render};
+use mxfp4_env::{Ambient, Environment, Error, Options, Sdk, render};
 
+pub use self::language::Language;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
@@ -12,15 +14,20 @@ use crate::exit::{Exit, Failure};
 ///
 /// It names the workspace's Mojo sources, Python packages and built kernel
 /// packages, and the SDK's programs, before anything that is set already.
-/// Evaluating it twice changes nothing. No program is started.
+/// Evaluating it twice changes nothing, and what --unset prints takes it back.
+/// No program is started.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The language to print: code for a shell, or a JSON object of names and values.
-    #[arg(long, value_enum, default_value_t = Shell::Posix, value_name = "SHELL")]
-    shell: Shell,
+    /// The language to print: code for a shell, or a format of names and values
+    /// [default: that of the shell that runs this, or posix].
+    #[arg(long, value_enum, value_name = "SHELL")]
+    shell: Option<Language>,
     /// Print JSON; the same as `--shell json`.
     #[arg(long, conflicts_with = "shell")]
     json: bool,
+    /// Print what restores the variables as they were before the workspace was activated.
+    #[arg(long, conflicts_with_all = ["explain", "strict", "debug"])]
+    pub unset: bool,
     /// Print each variable with the reason for its value, for reading (or, with `--json`, as JSON).
     #[arg(long)]
     explain: bool,
@@ -32,40 +39,72 @@ pub struct Args {
     debug: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shell {
-    /// Any POSIX shell.
-    #[value(aliases = ["sh", "dash", "ksh"])]
-    Posix,
-    /// bash.
-    Bash,
-    /// zsh.
-    Zsh,
-    /// A JSON object.
-    Json,
+impl Args {
+    fn language(&self) -> Language {
+        match self.json {
+            true => Language::Json,
+            false => self.shell.unwrap_or_else(Language::of_parent),
+        }
+    }
 }
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    let sdk = find_sdk(context, args.strict)?;
+    let (sdk, environment) = compute(context, args.strict, args.debug)?;
+    let language = args.language();
+    let workspace = &context.workspace;
+    let text = match (args.explain, language) {
+        (true, Language::Json) => {
+            render::json_explained(workspace, sdk.as_ref(), &environment).into_bytes()
+        }
+        (true, _) => render::explain(workspace, sdk.as_ref(), &environment).into_bytes(),
+        (false, language) => language.render(&environment)?,
+    };
+    warn(&environment);
+    print(&text)
+}
+
+/// Runs `mxfp4 env --unset`, which needs no workspace.
+pub fn unset(ambient: &Ambient, args: &Args) -> anyhow::Result<i32> {
+    let language = args.language();
+    if language == Language::Dotenv {
+        let message = "a .env file cannot unset a variable; evaluate `mxfp4 env --unset` in the shell instead";
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
+    let environment = Environment::undo(ambient)?.unwrap_or_else(|| {
+        tracing::info!("no workspace is active in this shell: there is nothing to restore");
+        Environment::default()
+    });
+    print(&language.render(&environment)?)
+}
+
+/// The environment for a shell or for a program that the user runs: what it
+/// changes is recorded in it.
+pub fn compute(
+    context: &Context,
+    strict: bool,
+    debug: bool,
+) -> anyhow::Result<(Option<Sdk>, Environment)> {
+    let sdk = find_sdk(context, strict)?;
     let options = Options {
-        debug: args.debug,
-        serving: false,
+        debug,
+        reversible: true,
+        ..Options::default()
     };
     let environment = context.environment(sdk.as_ref(), options)?;
-    let json = args.json || args.shell == Shell::Json;
-    let workspace = &context.workspace;
-    let text = match (args.explain, json) {
-        (true, true) => render::json_explained(workspace, sdk.as_ref(), &environment).into_bytes(),
-        (true, false) => render::explain(workspace, sdk.as_ref(), &environment).into_bytes(),
-        (false, true) => render::json(&environment).into_bytes(),
-        (false, false) => render::posix(&environment),
-    };
+    Ok((sdk, environment))
+}
+
+/// Says what the user should know about it.
+pub fn warn(environment: &Environment) {
     for warning in &environment.warnings {
         tracing::warn!("{warning}");
     }
+}
+
+fn print(text: &[u8]) -> anyhow::Result<i32> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(&text)?;
+    stdout.write_all(text)?;
     stdout.flush()?;
     Ok(0)
 }

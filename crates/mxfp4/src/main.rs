@@ -104,6 +104,11 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     };
     start_logging(verbosity);
     let ambient = Ambient::current();
+    // What is needed in any folder, whatever workspace it is in.
+    match &cli.command {
+        Some(Command::Env(args)) if args.unset => return env::unset(&ambient, args),
+        _ => {}
+    }
     let cwd = std::env::current_dir().or_exit(Exit::Config, "cannot tell the current folder")?;
     let cwd = logical_cwd(cwd, &ambient);
     let root = cli

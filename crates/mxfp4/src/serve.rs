@@ -138,6 +138,7 @@ pub fn environment(context: &Context, sdk: Option<&Sdk>) -> anyhow::Result<Envir
     let options = Options {
         debug: false,
         serving: true,
+        ..Options::default()
     };
     let environment = context.environment(sdk, options)?;
     for warning in &environment.warnings {

@@ -673,8 +673,10 @@ fn what_the_format_cannot_carry() {
 fn wrong_usage() {
     let place = Place::new("work");
     for args in [
-        &["--shell", "powershell"][..],
+        &["--shell", "csh"][..],
         &["--json", "--shell", "bash"],
+        &["--unset", "--debug"],
+        &["--unset", "--shell", "dotenv"],
         &["--nope"],
         &["extra"],
     ] {

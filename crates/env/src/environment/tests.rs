@@ -6,10 +6,12 @@ use crate::fixture::{Fixture, tree, write};
 const DEBUGGING: Options = Options {
     debug: true,
     serving: false,
+    reversible: false,
 };
 const SERVING: Options = Options {
     debug: false,
     serving: true,
+    reversible: false,
 };
 
 /// `NAME=value` lines, for snapshots.
@@ -199,7 +201,11 @@ fn evaluating_twice_changes_nothing() {
     let no_path = Fixture::standalone().set("PATH", "");
 
     for fixture in [hostile, standalone, on_path, modular, no_path] {
-        for options in [Options::default(), DEBUGGING, SERVING] {
+        let reversible = Options {
+            reversible: true,
+            ..Options::default()
+        };
+        for options in [Options::default(), DEBUGGING, SERVING, reversible] {
             let workspace = fixture.workspace();
             let compute = |ambient: &Ambient| {
                 let sdk = Sdk::find(&workspace, ambient).unwrap();

@@ -43,6 +43,150 @@ fn a_shell_gets_words_in_single_quotes() {
     );
 }
 
+/// As [`environment`], in what is text.
+fn of_text() -> Environment {
+    let mut environment = environment();
+    environment
+        .variables
+        .retain(|variable| variable.name != "NOT_TEXT");
+    environment
+}
+
+/// One variable of this value.
+fn holding(value: &str) -> Environment {
+    Environment {
+        variables: vec![Variable {
+            name: "X".into(),
+            value: Some(value.into()),
+            reason: String::new(),
+        }],
+        warnings: Vec::new(),
+    }
+}
+
+fn shown(code: Result<Vec<u8>, Error>) -> String {
+    String::from_utf8(code.unwrap()).unwrap()
+}
+
+#[test]
+fn fish_gets_what_is_not_text_byte_by_byte() {
+    let text = String::from_utf8(fish(&environment())).unwrap();
+    insta::assert_snapshot!(text, @r#"
+    set -gx PLAIN '/a/b:c,d-e_f.g'
+    set -gx EMPTY ''
+    set -gx HOSTILE 'it\'s "a" $b `c`
+    \\d!'
+    set -gx HOME_LIKE '~/a:~b'
+    set -gx NOT_TEXT '/'\Xff''
+    set -q GONE; and set -e GONE
+    "#);
+}
+
+#[test]
+fn nu_gets_words_in_double_quotes_and_path_as_a_list() {
+    let mut environment = of_text();
+    environment.variables[0].name = "PATH".into();
+    insta::assert_snapshot!(shown(nu(&environment)), @r#"
+    load-env {PATH: ["/a/b" "c,d-e_f.g"]}
+    load-env {EMPTY: ""}
+    load-env {HOSTILE: "it's \"a\" $b `c`\u{a}\\d!"}
+    load-env {HOME_LIKE: "~/a:~b"}
+    hide-env --ignore-errors GONE
+    hide-env --ignore-errors GONE
+    "#);
+}
+
+#[test]
+fn powershell_gets_every_kind_of_single_quote_twice() {
+    let mut environment = of_text();
+    environment
+        .variables
+        .retain(|variable| variable.name != "EMPTY");
+    environment.variables[0].value = Some("\u{2019}; id".into());
+    insta::assert_snapshot!(shown(powershell(&environment)), @r#"
+    $env:PLAIN = '’’; id'
+    $env:HOSTILE = 'it''s "a" $b `c`' + [char]10 + '\d!'
+    $env:HOME_LIKE = '~/a:~b'
+    Remove-Item -LiteralPath Env:GONE -ErrorAction Ignore
+    "#);
+}
+
+#[test]
+fn dotenv_has_only_what_its_readers_agree_about() {
+    for (value, expected) in [
+        ("/a/b:c", "X=/a/b:c"),
+        ("", "X=''"),
+        (
+            "$(id) `id` \"q\" $X #\n\\d ~ é",
+            "X='$(id) `id` \"q\" $X #\n\\d ~ é'",
+        ),
+        ("it's # \t~", "X=\"it's # \t~\""),
+    ] {
+        assert_eq!(shown(dotenv(&holding(value))), format!("{expected}\n"));
+    }
+    for (value, what) in [
+        ("a'\"", "a single quote beside"),
+        ("a'$b", "a single quote beside"),
+        ("a'\n", "a single quote beside"),
+        ("a\\\\b", "two backslashes"),
+        ("a \\", "two backslashes"),
+        ("${a}", "`${`"),
+        ("a\rb", "a carriage return"),
+    ] {
+        let message = dotenv(&holding(value)).unwrap_err().to_string();
+        assert!(
+            message.contains("the value of X has") && message.contains(what),
+            "{message}"
+        );
+        assert!(
+            message.contains("a .env file") && message.contains("--shell"),
+            "{message}"
+        );
+    }
+    let mut environment = holding("x");
+    environment.variables[0].value = None;
+    assert_eq!(shown(dotenv(&environment)), "# X must not be set\n");
+}
+
+#[test]
+fn github_actions_gets_values_between_words_that_are_not_in_them() {
+    let value = "a\nMXFP4_END\nPATH<<MXFP4_END_\n/evil\nMXFP4_END_";
+    let expected = format!("X<<MXFP4_END__\n{value}\nMXFP4_END__\n");
+    assert_eq!(shown(github_actions(&holding(value))), expected);
+    let mut environment = holding("");
+    environment.variables[0].value = None;
+    assert_eq!(
+        shown(github_actions(&environment)),
+        "X<<MXFP4_END\n\nMXFP4_END\n"
+    );
+}
+
+#[test]
+fn what_a_language_cannot_express_is_refused_by_name() {
+    for (language, render) in [
+        ("nu", nu as fn(&Environment) -> Result<Vec<u8>, Error>),
+        ("PowerShell", powershell),
+        ("a .env file", dotenv),
+        ("GITHUB_ENV", github_actions),
+    ] {
+        let mut environment = environment();
+        environment
+            .variables
+            .retain(|variable| variable.name == "NOT_TEXT");
+        let error = render(&environment).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        let message = error.to_string();
+        let expected =
+            format!("NOT_TEXT has bytes that are not UTF-8, which {language} cannot express");
+        assert!(
+            message.contains(&expected) && message.contains("--shell"),
+            "{message}"
+        );
+    }
+    let message = powershell(&holding("")).unwrap_err().to_string();
+    assert!(message.contains("X has nothing in it"), "{message}");
+}
+
 #[test]
 fn json_holds_text_as_text_and_the_rest_as_bytes() {
     insta::assert_snapshot!(json(&environment()), @r#"

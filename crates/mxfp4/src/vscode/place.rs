@@ -78,7 +78,7 @@ impl Place {
         let root = &workspace.root;
         let options = Options {
             debug: true,
-            serving: false,
+            ..Options::default()
         };
         // Without the variables of whoever runs this, and without an SDK: what is left is the workspace's own.
         let environment = Environment::compute(workspace, None, &Ambient::default(), options)?;
