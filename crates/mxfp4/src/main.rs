@@ -12,8 +12,10 @@ mod doctor;
 mod env;
 mod exit;
 mod progress;
+mod run;
 mod serve;
 mod setup;
+mod shell;
 mod test;
 mod version;
 mod vscode;
@@ -63,6 +65,8 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Env(env::Args),
+    Run(run::Args),
+    Shell(shell::Args),
     Build(build::Args),
     Test(test::Args),
     Serve(serve::Args),
@@ -133,6 +137,8 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     match command {
         Command::Setup(args) => setup::run(&context, args),
         Command::Env(args) => env::run(&context, args),
+        Command::Run(args) => run::run(&context, args),
+        Command::Shell(args) => shell::run(&context, args),
         Command::Build(args) => build::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),

@@ -250,10 +250,20 @@ impl Command {
         self.run(&mut |_| {})
     }
 
-    fn std_command(&self) -> std::process::Command {
+    /// Becomes it: this process goes on as the program, with its own streams,
+    /// terminal, process group and exit code, and nothing in between. Returns only
+    /// when that fails. Timeouts, stoppers and [`Output`] play no part.
+    pub fn exec(&self) -> Error {
+        Error::Start {
+            program: self.program.clone(),
+            cwd: self.cwd.clone(),
+            source: self.plain_command().exec(),
+        }
+    }
+
+    fn plain_command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.args).stdin(Stdio::null());
-        command.process_group(0);
+        command.args(&self.args);
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, value),
@@ -263,6 +273,12 @@ impl Command {
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }
+        command
+    }
+
+    fn std_command(&self) -> std::process::Command {
+        let mut command = self.plain_command();
+        command.stdin(Stdio::null()).process_group(0);
         match self.output {
             Output::Inherit => {}
             Output::Stderr => {

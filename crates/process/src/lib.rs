@@ -12,6 +12,9 @@
 //! - Ctrl-Z stops the child along with `mxfp4`, `fg` continues both. Standard
 //!   input is `/dev/null`: a process group in the background that reads from
 //!   the terminal would be stopped by it.
+//!
+//! [`Command::exec`] is the other way: `mxfp4` becomes the program, which then has
+//! the terminal. Nothing is left to supervise it, and nothing needs to.
 
 mod background;
 mod command;
