@@ -3,6 +3,7 @@
 #[macro_use]
 mod print;
 
+mod allow;
 mod bench;
 mod build;
 mod code;
@@ -11,6 +12,8 @@ mod demo;
 mod doctor;
 mod env;
 mod exit;
+mod hook;
+mod hook_env;
 mod progress;
 mod run;
 mod serve;
@@ -67,6 +70,11 @@ enum Command {
     Env(env::Args),
     Run(run::Args),
     Shell(shell::Args),
+    Hook(hook::Args),
+    Allow(allow::Args),
+    Deny(allow::DenyArgs),
+    #[command(hide = true)]
+    HookEnv(hook_env::Args),
     Build(build::Args),
     Test(test::Args),
     Serve(serve::Args),
@@ -111,6 +119,8 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     // What is needed in any folder, whatever workspace it is in.
     match &cli.command {
         Some(Command::Env(args)) if args.unset => return env::unset(&ambient, args),
+        Some(Command::Hook(args)) => return hook::run(args),
+        Some(Command::HookEnv(args)) => return hook_env::run(&ambient, args),
         _ => {}
     }
     let cwd = std::env::current_dir().or_exit(Exit::Config, "cannot tell the current folder")?;
@@ -128,6 +138,10 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             .error(missing, "a command is missing; `mxfp4 help` lists them")
             .exit();
     };
+    if let Command::Deny(_) = command {
+        let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
+        return allow::deny(&ambient, &root, cli.quiet);
+    }
     let context = Context {
         workspace: Workspace::find(root.as_deref(), &cwd)?,
         ambient,
@@ -139,6 +153,10 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Env(args) => env::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Shell(args) => shell::run(&context, args),
+        Command::Allow(args) => allow::run(&context, args),
+        Command::Deny(_) | Command::Hook(_) | Command::HookEnv(_) => {
+            unreachable!("they were run above")
+        }
         Command::Build(args) => build::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),

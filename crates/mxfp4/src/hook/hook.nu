@@ -1,0 +1,30 @@
+# The prompt hook of mxfp4 for nu. Once: mxfp4 hook nu | save -f ~/.config/nushell/mxfp4.nu
+# and in config.nu: source ~/.config/nushell/mxfp4.nu
+#
+# At a prompt it asks mxfp4 only where something has changed: the answer says what
+# to look at, and nu looks without starting a program. It is kept as a record,
+# which is not passed on to programs.
+def _mxfp4_unchanged [] {
+    let last = ($env | get --optional MXFP4_LAST)
+    if $last == null or $last.ask or $env.PWD != $last.pwd { return false }
+    if ($env | get --optional MXFP4_SDK | default "") != $last.sdk { return false }
+    if not ($last.there | all {|path| $path | path exists --no-symlink }) { return false }
+    if ($last.gone | any {|path| $path | path exists --no-symlink }) { return false }
+    if $last.file == null { return true }
+    try { (open --raw $last.file | into binary) == ($last.text | into binary) } catch { false }
+}
+def --env _mxfp4_hook [] {
+    if (_mxfp4_unchanged) or not (@MXFP4@ | path exists) { return }
+    let told = ($env | get --optional MXFP4_LAST | default {told: ""} | get told)
+    let answer = (try { ^@MXFP4@ hook-env nu $told | from json } catch { null })
+    if $answer == null { return }
+    hide-env --ignore-errors ...$answer.unset
+    # One that nu was started with is back when a later value of it is hidden; null
+    # is not passed on to programs.
+    let back = ($answer.unset | where {|name| ($env | get --optional $name) != null })
+    load-env ($back | reduce --fold {} {|name, all| $all | insert $name null })
+    load-env ($answer.set | reject --optional PATH)
+    if "PATH" in $answer.set { $env.PATH = ($answer.set.PATH | split row ":") }
+    $env.MXFP4_LAST = $answer.last
+}
+$env.config.hooks.pre_prompt = ($env.config.hooks.pre_prompt? | default [] | append {|| _mxfp4_hook })

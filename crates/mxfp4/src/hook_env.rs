@@ -1,0 +1,154 @@
+//! `mxfp4 hook-env`, which the prompt hook runs: what to change in the shell, and
+//! when to ask again.
+
+mod answer;
+
+use std::io::Write;
+use std::path::Path;
+
+use mxfp4_env::workspace::logical_cwd;
+use mxfp4_env::{
+    Ambient, Environment, Error, Layout, Options, Restore, Sdk, Variable, Workspace, config,
+    restore,
+};
+
+use self::answer::Answer;
+use crate::allow::{Allowed, Fingerprint};
+use crate::hook::Shell;
+use crate::shell;
+
+/// Answer the prompt hook.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The shell.
+    #[arg(value_enum)]
+    shell: Shell,
+    /// What the last answer told the user.
+    #[arg(allow_hyphen_values = true)]
+    told: String,
+}
+
+/// Runs the command. What is wrong with a workspace is told and is no failure: a
+/// hook without an answer would ask again at every prompt.
+pub fn run(ambient: &Ambient, args: &Args) -> anyhow::Result<i32> {
+    let mut answer = Answer::new(ambient);
+    match std::env::current_dir() {
+        Ok(cwd) if !is_the_users(ambient) => {
+            decide(ambient, &logical_cwd(cwd, ambient), &mut answer)
+        }
+        _ => {}
+    }
+    answer.refuse(args.shell);
+    if answer.told != args.told && !answer.told.is_empty() {
+        eprintln!("{}", answer.told);
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(&answer.render(args.shell))?;
+    stdout.flush()?;
+    Ok(0)
+}
+
+/// Whether the user activated a workspace, which then stays wherever the shell goes.
+fn is_the_users(ambient: &Ambient) -> bool {
+    let active = Restore::of(ambient);
+    let by_hook = |record: &Restore| ambient.get(restore::HOOK) == Some(record.root().as_os_str());
+    ambient.get_nonempty(shell::VARIABLE).is_some()
+        || active.is_some_and(|record| !by_hook(&record))
+}
+
+/// What this shell's environment is to be in `cwd`.
+fn decide(ambient: &Ambient, cwd: &Path, answer: &mut Answer) {
+    let found = cwd.ancestors().find_map(|folder| {
+        let layout = Layout::of(folder);
+        if layout.is_none() {
+            answer.watch(folder.join(config::FILE));
+            answer.watch(folder.join("bazelw"));
+        }
+        Some((folder, layout?))
+    });
+    let environment = match found {
+        None => None,
+        Some((root, layout)) => enter(ambient, root, layout, answer).unwrap_or_else(|message| {
+            answer.told = format!("mxfp4: {message}");
+            None
+        }),
+    };
+    // A record of another version says nothing about what to restore.
+    let environment = environment.or_else(|| Environment::undo(ambient).ok().flatten());
+    let variables = environment.unwrap_or_default().variables;
+    answer.variables = variables
+        .into_iter()
+        .filter(|variable| ambient.get(&variable.name) != variable.value.as_deref())
+        .collect();
+}
+
+/// The environment of the workspace at `root`, or why it is not activated. Before
+/// it is found to be allowed, nothing of it is used but the bytes of its `mxfp4.toml`.
+fn enter(
+    ambient: &Ambient,
+    root: &Path,
+    layout: Layout,
+    answer: &mut Answer,
+) -> Result<Option<Environment>, String> {
+    // In quotes, with escapes: a folder's name must not write to the terminal.
+    let print = Fingerprint::of(root)
+        .map_err(|error| format!("cannot read {:?}: {error}", root.join(config::FILE)))?;
+    let allowed = Allowed::of(ambient).map_err(|error| error.to_string())?;
+    let file = allowed.file_of(&print);
+    let is_allowed = file.is_file();
+    answer.watch(file);
+    answer.compare(print.root.join(config::FILE), print.config.clone());
+    if !is_allowed {
+        let why = match allowed.knows(&print) {
+            true => "has changed since it was allowed",
+            false => "is not allowed to change this shell",
+        };
+        return Err(format!(
+            "{:?} {why}; if you trust it, run `mxfp4 allow`",
+            print.root
+        ));
+    }
+    activate(ambient, print, layout, answer)
+        .map(Some)
+        .map_err(|error| error.to_string())
+}
+
+/// The environment of an allowed workspace, at its real place: a link to it may
+/// point elsewhere a moment later.
+fn activate(
+    ambient: &Ambient,
+    print: Fingerprint,
+    layout: Layout,
+    answer: &mut Answer,
+) -> Result<Environment, Error> {
+    let file = print.root.join(config::FILE);
+    let text = print.config.map(String::from_utf8).transpose();
+    let text = text.map_err(|_| Error::Config(format!("{}: it is not UTF-8", file.display())))?;
+    // What was allowed is what is read: the file may be another one by now.
+    let workspace = Workspace::with_config(print.root, layout, text.as_deref())?;
+    let mut warnings = Vec::new();
+    let sdk = Sdk::find(&workspace, ambient).unwrap_or_else(|error| {
+        warnings.push(error.to_string());
+        None
+    });
+    let options = Options {
+        reversible: true,
+        ..Options::default()
+    };
+    let mut environment = Environment::compute(&workspace, sdk.as_ref(), ambient, options)?;
+    environment.variables.push(Variable {
+        name: restore::HOOK.into(),
+        value: Some(workspace.root.clone().into()),
+        reason: "the prompt hook activated it".into(),
+    });
+    for path in workspace.watched(sdk.as_ref()) {
+        answer.watch(path);
+    }
+    warnings.append(&mut environment.warnings);
+    let lines: Vec<String> = warnings
+        .iter()
+        .map(|warning| format!("mxfp4: {warning}"))
+        .collect();
+    answer.told = lines.join("\n");
+    Ok(environment)
+}

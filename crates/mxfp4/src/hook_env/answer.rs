@@ -1,0 +1,248 @@
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use mxfp4_env::render::{self, fish_quote, posix_quote};
+use mxfp4_env::{Ambient, Environment, Variable};
+use serde_json::{Map, Value, json};
+
+use crate::hook::Shell;
+
+/// More text than this is not handed to the shell to compare with: mxfp4 is asked
+/// at every prompt then.
+const LONGEST: usize = 32 * 1024;
+
+/// What the hook is answered.
+pub struct Answer {
+    /// The variables to set and to unset.
+    pub variables: Vec<Variable>,
+    /// What the user is told, once as long as it stays the same.
+    pub told: String,
+    folder: OsString,
+    sdk: OsString,
+    there: Vec<PathBuf>,
+    gone: Vec<PathBuf>,
+    config: Option<(PathBuf, Vec<u8>)>,
+    always_ask: bool,
+}
+
+impl Answer {
+    /// Changes nothing, until the shell is in another folder.
+    pub fn new(ambient: &Ambient) -> Self {
+        let value = |name| ambient.get(name).unwrap_or_default().to_owned();
+        Self {
+            variables: Vec::new(),
+            told: String::new(),
+            folder: value("PWD"),
+            sdk: value("MXFP4_SDK"),
+            there: Vec::new(),
+            gone: Vec::new(),
+            config: None,
+            always_ask: false,
+        }
+    }
+
+    /// Has the shell ask again when this path comes or goes.
+    pub fn watch(&mut self, path: PathBuf) {
+        match path.metadata() {
+            Ok(_) => self.there.push(path),
+            Err(_) => self.gone.push(path),
+        }
+    }
+
+    /// Has the shell ask again when this file's content is another one.
+    pub fn compare(&mut self, file: PathBuf, content: Option<Vec<u8>>) {
+        match content {
+            None => self.watch(file),
+            // A shell cannot hold every byte.
+            Some(bytes) if bytes.len() > LONGEST || bytes.contains(&0) => self.always_ask = true,
+            Some(bytes) => match str::from_utf8(&bytes) {
+                Ok(_) => self.config = Some((file, bytes)),
+                Err(_) => self.always_ask = true,
+            },
+        }
+    }
+
+    /// Changes no variable where the hook's language cannot express a value.
+    pub fn refuse(&mut self, shell: Shell) {
+        if shell == Shell::Nu
+            && let Err(error) = render::nu(&self.environment())
+        {
+            self.variables.clear();
+            self.told = format!("mxfp4: {error}");
+        }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            variables: self.variables.clone(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The answer in the language of the hook.
+    pub fn render(&self, shell: Shell) -> Vec<u8> {
+        let environment = self.environment();
+        let told = OsStr::new(&self.told);
+        match shell {
+            Shell::Bash | Shell::Zsh => {
+                let told = [b"_mxfp4_told=".to_vec(), posix_quote(told), b"\n".to_vec()];
+                [render::posix(&environment), told.concat(), self.posix()].concat()
+            }
+            Shell::Fish => {
+                let told = [
+                    b"set -g _mxfp4_told ".to_vec(),
+                    fish_quote(told),
+                    b"\n".to_vec(),
+                ];
+                [render::fish(&environment), told.concat(), self.fish()].concat()
+            }
+            Shell::Nu => self.nu(&environment).into_bytes(),
+        }
+    }
+
+    /// `_mxfp4_unchanged` for bash and zsh, of builtins only.
+    fn posix(&self) -> Vec<u8> {
+        let mut code = b"_mxfp4_unchanged() {\n".to_vec();
+        let mut line = |parts: &[&[u8]]| {
+            code.extend_from_slice(b"    ");
+            parts.iter().for_each(|part| code.extend_from_slice(part));
+            code.push(b'\n');
+        };
+        if self.always_ask {
+            line(&[b"return 1"]);
+        }
+        line(&[
+            b"[[ $PWD == ",
+            &posix_quote(&self.folder),
+            b" ]] || return 1",
+        ]);
+        line(&[
+            b"[[ ${MXFP4_SDK-} == ",
+            &posix_quote(&self.sdk),
+            b" ]] || return 1",
+        ]);
+        for path in &self.there {
+            line(&[
+                b"[[ -e ",
+                &posix_quote(path.as_os_str()),
+                b" ]] || return 1",
+            ]);
+        }
+        for path in &self.gone {
+            line(&[
+                b"[[ ! -e ",
+                &posix_quote(path.as_os_str()),
+                b" ]] || return 1",
+            ]);
+        }
+        if let Some((file, text)) = &self.config {
+            let file = posix_quote(file.as_os_str());
+            line(&[b"local text="]);
+            line(&[b"[[ -f ", &file, b" && -r ", &file, b" ]] || return 1"]);
+            // Fails, for there is no NUL to end at, and has read everything.
+            line(&[b"IFS= read -r -d '' text < ", &file]);
+            line(&[
+                b"[[ $text == ",
+                &posix_quote(OsStr::from_bytes(text)),
+                b" ]] || return 1",
+            ]);
+        }
+        line(&[b"return 0"]);
+        code.extend_from_slice(b"}\n");
+        code
+    }
+
+    /// `_mxfp4_unchanged` for fish, of builtins only.
+    fn fish(&self) -> Vec<u8> {
+        let mut code = b"function _mxfp4_unchanged\n".to_vec();
+        let mut line = |parts: &[&[u8]]| {
+            code.extend_from_slice(b"    ");
+            parts.iter().for_each(|part| code.extend_from_slice(part));
+            code.push(b'\n');
+        };
+        if self.always_ask {
+            line(&[b"return 1"]);
+        }
+        line(&[
+            b"test \"$PWD\" = ",
+            &fish_quote(&self.folder),
+            b"; or return 1",
+        ]);
+        line(&[
+            b"test \"$MXFP4_SDK\" = ",
+            &fish_quote(&self.sdk),
+            b"; or return 1",
+        ]);
+        for path in &self.there {
+            line(&[b"test -e ", &fish_quote(path.as_os_str()), b"; or return 1"]);
+        }
+        for path in &self.gone {
+            line(&[
+                b"test -e ",
+                &fish_quote(path.as_os_str()),
+                b"; and return 1",
+            ]);
+        }
+        if let Some((file, text)) = &self.config {
+            let file = fish_quote(file.as_os_str());
+            line(&[
+                b"test -f ",
+                &file,
+                b"; and test -r ",
+                &file,
+                b"; or return 1",
+            ]);
+            line(&[b"set -l text"]);
+            line(&[b"read --null text < ", &file]);
+            line(&[
+                b"test \"$text\" = ",
+                &fish_quote(OsStr::from_bytes(text)),
+                b"; or return 1",
+            ]);
+        }
+        line(&[b"return 0"]);
+        code.extend_from_slice(b"end\n");
+        code
+    }
+
+    /// What nu does with it is in the hook: it evaluates no text.
+    fn nu(&self, environment: &Environment) -> String {
+        let text = |value: &OsStr| value.to_string_lossy().into_owned();
+        let paths = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| text(path.as_os_str())).collect()
+        };
+        let mut set = Map::new();
+        let mut unset = Vec::new();
+        for variable in &environment.variables {
+            match &variable.value {
+                Some(value) => {
+                    set.insert(variable.name.clone(), Value::String(text(value)));
+                }
+                None => unset.push(variable.name.as_str()),
+            }
+        }
+        let (file, content) = match &self.config {
+            Some((file, content)) => (
+                Some(text(file.as_os_str())),
+                text(OsStr::from_bytes(content)),
+            ),
+            None => (None, String::new()),
+        };
+        let answer = json!({
+            "set": set,
+            "unset": unset,
+            "last": {
+                "told": self.told,
+                "ask": self.always_ask,
+                "pwd": text(&self.folder),
+                "sdk": text(&self.sdk),
+                "there": paths(&self.there),
+                "gone": paths(&self.gone),
+                "file": file,
+                "text": content,
+            },
+        });
+        format!("{answer}\n")
+    }
+}
