@@ -1,0 +1,85 @@
+//! The environment in real shells: activated and taken back, by hand and by the prompt hook, in folders and with
+//! values that mean something to every one of them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod activation;
+mod formats;
+mod hook;
+mod place;
+mod run;
+mod shell;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::shell::{SHELLS, Shell};
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    for name in SHELLS {
+        let mut trial = |test: &str, run: fn(&Shell)| {
+            trials.push(skippable(format!("{name}_{test}"), move || {
+                Shell::find(name).map(|shell| run(&shell))
+            }));
+        };
+        trial("activates_runs_and_deactivates", activation::there_and_back);
+        trial("is_told_from_the_parent_process", activation::is_told);
+        if name != "sh" {
+            trial("hook_enters_and_leaves", hook::enters_and_leaves);
+            trial("hook_runs_nothing_of_a_strangers", hook::strangers);
+            trial("hook_leaves_the_users_activation_alone", hook::leaves_alone);
+        }
+    }
+    let tests: [(&str, fn()); 13] = [
+        ("all_ways_agree", activation::all_ways_agree),
+        (
+            "undoing_needs_no_workspace",
+            activation::undoing_needs_no_workspace,
+        ),
+        ("what_a_format_cannot_carry_is_refused", formats::refused),
+        (
+            "github_actions_reads_every_value_back",
+            formats::github_actions,
+        ),
+        (
+            "a_strangers_folder_writes_nothing_to_the_terminal",
+            hook::terminal,
+        ),
+        ("a_pipe_for_a_configuration_is_not_waited_for", hook::pipe),
+        ("without_a_home_the_hook_says_so", hook::no_home),
+        ("allow_and_deny", hook::allow_and_deny),
+        ("run_is_the_program", run::is_the_program),
+        ("run_looks_in_the_environments_path", run::path),
+        ("run_says_what_cannot_be_started", run::cannot_be_started),
+        ("shell_is_the_shell", run::shell),
+        ("a_shell_in_itself_is_refused", run::nested),
+    ];
+    for (name, test) in tests {
+        trials.push(Trial::test(name, move || {
+            test();
+            Ok(())
+        }));
+    }
+    trials.push(skippable(
+        "ctrl_c_reaches_what_runs_in_the_terminal".into(),
+        run::terminal,
+    ));
+    trials.push(skippable(
+        "dotenv_is_read_by_all_its_readers".into(),
+        formats::dotenv,
+    ));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn skippable(
+    name: String,
+    test: impl FnOnce() -> Result<(), support::Skip> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || match test() {
+        Ok(()) => Ok::<_, Failed>(Completion::Completed),
+        Err(reason) => Ok(Completion::ignored_with(format!("skipped: {reason}"))),
+    })
+}
