@@ -1,6 +1,10 @@
 //! `mxfp4 shell`
 
+mod startup;
+
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use mxfp4_env::restore;
 use mxfp4_process::Command;
@@ -15,8 +19,8 @@ pub const VARIABLE: &str = "MXFP4_SHELL";
 
 /// Start a shell in the workspace's environment; `exit` leaves it.
 ///
-/// What the shell's own start-up files set comes on top. The prompt hook leaves
-/// such a shell alone, in whatever folder it is.
+/// In bash, zsh, fish and nu it comes on top of what the shell's start-up files set.
+/// The prompt hook leaves such a shell alone, in whatever folder it is.
 #[derive(clap::Args)]
 pub struct Args {
     /// The shell to start [default: $SHELL, or sh].
@@ -42,7 +46,6 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         return Err(Failure::new(Exit::Failed, message).into());
     }
     let (_, environment) = env::compute(context, args.strict, args.debug)?;
-    env::warn(&environment);
     let program = args
         .shell
         .or_else(|| context.ambient.get_nonempty("SHELL").map(OsString::from))
@@ -54,9 +57,22 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             root.display()
         );
     }
-    let command = Command::new(program)
+    let command = Command::new(&program)
         .environment(&environment)
         .env(VARIABLE, root)
         .env_remove(restore::HOOK);
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        match startup::after_start_up_files(&command, Path::new(&program), context) {
+            // Evaluating the environment warns as well.
+            Ok(Some(command)) => return Ok(become_program(command)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                "what the shell's start-up files put on PATH comes before the workspace's programs: cannot write to \
+                 {}: {error}",
+                context.workspace.state_dir().display()
+            ),
+        }
+    }
+    env::warn(&environment);
     Ok(become_program(command))
 }

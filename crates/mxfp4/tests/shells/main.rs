@@ -33,8 +33,14 @@ fn main() -> ExitCode {
             trial("hook_leaves_the_users_activation_alone", hook::leaves_alone);
         }
     }
-    let tests: [(&str, fn()); 13] = [
-        ("all_ways_agree", activation::all_ways_agree),
+    // A terminal in which nothing answers is none that nu would start in.
+    for name in ["bash", "zsh", "fish"] {
+        trials.push(skippable(
+            format!("{name}_start_up_files_come_before"),
+            move || run::start_up_files(&Shell::find(name)?),
+        ));
+    }
+    let tests: [(&str, fn()); 12] = [
         (
             "undoing_needs_no_workspace",
             activation::undoing_needs_no_workspace,
@@ -63,6 +69,10 @@ fn main() -> ExitCode {
             Ok(())
         }));
     }
+    trials.push(skippable(
+        "all_ways_agree".into(),
+        activation::all_ways_agree,
+    ));
     trials.push(skippable(
         "ctrl_c_reaches_what_runs_in_the_terminal".into(),
         run::terminal,

@@ -1,10 +1,14 @@
 //! `mxfp4 run` and `mxfp4 shell`: this process becomes the program.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::place::Place;
+use crate::place::{Place, dumped};
+use crate::shell::Shell;
 use crate::support::{Skip, quoted, run, tool};
 
 pub fn is_the_program() {
@@ -144,5 +148,72 @@ pub fn terminal() -> Result<(), Skip> {
     assert!(lines.any(|line| line.unwrap().trim_end() == "got a line"));
     stdin.write_all(b"\x03").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    Ok(())
+}
+
+/// An interactive shell reads its start-up files, and has the environment all the same: what they put on PATH comes
+/// after the workspace's programs.
+pub fn start_up_files(shell: &Shell) -> Result<(), Skip> {
+    let script = tool("script")?;
+    let place = Place::new("a b'c");
+    let file = match shell.name {
+        "fish" => ".config/fish/config.fish",
+        "zsh" => ".zshrc",
+        _ => ".bashrc",
+    };
+    let file = place.home().join(file);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let start_up: &str = match shell.name {
+        "fish" => "set -gx PATH /mine $PATH; set -gx STARTED yes",
+        _ => "export PATH=/mine:$PATH STARTED=yes",
+    };
+    fs::write(file, start_up).unwrap();
+    let dump = place.base().join("dump");
+    let done = place.base().join("done");
+    let line = format!(
+        "exec env --default-signal=INT,QUIT,TERM {} shell --shell {}",
+        quoted(env!("CARGO_BIN_EXE_mxfp4")),
+        shell.name
+    );
+    let mut variables = place.ambient("/plain".as_ref());
+    variables.insert("SHELL".into(), "/bin/sh".into());
+    variables.insert("TERM".into(), "dumb".into());
+    let mut child = Command::new(script)
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .envs(&variables)
+        .current_dir(place.deep())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut typed = shell.dump(&dump);
+    typed.extend(b"echo > ");
+    typed.extend(shell.quote(&done));
+    typed.push(b'\n');
+    // What is typed before the shell is ready may be lost.
+    let end = Instant::now() + Duration::from_secs(120);
+    while !done.exists() {
+        assert!(Instant::now() < end, "the shell does nothing");
+        stdin.write_all(&typed).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    stdin.write_all(b"exit\n").unwrap();
+    drop(stdin);
+    child.wait().unwrap();
+    let got = dumped(&dump);
+    let get = |name: &str| {
+        got.get(OsStr::new(name))
+            .map(|value| value.to_str().unwrap())
+    };
+    assert_eq!(get("STARTED"), Some("yes"), "{got:?}");
+    assert_eq!(get("ZDOTDIR"), None);
+    let venv = place.root.join(".venv");
+    let expected = format!(
+        "{0}/lib/python3.11/site-packages/modular/bin:{0}/bin:/mine:/usr/local/bin:/usr/bin:/bin:/plain",
+        venv.display()
+    );
+    assert_eq!(get("PATH"), Some(&*expected));
     Ok(())
 }
