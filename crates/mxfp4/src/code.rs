@@ -34,7 +34,12 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         )
     })?;
     let sdk = context.sdk()?;
-    let environment = context.environment(sdk.as_ref(), Options::default())?;
+    // Its terminals are shells.
+    let options = Options {
+        reversible: true,
+        ..Options::default()
+    };
+    let environment = context.environment(sdk.as_ref(), options)?;
     for warning in &environment.warnings {
         tracing::warn!("{warning}");
     }
