@@ -101,7 +101,8 @@ impl Answer {
         }
     }
 
-    /// `_mxfp4_unchanged` for bash and zsh, of builtins only.
+    /// `_mxfp4_unchanged` for bash and zsh, of builtins only. An option of the user
+    /// may have `[[` compare without case.
     fn posix(&self) -> Vec<u8> {
         let mut code = b"_mxfp4_unchanged() {\n".to_vec();
         let mut line = |parts: &[&[u8]]| {
@@ -113,14 +114,14 @@ impl Answer {
             line(&[b"return 1"]);
         }
         line(&[
-            b"[[ $PWD == ",
+            b"[ \"$PWD\" = ",
             &posix_quote(&self.folder),
-            b" ]] || return 1",
+            b" ] || return 1",
         ]);
         line(&[
-            b"[[ ${MXFP4_SDK-} == ",
+            b"[ \"${MXFP4_SDK-}\" = ",
             &posix_quote(&self.sdk),
-            b" ]] || return 1",
+            b" ] || return 1",
         ]);
         for path in &self.there {
             line(&[
@@ -143,9 +144,9 @@ impl Answer {
             // Fails, for there is no NUL to end at, and has read everything.
             line(&[b"IFS= read -r -d '' text < ", &file]);
             line(&[
-                b"[[ $text == ",
+                b"[ \"$text\" = ",
                 &posix_quote(OsStr::from_bytes(text)),
-                b" ]] || return 1",
+                b" ] || return 1",
             ]);
         }
         line(&[b"return 0"]);

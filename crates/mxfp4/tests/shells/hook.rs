@@ -129,6 +129,40 @@ pub fn enters_and_leaves(shell: &Shell) {
     place.assert_untouched();
 }
 
+/// Where nothing has changed the hook starts no program: not before a workspace is allowed, not in it, not outside.
+pub fn asks_once(shell: &Shell) {
+    let place = Place::new(HOSTILE);
+    place.write(
+        "mxfp4.toml",
+        "# it's \"a\" $x `y` \\ é %\n\n[serve]\n\tport = 9000\n\n",
+    );
+    let out = place.base();
+    let says = |name: &str| {
+        let file = shell.quote(out.join(name));
+        let code: [&[u8]; 3] = match shell.name {
+            "fish" => [b"_mxfp4_unchanged; and echo > ", &file, b"\n"],
+            "nu" => [b"if (_mxfp4_unchanged) { \"\" | save ", &file, b" }\n"],
+            _ => [b"_mxfp4_unchanged && echo > ", &file, b"\n"],
+        };
+        [shell.prompt(), &code.concat()].concat()
+    };
+    let code = [
+        shell.hook(&out),
+        says("outside"),
+        shell.cd(&place.deep()),
+        says("not allowed"),
+        shell.mxfp4("allow --quiet"),
+        says("allowed"),
+        shell.cd("/".as_ref()),
+        says("left"),
+    ]
+    .concat();
+    let ran = shell.typed(&code, &out, &place.ambient("/plain".as_ref()));
+    for name in ["outside", "not allowed", "allowed", "left"] {
+        assert!(out.join(name).is_file(), "{name}: {ran:?}");
+    }
+}
+
 /// Takes the activation back by hand; nu cannot evaluate.
 fn evaluate_unset(shell: &Shell) -> Vec<u8> {
     match shell.name {

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         trial("is_told_from_the_parent_process", activation::is_told);
         if name != "sh" {
             trial("hook_enters_and_leaves", hook::enters_and_leaves);
+            trial("hook_asks_only_where_something_changed", hook::asks_once);
             trial("hook_runs_nothing_of_a_strangers", hook::strangers);
             trial("hook_leaves_the_users_activation_alone", hook::leaves_alone);
         }
