@@ -8,10 +8,11 @@ def _mxfp4_unchanged [] {
     let last = ($env | get --optional MXFP4_LAST)
     if $last == null or $last.ask or $env.PWD != $last.pwd { return false }
     if ($env | get --optional MXFP4_SDK | default "") != $last.sdk { return false }
-    if not ($last.there | all {|path| $path | path exists --no-symlink }) { return false }
-    if ($last.gone | any {|path| $path | path exists --no-symlink }) { return false }
-    if $last.file == null { return true }
-    try { (open --raw $last.file | into binary) == ($last.text | into binary) } catch { false }
+    # What cannot be looked at is an error in nu.
+    try {
+        if false in ($last.there | path exists) or true in ($last.gone | path exists) { return false }
+        $last.file == null or (open --raw $last.file | into binary) == ($last.text | into binary)
+    } catch { false }
 }
 def --env _mxfp4_hook [] {
     if (_mxfp4_unchanged) or not (@MXFP4@ | path exists) { return }
