@@ -3,6 +3,7 @@
 mod mojo;
 mod python;
 mod report;
+mod suggestion;
 
 use std::io::{self, Write};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use mxfp4_gpu::Inventory;
 use mxfp4_process::Command;
 
 use self::report::Report;
+use self::suggestion::suggestion;
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::setup::ensure_sdk;
@@ -61,7 +63,10 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         return Ok(code);
     }
     if let (Some(name), 0) = (bench.name, report.total()) {
-        anyhow::bail!("no test has `{name}` in its name");
+        anyhow::bail!(
+            "no test has `{name}` in its name{}",
+            suggestion(&bench, name)
+        );
     }
     Ok(i32::from(report.has_failures()))
 }
