@@ -7,6 +7,7 @@ mod allow;
 mod bench;
 mod build;
 mod code;
+mod color;
 mod context;
 mod demo;
 mod doctor;
@@ -25,12 +26,13 @@ mod vscode;
 mod warm;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, ColorChoice, CommandFactory, Parser, Subcommand};
 use mxfp4_env::workspace::logical_cwd;
 use mxfp4_env::{Ambient, Workspace};
 use tracing_subscriber::fmt::format::Writer;
@@ -48,10 +50,10 @@ struct Cli {
     /// The workspace's root, instead of searching from the current folder upward [env: MXFP4_ROOT]
     #[arg(long, global = true, value_name = "PATH")]
     root: Option<PathBuf>,
-    /// Say more.
+    /// Say which programs are run, with their variables; twice, also when, and what decided it
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// Say nothing but warnings, errors and results.
+    /// Say nothing but warnings, errors and results
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Print the version, and those of MAX and Mojo in this workspace
@@ -60,6 +62,10 @@ struct Cli {
     /// Print the version alone
     #[arg(short = 'V', action = ArgAction::Version)]
     short_version: Option<bool>,
+    /// When to write in color; with auto a terminal decides, and before it NO_COLOR and CLICOLOR_FORCE
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    // Followed already when the command line is parsed.
+    color: ColorChoice,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -97,12 +103,14 @@ Exit codes:
   128+n  ended by signal n";
 
 fn main() -> ExitCode {
+    color::follow(std::env::args_os().skip(1));
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            let prefix = color::styled(color::ERROR, "error:");
+            eprintln!("{prefix} {}", message(&error));
             ExitCode::from(exit::code_of(&error))
         }
     }
@@ -114,7 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         (false, 0) => Verbosity::Normal,
         (false, _) => Verbosity::Verbose,
     };
-    start_logging(verbosity);
+    start_logging(verbosity, cli.verbose > 1);
     let ambient = Ambient::current();
     // What is needed in any folder, whatever workspace it is in.
     match &cli.command {
@@ -169,23 +177,30 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     }
 }
 
-/// Log lines go to stderr: stdout belongs to what a command was asked to print.
-fn start_logging(verbosity: Verbosity) {
+/// Log lines go to stderr: stdout belongs to what a command was asked to print. `timed` is for who wants to know it
+/// all.
+fn start_logging(verbosity: Verbosity, timed: bool) {
     let level = match verbosity {
         Verbosity::Quiet => tracing::Level::WARN,
         Verbosity::Normal => tracing::Level::INFO,
+        Verbosity::Verbose if timed => tracing::Level::TRACE,
         Verbosity::Verbose => tracing::Level::DEBUG,
     };
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(color::on_stderr())
         .with_max_level(level)
-        .event_format(Line)
+        .event_format(Line {
+            since: timed.then(Instant::now),
+        })
         .init();
 }
 
 /// A log line as a person reads it: `warning: ...`, and what is no news without a prefix.
-struct Line;
+struct Line {
+    /// What the time before each line counts from.
+    since: Option<Instant>,
+}
 
 impl<S, N> FormatEvent<S, N> for Line
 where
@@ -198,15 +213,15 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        let (prefix, color) = match *event.metadata().level() {
-            tracing::Level::ERROR => ("error: ", "\x1b[1;31m"),
-            tracing::Level::WARN => ("warning: ", "\x1b[1;33m"),
-            _ => ("", ""),
-        };
-        if writer.has_ansi_escapes() && !color.is_empty() {
-            write!(writer, "{color}{prefix}\x1b[0m")?;
-        } else {
-            writer.write_str(prefix)?;
+        if let Some(since) = self.since {
+            write!(writer, "{:8.3} ", since.elapsed().as_secs_f64())?;
+        }
+        match *event.metadata().level() {
+            tracing::Level::ERROR => write!(writer, "{} ", color::styled(color::ERROR, "error:"))?,
+            tracing::Level::WARN => {
+                write!(writer, "{} ", color::styled(color::WARNING, "warning:"))?
+            }
+            _ => {}
         }
         context
             .field_format()

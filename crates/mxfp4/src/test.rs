@@ -81,12 +81,10 @@ fn run_all(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
 impl Bench<'_> {
     /// A command as a test runs it: in the workspace's root, in its environment.
     fn prepare(&self, command: &Command) -> Command {
-        let command = command
+        command
             .clone()
             .environment(&self.environment)
-            .cwd(&self.context.workspace.root);
-        tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
-        command
+            .cwd(&self.context.workspace.root)
     }
 }
 

@@ -227,10 +227,11 @@ impl Command {
         // Orphans of the child's group become children of this process, which
         // reaps them. Where it is refused, init does.
         let _ = prctl::set_child_subreaper(true);
+        tracing::debug!("{}", String::from_utf8_lossy(&self.dry_run()));
         let (sender, events) = mpsc::channel();
         let (mut child, registration) =
             signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
-        Supervisor::new(
+        let outcome = Supervisor::new(
             &mut child,
             self.grace,
             self.stopper.as_ref(),
@@ -242,7 +243,9 @@ impl Command {
         .map_err(|source| Error::Watch {
             program: self.program.clone(),
             source,
-        })
+        })?;
+        tracing::trace!("{}: {outcome}", self.program.display());
+        Ok(outcome)
     }
 
     /// Runs it with every line of its output dropped or inherited.

@@ -89,6 +89,9 @@ fn make(job: Job, targets: &[Target], environment: &Environment) -> Result<(), E
         .iter()
         .all(Option::is_none)
     {
+        for target in targets {
+            tracing::trace!("{} is up to date", target.output.display());
+        }
         return Ok(());
     }
     let build_dir = job.workspace.build_dir();

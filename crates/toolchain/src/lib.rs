@@ -43,7 +43,6 @@ fn run_with(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, 
 }
 
 fn watched(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, Error> {
-    tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
     let outcome = command.run(on_line)?;
     match outcome.interrupted {
         Some(_) => Err(Error::Interrupted(outcome)),
