@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod code;
 mod color;
+mod completions;
 mod context;
 mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ mod env;
 mod exit;
 mod hook;
 mod hook_env;
+mod man;
 mod progress;
 mod run;
 mod serve;
@@ -67,7 +69,15 @@ struct Cli {
     // Followed already when the command line is parsed.
     color: ColorChoice,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<AnyCommand>,
+}
+
+#[derive(Subcommand)]
+enum AnyCommand {
+    #[command(flatten)]
+    InWorkspace(Command),
+    #[command(flatten)]
+    Anywhere(Anywhere),
 }
 
 #[derive(Subcommand)]
@@ -90,6 +100,13 @@ enum Command {
     Doctor(doctor::Args),
     Vscode(vscode::Args),
     Code(code::Args),
+}
+
+/// What needs no workspace.
+#[derive(Subcommand)]
+enum Anywhere {
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -126,9 +143,13 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     let ambient = Ambient::current();
     // What is needed in any folder, whatever workspace it is in.
     match &cli.command {
-        Some(Command::Env(args)) if args.unset => return env::unset(&ambient, args),
-        Some(Command::Hook(args)) => return hook::run(args),
-        Some(Command::HookEnv(args)) => return hook_env::run(&ambient, args),
+        Some(AnyCommand::InWorkspace(Command::Env(args))) if args.unset => {
+            return env::unset(&ambient, args);
+        }
+        Some(AnyCommand::InWorkspace(Command::Hook(args))) => return hook::run(args),
+        Some(AnyCommand::InWorkspace(Command::HookEnv(args))) => {
+            return hook_env::run(&ambient, args);
+        }
         _ => {}
     }
     let cwd = std::env::current_dir().or_exit(Exit::Config, "cannot tell the current folder")?;
@@ -145,6 +166,11 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Cli::command()
             .error(missing, "a command is missing; `mxfp4 help` lists them")
             .exit();
+    };
+    let command = match command {
+        AnyCommand::InWorkspace(command) => command,
+        AnyCommand::Anywhere(Anywhere::Completions(args)) => return completions::run(args),
+        AnyCommand::Anywhere(Anywhere::Man(args)) => return man::run(args),
     };
     if let Command::Deny(_) = command {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
