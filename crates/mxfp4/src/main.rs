@@ -6,6 +6,7 @@ mod print;
 mod allow;
 mod bench;
 mod build;
+mod clean;
 mod code;
 mod color;
 mod completions;
@@ -100,6 +101,7 @@ enum Command {
     Doctor(doctor::Args),
     Vscode(vscode::Args),
     Code(code::Args),
+    Clean(clean::Args),
 }
 
 /// What needs no workspace.
@@ -200,6 +202,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Vscode(args) => vscode::run(&context, args),
         Command::Code(args) => code::run(&context, args),
+        Command::Clean(args) => clean::run(&context, args),
     }
 }
 
