@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod env;
 mod exit;
+mod fmt;
 mod hook;
 mod hook_env;
 mod man;
@@ -28,7 +29,6 @@ mod version;
 mod vscode;
 mod warm;
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +101,7 @@ enum Command {
     Doctor(doctor::Args),
     Vscode(vscode::Args),
     Code(code::Args),
+    Fmt(fmt::Args),
     Clean(clean::Args),
 }
 
@@ -202,6 +203,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Vscode(args) => vscode::run(&context, args),
         Command::Code(args) => code::run(&context, args),
+        Command::Fmt(args) => fmt::run(&context, args),
         Command::Clean(args) => clean::run(&context, args),
     }
 }
@@ -241,7 +243,7 @@ where
         context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
-    ) -> fmt::Result {
+    ) -> std::fmt::Result {
         if let Some(since) = self.since {
             write!(writer, "{:8.3} ", since.elapsed().as_secs_f64())?;
         }
