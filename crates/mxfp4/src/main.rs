@@ -18,6 +18,7 @@ mod exit;
 mod fmt;
 mod hook;
 mod hook_env;
+mod init;
 mod man;
 mod progress;
 mod run;
@@ -108,6 +109,7 @@ enum Command {
 /// What needs no workspace.
 #[derive(Subcommand)]
 enum Anywhere {
+    Init(init::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -172,6 +174,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     };
     let command = match command {
         AnyCommand::InWorkspace(command) => command,
+        AnyCommand::Anywhere(Anywhere::Init(args)) => return init::run(&cwd, args),
         AnyCommand::Anywhere(Anywhere::Completions(args)) => return completions::run(args),
         AnyCommand::Anywhere(Anywhere::Man(args)) => return man::run(args),
     };
