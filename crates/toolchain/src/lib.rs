@@ -11,8 +11,10 @@ mod error;
 mod files;
 mod lock;
 mod lock_file;
+mod pyproject;
 mod record;
 pub mod setup;
+pub mod upgrade;
 mod uv;
 
 use mxfp4_env::{Ambient, Workspace};
