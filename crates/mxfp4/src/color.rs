@@ -13,11 +13,19 @@ pub const WARNING: Style = anstyle::AnsiColor::Yellow.on_default().bold();
 /// How far a command has come.
 pub const STEP: Style = Style::new().bold();
 
-/// Has everything that this process writes follow the `--color` among `args`.
-///
-/// It is looked for before the command line is parsed, because what is wrong with a command line is written in color
-/// too. A value that is none is refused later, by the parser.
-pub fn follow(args: impl IntoIterator<Item = OsString>) {
+/// Has everything that this process writes follow `choice`.
+pub fn follow(choice: clap::ColorChoice) {
+    let choice = match choice {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// The same with the `--color` among `args`, before the command line is parsed: what is wrong with it is written in
+/// color too. The parser refuses a value that is none, and knows which `--color` is a program's that is to be run.
+pub fn follow_unparsed(args: impl IntoIterator<Item = OsString>) {
     if let Some(choice) = choice(args) {
         choice.write_global();
     }

@@ -68,7 +68,6 @@ struct Cli {
     short_version: Option<bool>,
     /// When to write in color; with auto a terminal decides, and before it NO_COLOR and CLICOLOR_FORCE
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    // Followed already when the command line is parsed.
     color: ColorChoice,
     #[command(subcommand)]
     command: Option<AnyCommand>,
@@ -125,8 +124,9 @@ Exit codes:
   128+n  ended by signal n";
 
 fn main() -> ExitCode {
-    color::follow(std::env::args_os().skip(1));
+    color::follow_unparsed(std::env::args_os().skip(1));
     let cli = Cli::parse();
+    color::follow(cli.color);
     match run(cli) {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         }
     }
     trials.push(Trial::test("a_color_that_is_none", a_color_that_is_none));
+    trials.push(Trial::test(
+        "the_color_of_a_program_that_is_run",
+        the_color_of_a_program,
+    ));
     trials.push(Trial::test("quiet_and_verbose", quiet_and_verbose));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -137,6 +141,16 @@ fn a_color_that_is_none() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{ran:#?}").into())
+}
+
+/// What follows the program's name is the program's.
+fn the_color_of_a_program() -> Result<(), Failed> {
+    let workspace = folder([("mxfp4.toml", "[sdk]\npath = \"nowhere\"\n")]);
+    let ran = run(mxfp4(workspace.path()).args(["run", "echo", "--color=always"]));
+    match ran.stderr.contains("nowhere") && !ran.stderr.contains('\x1b') {
+        true => Ok(()),
+        false => Err(format!("{ran:#?}").into()),
+    }
 }
 
 /// With a compiler that only pretends: -q leaves warnings and results, -v adds the commands, -vv times and decisions.
