@@ -12,6 +12,10 @@ import pytest
 
 from mxfp4 import custom_extensions
 
+# Read when numpy is imported. Its threads wait for one another in busy loops, which
+# takes seconds where other builds share the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 NO_GPU = "skipped: needs a Hopper GPU (sm_90)"
 
 

@@ -55,6 +55,9 @@ pub struct Args {
     /// Start even where the checks of this machine find something missing, which is then a warning
     #[arg(long)]
     no_check: bool,
+    /// Serve without checking first that every kernel computes on this GPU what it must
+    #[arg(long)]
+    no_self_check: bool,
     /// Let MAX send telemetry to its makers
     #[arg(long)]
     telemetry: bool,
@@ -74,6 +77,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             host: args.host,
             port: args.port,
             telemetry: args.telemetry,
+            no_self_check: args.no_self_check,
             flags: configured.overridden_by(Flags::parse(args.max_flags)),
         },
     )?;

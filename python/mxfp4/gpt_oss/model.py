@@ -16,6 +16,7 @@ from max.pipelines.lib.graph_specs import GraphRole, GraphSpec
 from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
 from mxfp4 import guard
+from mxfp4.gpt_oss import self_check
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear, LogitsHead, StackedLinear
 from mxfp4.gpt_oss.inputs import BatchProcessor
@@ -61,6 +62,8 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
 
     def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
         self._session = session
+        layers = self_check.layers_of(self.huggingface_config)
+        self_check.check(session, self.devices[0], layers)
         return super().load_graphs(session)
 
     def _create_model_config(self, state_dict: dict[str, Any]) -> GptOssConfig:

@@ -39,6 +39,8 @@ pub struct Request {
     pub port: Option<u16>,
     /// Whether MAX may send telemetry.
     pub telemetry: bool,
+    /// Whether the kernels' check at load is left out.
+    pub no_self_check: bool,
     /// MAX's flags, which win over everything else.
     pub flags: Flags,
 }
@@ -59,6 +61,7 @@ pub struct Launch {
     /// The port of `/metrics`.
     pub metrics_port: u16,
     telemetry: bool,
+    no_self_check: bool,
     flags: Flags,
 }
 
@@ -133,6 +136,7 @@ impl Launch {
             port,
             metrics_port,
             telemetry: request.telemetry,
+            no_self_check: request.no_self_check,
             flags: request.flags,
         })
     }
@@ -233,6 +237,9 @@ impl Launch {
         {
             let cache = CompileCache::of(context);
             variables.push((compile_cache::VARIABLE, cache.folder().into()));
+        }
+        if self.no_self_check {
+            variables.push(("MXFP4_SELF_CHECK", "0".into()));
         }
         if self.telemetry {
             variables.push((NATIVE_TELEMETRY, "1".into()));

@@ -61,6 +61,7 @@ pub fn trials() -> Vec<Trial> {
             "the_cache_is_the_workspace_s_unless_the_user_has_one",
             the_cache,
         ),
+        Trial::test("the_kernels_check_can_be_left_out", self_check),
         Trial::test("synchronous_execution_is_taken_away", synchronous),
         Trial::test(
             "without_an_sdk_the_command_is_printed_and_the_lack_said",
@@ -310,6 +311,13 @@ fn the_cache() -> Result<(), Failed> {
     start(workspace.path(), &arguments, &[])?.variable("MODULAR_CACHE_DIR", ours.to_str())?;
     let users = [("MODULAR_CACHE_DIR", "/users/own")];
     start(workspace.path(), &arguments, &users)?.variable("MODULAR_CACHE_DIR", Some("/users/own"))
+}
+
+fn self_check() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let without = ["--model", "model", "--no-self-check"];
+    start(workspace.path(), &without[..2], &[])?.variable("MXFP4_SELF_CHECK", None)?;
+    start(workspace.path(), &without, &[])?.variable("MXFP4_SELF_CHECK", Some("0"))
 }
 
 fn synchronous() -> Result<(), Failed> {

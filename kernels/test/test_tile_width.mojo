@@ -1,0 +1,38 @@
+"""How wide tiles are for so many rows, and that the check before serving tries every width.
+
+The sizes stand in `python/mxfp4/gpt_oss/self_check.py` (`TOKENS`, `TOP`, `EXPERTS`); its tests compare them with these.
+"""
+
+from harness import Report
+from mxfp4.grouped_matmul import tile_tokens
+from mxfp4.routing import route_wide
+
+comptime TOP = 4
+comptime EXPERTS = 8
+
+
+def main() raises:
+    var report = Report()
+    var tokens = [6, 12, 30, 64, 140, 300]
+    var wanted = 8
+    var routers = 0
+    for count in tokens:
+        var width = tile_tokens(count * TOP, EXPERTS)
+        report.check(
+            String(count, " tokens take tiles of ", wanted),
+            Int(width != wanted),
+            String("width, it is ", width),
+        )
+        wanted *= 2
+        routers += Int(route_wide(count))
+    report.check(
+        "the widest is the last there is",
+        Int(wanted != 512),
+        "width is missing",
+    )
+    report.check(
+        "both routers are tried",
+        Int(routers == 0 or routers == len(tokens)),
+        "router is not",
+    )
+    report.finish()

@@ -1,0 +1,420 @@
+"""Checks that every kernel computes what it must, on the device, before it serves.
+
+One graph holds each op once. It is run with a few numbers of tokens, of which each
+makes the ops choose another kernel, and what comes back is compared with the numeric
+contract in float64. The inputs are the same each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from max.driver import CPU, Buffer, Device, is_virtual_device_mode
+from max.dtype import DType
+from max.engine import InferenceSession, Model
+from max.graph import DeviceRef, Graph, TensorType
+from max.graph.ops import gather
+from transformers import AutoConfig
+
+from mxfp4 import contract, guard, ops
+from mxfp4.contract import Answer, from_bfloat16, to_bfloat16
+
+logger = logging.getLogger("max.pipelines.mxfp4")
+
+VARIABLE = "MXFP4_SELF_CHECK"
+"""Environment variable that turns the check off with `0`."""
+
+EXPERTS = 8
+TOP = 4
+FEATURES = 672
+"""Ten and a half of the kernel's steps along the contraction: the last is padded, and
+the ring of a wide tile comes round."""
+OUT_FEATURES = 160
+"""Two and a half tiles of weight rows."""
+TABLE = 64
+"""Rows that a dense layer's weights repeat, so that the head's answer is told from
+few."""
+SAMPLE = 512
+"""Columns of a dense layer's result that are looked at, the last ones among them."""
+
+VARIANTS = ("_bias", "_swiglu_gather")
+"""The grouped matmuls that the model calls; the others are left to the tests."""
+
+TOKENS = (6, 12, 30, 64, 140, 300)
+"""On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
+take tiles of another width, 8 to 256, and the last the router its other kernel."""
+
+LOADS = (300, 250, 0, 210, 180, 120, 90, 50)
+"""How many of 300 tokens go to each expert: none to one of them, and so many to the
+others that blocks of every width occur inside the widest tile."""
+
+ADVICE = (
+    "A kernel that is wrong here does not serve. Delete the workspace's folder `build` "
+    "and run `mxfp4 build`; if that does not help, delete `.venv`, run `mxfp4 setup`, "
+    "and run `mxfp4 test` on this GPU. `mxfp4 serve --no-self-check` serves all the "
+    "same."
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is the same for any number of tokens; bfloat16 as its bits."""
+
+    blocks: np.ndarray
+    scales: np.ndarray
+    bias: np.ndarray
+    router: np.ndarray
+    router_bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """A dense layer of the model.
+
+    Its kernel is compiled for this shape alone, so no other shape would check it; the
+    model's graph then takes it from the cache.
+    """
+
+    in_features: int
+    out_features: int
+    float32: bool = False
+
+    @property
+    def name(self) -> str:
+        """What is said of it."""
+        (name,) = ops.DENSE_FLOAT32 if self.float32 else ops.DENSE
+        return f"{name} ({self.in_features} to {self.out_features} features)"
+
+
+@dataclass(frozen=True)
+class DenseWeights:
+    """What a dense layer is tried with; bfloat16 as its bits."""
+
+    table: np.ndarray
+    index: np.ndarray
+    """Which row of the table each of its weights' rows is."""
+    bias: np.ndarray
+    sample: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What comes with so many tokens."""
+
+    hidden: np.ndarray
+    grouped: np.ndarray
+    routed: np.ndarray
+    chosen: np.ndarray
+    starts: np.ndarray
+    ids: np.ndarray
+    sources: np.ndarray
+    places: np.ndarray
+    shares: np.ndarray
+    made: np.ndarray
+
+
+def layers_of(config: AutoConfig) -> list[DenseLayer]:
+    """Returns the shapes in which the model calls the dense matmuls."""
+    hidden, size = config.hidden_size, config.head_dim
+    queries = config.num_attention_heads * size
+    keys = config.num_key_value_heads * size
+    layers = [
+        DenseLayer(hidden, queries + 2 * keys),
+        DenseLayer(queries, hidden),
+    ]
+    if not config.tie_word_embeddings:
+        layers.append(DenseLayer(hidden, config.vocab_size, float32=True))
+    return layers
+
+
+def check(
+    session: InferenceSession, device: Device, layers: Sequence[DenseLayer]
+) -> None:
+    """Compiles the graph and, unless the device is virtual, runs it.
+
+    Args:
+        session: What to compile with.
+        device: Where to run.
+        layers: The model's dense layers.
+
+    Raises:
+        RuntimeError: A kernel is wrong.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        logger.warning("Self-check: skipped, because %s is 0", VARIABLE)
+        return
+    # Compiled in either mode, so that a warmed cache holds it.
+    model = session.load(graph(DeviceRef.from_device(device), layers))
+    if is_virtual_device_mode():
+        return
+    start = time.perf_counter()
+    weights = draw_weights()
+    experts = contract.decode(weights.blocks, weights.scales)
+    dense = [draw_dense(layer) for layer in layers]
+    problems: dict[str, str] = {}
+    for count in TOKENS:
+        tokens = draw_tokens(count)
+        inputs = _inputs(weights, tokens)
+        wanted = answers(weights, experts, tokens)
+        for layer, parts in zip(layers, dense, strict=True):
+            rows = draw_rows(layer, count)
+            inputs += [rows, *vars(parts).values()]
+            wanted[layer.name] = dense_answer(layer, parts, rows)
+        *results, packed, expected = _run(model, device, inputs)
+        wanted[ops.PACK[-1]] = Answer(expected)
+        problems |= compare([*results, packed], wanted, count)
+    if problems:
+        raise RuntimeError(failure(problems))
+    logger.info(
+        "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
+        len(VARIANTS) + len(layers) + 4,
+        len(TOKENS),
+        (time.perf_counter() - start) * 1e3,
+    )
+
+
+def compare(
+    results: Sequence[np.ndarray], wanted: Mapping[str, Answer], count: int
+) -> dict[str, str]:
+    """Returns what is wrong of which op's results, with so many tokens."""
+    problems = {}
+    for result, (name, answer) in zip(results, wanted.items(), strict=True):
+        if problem := mismatch(result, answer):
+            problems[f"{name} with {count} tokens"] = problem
+    return problems
+
+
+def mismatch(got: np.ndarray, answer: Answer) -> str | None:
+    """Says how a result differs from what it must be, if it does."""
+    want = np.asarray(answer.want, np.float64)
+    if got.shape != want.shape:
+        return f"its shape is {list(got.shape)} and not {list(want.shape)}"
+    bound = np.broadcast_to(answer.bound, want.shape)
+    excess = np.abs(got.astype(np.float64) - want) - bound
+    # Asked like this, a NaN is wrong too.
+    wrong = ~(excess <= 0)
+    if not wrong.any():
+        return None
+    excess[np.isnan(excess)] = np.inf
+    worst = np.unravel_index(np.argmax(excess), want.shape)
+    return (
+        f"{np.count_nonzero(wrong)} of {want.size} values are wrong, the worst at "
+        f"{[int(index) for index in worst]}: got {got[worst]:.6g}, expected "
+        f"{want[worst]:.6g} within {bound[worst]:.2g}"
+    )
+
+
+def failure(problems: Mapping[str, str]) -> str:
+    """Returns the message that names what is wrong and says what to do."""
+    (name, problem), *others = problems.items()
+    message = f"Self-check: {name}: {problem}."
+    if others:
+        message += f" Wrong too: {'; '.join(other for other, _ in others)}."
+    return f"{message} {ADVICE}"
+
+
+def draw_weights() -> Weights:
+    """Draws the weights, the same each time."""
+    rng = np.random.default_rng(0)
+    shape = EXPERTS, OUT_FEATURES
+    return Weights(
+        blocks=rng.integers(0, 256, (*shape, FEATURES // 2), np.uint8),
+        scales=rng.integers(118, 124, (*shape, FEATURES // ops.GROUP), np.uint8),
+        bias=to_bfloat16(rng.standard_normal(shape)),
+        # Logits of these are exact in float32: a choice is right or wrong, ties too.
+        router=to_bfloat16(rng.integers(-2, 3, (EXPERTS, FEATURES)) / 16),
+        router_bias=to_bfloat16(rng.integers(-2, 3, EXPERTS) / 16),
+    )
+
+
+def draw_dense(layer: DenseLayer) -> DenseWeights:
+    """Draws what a dense layer is tried with, the same each time."""
+    rng = np.random.default_rng(layer.out_features)
+    outs = layer.out_features
+    last = np.arange(max(outs - TABLE, 0), outs)
+    return DenseWeights(
+        table=to_bfloat16(rng.standard_normal((TABLE, layer.in_features))),
+        index=rng.integers(0, TABLE, outs, np.int32),
+        bias=to_bfloat16(rng.standard_normal(outs)),
+        sample=np.concatenate((rng.integers(0, outs, SAMPLE - len(last)), last)).astype(
+            np.int32
+        ),
+    )
+
+
+def draw_rows(layer: DenseLayer, count: int) -> np.ndarray:
+    """Draws the tokens that go into a dense layer, the same each time."""
+    rng = np.random.default_rng((layer.out_features, count))
+    return to_bfloat16(rng.standard_normal((count, layer.in_features)))
+
+
+def dense_answer(layer: DenseLayer, parts: DenseWeights, rows: np.ndarray) -> Answer:
+    """Returns what a dense layer must return in the columns that are looked at."""
+    product = contract.product(from_bfloat16(rows), from_bfloat16(parts.table))
+    column = parts.index[parts.sample]
+    taken = Answer(product.want[:, column], product.bound[:, column])
+    if layer.float32:
+        return taken
+    return contract.biased(taken, from_bfloat16(parts.bias[parts.sample]))
+
+
+def draw_tokens(count: int) -> Tokens:
+    """Draws what comes with so many tokens, the same each time."""
+    rng = np.random.default_rng(count)
+    chosen = _choices(count, rng)
+    starts, sources, places = (
+        part.want for part in contract.sort_rows(chosen, EXPERTS)
+    )
+    hidden = to_bfloat16(rng.standard_normal((count, FEATURES)))
+    return Tokens(
+        hidden=hidden,
+        grouped=hidden[sources],
+        routed=to_bfloat16(rng.integers(-1, 2, (count, FEATURES))),
+        chosen=chosen,
+        starts=starts.astype(np.uint32),
+        ids=np.arange(EXPERTS, dtype=np.int32),
+        sources=sources.astype(np.uint32),
+        places=places.astype(np.uint32),
+        shares=rng.dirichlet(np.ones(TOP), count).astype(np.float32),
+        made=to_bfloat16(rng.standard_normal((count * TOP, OUT_FEATURES))),
+    )
+
+
+def _choices(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns each token's experts, which differ, in the proportions of `LOADS`."""
+    ends = np.round(np.cumsum(LOADS) * count / sum(LOADS) * TOP).astype(int)
+    experts = np.repeat(np.arange(EXPERTS), np.diff(ends, prepend=0))
+    # No expert has more slots than there are tokens, so a column apart is another.
+    columns = experts.reshape(TOP, count).T
+    return rng.permuted(rng.permutation(columns), axis=1).astype(np.int32)
+
+
+def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, Answer]:
+    """Returns what the ops of an expert layer must return; `experts` are decoded."""
+    plain = contract.grouped_matmul(
+        from_bfloat16(tokens.grouped), experts, tokens.starts, tokens.ids
+    )
+    of_rows = np.repeat(tokens.ids, np.diff(tokens.starts.astype(np.int64)))
+    biased = contract.add(plain, from_bfloat16(weights.bias)[of_rows])
+    logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
+    chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
+    starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
+    return {
+        _matmul("_bias"): contract.rounded(biased),
+        _matmul("_swiglu_gather"): contract.rounded(contract.swiglu(biased)),
+        f"{ops.ROUTE[0]} (experts)": chosen,
+        f"{ops.ROUTE[0]} (shares)": shares,
+        f"{ops.SORT[0]} (starts)": starts,
+        f"{ops.SORT[0]} (sources)": sources,
+        f"{ops.SORT[0]} (places)": places,
+        ops.COMBINE[0]: contract.combine(
+            from_bfloat16(tokens.made), tokens.places, tokens.shares
+        ),
+    }
+
+
+def graph(device: DeviceRef, layers: Sequence[DenseLayer]) -> Graph:
+    """Returns the graph, each op once.
+
+    The results come in the order of `answers`, then the dense layers', then the packed
+    weights of the device and those of the host, which must be the same.
+    """
+    half, byte, number = DType.bfloat16, DType.uint8, DType.uint32
+    projection = EXPERTS, OUT_FEATURES
+    types = [
+        TensorType(byte, (*projection, FEATURES // 2), device),
+        TensorType(byte, (*projection, FEATURES // ops.GROUP), device),
+        TensorType(half, projection, device),
+        TensorType(half, (EXPERTS, FEATURES), device),
+        TensorType(half, (EXPERTS,), device),
+        TensorType(half, ("tokens", FEATURES), device),
+        TensorType(half, ("rows", FEATURES), device),
+        TensorType(half, ("tokens", FEATURES), device),
+        TensorType(DType.int32, ("tokens", TOP), device),
+        TensorType(number, (EXPERTS + 1,), device),
+        TensorType(DType.int32, (EXPERTS,), device),
+        TensorType(number, ("rows",), device),
+        TensorType(number, ("tokens", TOP), device),
+        TensorType(DType.float32, ("tokens", TOP), device),
+        TensorType(half, ("rows", OUT_FEATURES), device),
+    ]
+    host = [TensorType(byte, kind.shape, DeviceRef.CPU()) for kind in types[:2]]
+    types = host + types
+    shared = len(types)
+    for layer in layers:
+        outs = layer.out_features
+        types += [
+            TensorType(half, ("tokens", layer.in_features), device),
+            TensorType(half, (TABLE, layer.in_features), device),
+            TensorType(DType.int32, (outs,), device),
+            TensorType(half, (outs,), device),
+            TensorType(DType.int32, (SAMPLE,), device),
+        ]
+    with Graph(
+        "mxfp4_self_check",
+        input_types=types,
+        custom_extensions=guard.require_package(),
+    ) as built:
+        values = [value.tensor for value in built.inputs]
+        host_blocks, host_scales, blocks, scales, bias, *rest = values[:shared]
+        router, router_bias, hidden, grouped, routed, chosen, *rest = rest
+        starts, ids, sources, places, shares, made = rest
+        packed = ops.pack(blocks, scales)
+        experts = {"out_features": OUT_FEATURES, "bias": bias}
+        results = [
+            ops.grouped_mxfp4_matmul(grouped, packed, starts, ids, **experts),
+            ops.grouped_mxfp4_matmul(
+                hidden, packed, starts, ids, swiglu=True, sources=sources, **experts
+            ),
+            *ops.route(routed, router, router_bias, TOP),
+            *ops.sort_rows(chosen, EXPERTS),
+            ops.combine(made, places, shares),
+        ]
+        for number, layer in enumerate(layers):
+            first = shared + 5 * number
+            rows, table, index, bias, sample = values[first : first + 5]
+            weight = gather(table, index, axis=0)
+            if layer.float32:
+                result = ops.dense_float32(rows, weight)
+            else:
+                result = ops.dense(rows, weight, bias)
+            results.append(gather(result, sample, axis=1))
+        built.output(*results, packed, ops.pack(host_blocks, host_scales))
+    return built
+
+
+def _inputs(weights: Weights, tokens: Tokens) -> list[np.ndarray]:
+    arrays = [*vars(weights).values(), *vars(tokens).values()]
+    return [weights.blocks, weights.scales, *arrays]
+
+
+def _run(
+    model: Model, device: Device, inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    # The first two are those that the host packs.
+    buffers = [_buffer(array) for array in inputs]
+    buffers[2:] = [buffer.to(device) for buffer in buffers[2:]]
+    return [_array(result) for result in model.execute(*buffers)]
+
+
+def _buffer(array: np.ndarray) -> Buffer:
+    buffer = Buffer.from_numpy(np.ascontiguousarray(array))
+    # All of 16 bits are bfloat16.
+    is_half = array.dtype == np.uint16
+    return buffer.view(DType.bfloat16, array.shape) if is_half else buffer
+
+
+def _array(buffer: Buffer) -> np.ndarray:
+    host = buffer.to(CPU())
+    if host.dtype != DType.bfloat16:
+        return host.to_numpy()
+    return from_bfloat16(host.view(DType.uint16, host.shape).to_numpy())
+
+
+def _matmul(variant: str) -> str:
+    return ops.matmul_names(variant)[-1]
