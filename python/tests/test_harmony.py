@@ -92,15 +92,15 @@ WELL_FORMED = {
         "<|channel|>analysis<|message|>Weather.<|end|><|start|>assistant"
         '<|channel|>commentary to=functions.get <|constrain|>json<|message|>{"a":1}'
         "<|call|>",
-        ("Weather.", 'functions.get{"a":1}'),
+        ("Weather.", 'functions.get\x1f{"a":1}\x1f'),
     ),
     "the recipient before the channel": (
         " to=functions.get<|channel|>commentary json<|message|>{}<|call|>",
-        ("", "functions.get{}"),
+        ("", "functions.get\x1f{}\x1f"),
     ),
     "a built-in tool's code is no reasoning": (
         "<|channel|>analysis to=python code<|message|>1+1<|call|>",
-        ("", "python1+1"),
+        ("", "python\x1f1+1\x1f"),
     ),
     "letters of many bytes": (
         "<|channel|>analysis<|message|>π ≈ 3<|end|>"
@@ -180,6 +180,8 @@ def test_whatever_comes_is_routed_once_and_in_order() -> None:
             size = rng.randrange(1, 6)
             delta, places = places[:size], places[size:]
             span = follow.stream([tokens[place] for place in delta], True).span
+            # No integers: among those separators would come.
+            delta = [float(place) for place in delta]
             seen += sorted(span.extract_content(delta) + span.extract_reasoning(delta))
         assert seen == sorted(set(seen))
 

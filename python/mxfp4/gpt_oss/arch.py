@@ -6,8 +6,9 @@ import dataclasses
 
 from max.graph.weights import WeightsFormat
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
+from max.pipelines.sampling import ToolCallPolicy
 
-from mxfp4.gpt_oss import harmony
+from mxfp4.gpt_oss import harmony, tool_calls
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.memory_planner import GptOssMemoryPlanner
 from mxfp4.gpt_oss.model import GptOssModel
@@ -22,6 +23,10 @@ gpt_oss_arch = dataclasses.replace(
     config=GptOssConfig,
     memory_planner=GptOssMemoryPlanner,
     reasoning_parser=harmony.NAME,
+    tool_parser=tool_calls.NAME,
+    # There is no grammar of calls. Without this MAX compiles samplers for one.
+    required_arguments=builtin.required_arguments
+    | {"tool_call_policy": ToolCallPolicy.FORCE_UNCONSTRAINED},
     # Experts would have to be sharded before they are packed.
     multi_gpu_supported=False,
 )

@@ -6,7 +6,9 @@ The model writes messages in OpenAI's harmony format: a header, a body, an end.
 
 A body on the `analysis` channel is reasoning. Any other is the answer, one with a
 recipient (`to=functions.NAME`, a tool call) too, and that from its recipient on, so
-that its name is not lost. Framing and other headers are dropped.
+that its name is not lost. Framing and other headers are dropped, but for the tokens
+around a call's body: `SEPARATOR` stands for them, so that `tool_calls` can tell a call
+from an answer that reads like one.
 
 Models get the format wrong now and then. Whatever they write, every token is
 reasoning, answer or dropped, and the answer goes on: a header that is none, or does
@@ -18,6 +20,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, ClassVar, TypeVar
 
 from max.pipelines.lib.reasoning import register
@@ -31,6 +34,11 @@ from max.pipelines.modeling.types import (
 
 NAME = "mxfp4_harmony"
 """What `--reasoning-parser` calls it; the architecture's default."""
+
+SEPARATOR = "\x1f"
+"""Stands in the answer before and after the body of a call. The unit separator is
+white space that shows nowhere, one token in every byte-level vocabulary, and not
+allowed in JSON but as an escape."""
 
 T = TypeVar("T")
 
@@ -58,24 +66,30 @@ class _Route(enum.Enum):
     DROP = enum.auto()
     REASONING = enum.auto()
     ANSWER = enum.auto()
+    SEPARATOR = enum.auto()
 
 
 class _Routes(ReasoningSpan):
     """Where each token of a delta goes; what belongs to a token goes along."""
 
-    def __init__(self, routes: list[_Route]) -> None:
+    def __init__(self, routes: list[_Route], separator: int | None) -> None:
         super().__init__((0, 0), (0, 0))
         self._routes = routes
+        self._separator = separator
 
     def extract_content(self, seq: Sequence[T]) -> list[T]:
-        return self._select(seq, _Route.ANSWER)
+        content: list[Any] = []
+        for item, route in zip(seq, self._routes, strict=True):
+            if route is _Route.ANSWER:
+                content.append(item)
+            elif route is _Route.SEPARATOR and isinstance(item, Integral):
+                # Among tokens alone: the log-probabilities come here too.
+                content.append(self._separator)
+        return content
 
     def extract_reasoning(self, seq: Sequence[T]) -> list[T]:
-        return self._select(seq, _Route.REASONING)
-
-    def _select(self, seq: Sequence[T], wanted: _Route) -> list[T]:
         pairs = zip(seq, self._routes, strict=True)
-        return [item for item, route in pairs if route is wanted]
+        return [item for item, route in pairs if route is _Route.REASONING]
 
 
 @register(NAME)
@@ -98,12 +112,19 @@ class HarmonyParser(ReasoningParser):
         *ENDS,
     )
 
+    ENDS_OF_BODY: ClassVar[tuple[str, ...]] = (*ENDS, "<|start|>", "<|channel|>")
+    """A body without an end of its own ends where the next header begins."""
+
     def __init__(
-        self, tokens: dict[str, int], decode: Callable[[Sequence[int]], str]
+        self,
+        tokens: dict[str, int],
+        decode: Callable[[Sequence[int]], str],
+        separator: int | None = None,
     ) -> None:
         self._framing = {token: name for name, token in tokens.items()}
         self._start = tokens.get("<|start|>")
         self._decode = decode
+        self._separator = separator
         self.reset()
 
     def reset(self) -> None:
@@ -112,6 +133,7 @@ class HarmonyParser(ReasoningParser):
         self._prefix = ""
         self._header: list[int] = []
         self._has_recipient = False
+        self._in_call = False
         self._is_new = True
 
     def stream(
@@ -127,7 +149,7 @@ class HarmonyParser(ReasoningParser):
         self._is_new = False
         routes = [self._route(token) for token in delta_token_ids]
         return ParsedReasoningDelta(
-            span=_Routes(routes),
+            span=_Routes(routes, self._separator),
             is_still_reasoning=self._state is not _State.ANSWER,
         )
 
@@ -157,10 +179,19 @@ class HarmonyParser(ReasoningParser):
             self._header = []
         elif name == "<|message|>" and in_header:
             self._open_body()
+            if self._has_recipient:
+                self._in_call = True
+                return self._around_call()
         elif name in self.ENDS:
             # What follows without a header of its own is answer.
             self._state = _State.ANSWER
+        if self._in_call and name in self.ENDS_OF_BODY:
+            self._in_call = False
+            return self._around_call()
         return _Route.DROP
+
+    def _around_call(self) -> _Route:
+        return _Route.DROP if self._separator is None else _Route.SEPARATOR
 
     def _body_route(self) -> _Route:
         is_answer = self._state is _State.ANSWER
@@ -204,7 +235,10 @@ class HarmonyParser(ReasoningParser):
         if delegate is None or None in ids.values():
             return cls({}, lambda _: "")
         known = {name: token for name, token in ids.items() if token is not None}
-        return cls(known, delegate.decode)
+        separator = list(await tokenizer.encode(SEPARATOR, add_special_tokens=False))
+        return cls(
+            known, delegate.decode, int(separator[0]) if len(separator) == 1 else None
+        )
 
     @classmethod
     async def reasoning_end_token_id(
