@@ -25,6 +25,9 @@ const ENCODING_FILES: [&str; 3] = [
     "max/pipelines/config_enums.py",
 ];
 
+/// Where `--tool-call-policy` comes from, in versions that have it.
+const SAMPLING_FILE: &str = "max/pipelines/sampling/sampling_config.py";
+
 /// MAX's command line, as the installed version has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryPoint {
@@ -34,6 +37,8 @@ pub struct EntryPoint {
     pub encoding: &'static str,
     /// Whether the address is the flag `--host`; otherwise it is `MAX_SERVE_HOST`.
     pub host_flag: bool,
+    /// Whether tool calls can be left unconstrained; otherwise they are.
+    pub tool_call_policy: bool,
 }
 
 impl EntryPoint {
@@ -42,6 +47,7 @@ impl EntryPoint {
         module: MODULES[0].0,
         encoding: ENCODINGS[1],
         host_flag: true,
+        tool_call_policy: true,
     };
 
     /// Looks for MAX in `search_path`, folders in Python's order. The error is the files that were looked for.
@@ -55,6 +61,8 @@ impl EntryPoint {
                     module,
                     encoding: encoding(root).unwrap_or(Self::NEWEST.encoding),
                     host_flag: source.contains("\"--host\""),
+                    tool_call_policy: fs::read_to_string(root.join(SAMPLING_FILE))
+                        .is_ok_and(|source| source.contains("tool_call_policy:")),
                 });
             }
         }
@@ -101,6 +109,10 @@ mod tests {
                 "max/pipelines/modeling/config_enums.py",
                 "\"bfloat16\",\n\"float4_e2m1fnx2\",",
             ),
+            (
+                SAMPLING_FILE,
+                "    tool_call_policy: ToolCallPolicy = Field(",
+            ),
         ]);
         let found = EntryPoint::probe(&[tree.path().into()]);
         assert_eq!(found, Ok(EntryPoint::NEWEST));
@@ -122,6 +134,7 @@ mod tests {
                 module: "max.entrypoints.pipelines",
                 encoding: "mxfp4",
                 host_flag: false,
+                tool_call_policy: false,
             })
         );
     }

@@ -26,6 +26,13 @@ const NO_TELEMETRY: [(&str, &str); 3] = [
 /// What MAX's native part reads; the workspace's environment turns it off for every command.
 const NATIVE_TELEMETRY: &str = "MODULAR_TELEMETRY_ENABLED";
 
+/// What bounds the requests that wait, so that a flood is answered with 429 and does not fill the memory: those that the
+/// scheduler knows, and about as many again as are on the way to it.
+const QUEUE_LIMITS: [(&str, &str); 2] = [
+    ("MAX_SERVE_MAX_PENDING_REQUESTS", "1024"),
+    ("MAX_SERVE_MAX_QUEUE_SIZE", "64"),
+];
+
 /// What is asked for; what is not comes from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -212,6 +219,10 @@ impl Launch {
         for architecture in &context.workspace.config.serve.custom_architectures {
             set("custom-architectures", architecture);
         }
+        if entry_point.tool_call_policy {
+            // GPT-OSS's tool parser has no grammar; MAX would compile samplers for one.
+            set("tool-call-policy", "force_unconstrained");
+        }
         match task {
             Task::Serve => {
                 if entry_point.host_flag {
@@ -237,6 +248,11 @@ impl Launch {
         {
             let cache = CompileCache::of(context);
             variables.push((compile_cache::VARIABLE, cache.folder().into()));
+        }
+        for (name, limit) in QUEUE_LIMITS {
+            if context.ambient.get_nonempty(name).is_none() {
+                variables.push((name, limit.into()));
+            }
         }
         if self.no_self_check {
             variables.push(("MXFP4_SELF_CHECK", "0".into()));

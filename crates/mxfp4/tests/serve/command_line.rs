@@ -61,6 +61,14 @@ pub fn trials() -> Vec<Trial> {
             "the_cache_is_the_workspace_s_unless_the_user_has_one",
             the_cache,
         ),
+        Trial::test(
+            "what_waits_is_limited_unless_the_user_says_how",
+            queue_limits,
+        ),
+        Trial::test(
+            "tool_calls_are_left_unconstrained_where_max_can",
+            tool_calls,
+        ),
         Trial::test("the_kernels_check_can_be_left_out", self_check),
         Trial::test("synchronous_execution_is_taken_away", synchronous),
         Trial::test(
@@ -311,6 +319,28 @@ fn the_cache() -> Result<(), Failed> {
     start(workspace.path(), &arguments, &[])?.variable("MODULAR_CACHE_DIR", ours.to_str())?;
     let users = [("MODULAR_CACHE_DIR", "/users/own")];
     start(workspace.path(), &arguments, &users)?.variable("MODULAR_CACHE_DIR", Some("/users/own"))
+}
+
+fn queue_limits() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let arguments = ["--model", "model"];
+    let started = start(workspace.path(), &arguments, &[])?;
+    started.variable("MAX_SERVE_MAX_PENDING_REQUESTS", Some("1024"))?;
+    started.variable("MAX_SERVE_MAX_QUEUE_SIZE", Some("64"))?;
+    let users = [("MAX_SERVE_MAX_PENDING_REQUESTS", "7")];
+    let started = start(workspace.path(), &arguments, &users)?;
+    started.variable("MAX_SERVE_MAX_PENDING_REQUESTS", Some("7"))
+}
+
+fn tool_calls() -> Result<(), Failed> {
+    let policy = [(
+        "lib/python3.11/site-packages/max/pipelines/sampling/sampling_config.py",
+        "tool_call_policy: ToolCallPolicy",
+    )];
+    let workspace = workspace(&[&SDK[..], &policy].concat(), "");
+    let ours = ["--tool-call-policy", "force_unconstrained"];
+    start(workspace.path(), &["--model", "model"], &[])?.has(&ours)?;
+    start_by("warm", workspace.path(), &["--model", "model"], &[])?.has(&ours)
 }
 
 fn self_check() -> Result<(), Failed> {
