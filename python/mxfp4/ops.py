@@ -9,7 +9,7 @@ import os
 from typing import TypeVar
 
 from max.dtype import DType
-from max.graph import Dim, Graph, StaticDim, TensorType, TensorValue, ops
+from max.graph import BufferValue, Dim, Graph, StaticDim, TensorType, TensorValue, ops
 
 from mxfp4 import guard
 
@@ -40,6 +40,9 @@ SORT = ("custom.moe.sort",)
 
 COMBINE = ("custom.moe.combine",)
 """Name of the op that adds up what a token's experts made."""
+
+HEALTH = ("custom.logits.health",)
+"""Name of the op that counts logits that cannot be."""
 
 SPARE_ROWS = 128
 """The float32 result has a multiple of this many rows."""
@@ -96,6 +99,7 @@ def required_names() -> list[tuple[str, ...]]:
         ROUTE,
         SORT,
         COMBINE,
+        HEALTH,
         *(matmul_names(variant) for variant in VARIANTS),
     ]
 
@@ -366,6 +370,30 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
         TensorType(DType.float32, (room, features), device=hidden.device),
     )
     return ops.slice_tensor(result, [(slice(0, TensorValue(rows)), rows)])
+
+
+def count_broken(logits: TensorValue, buffer: BufferValue) -> None:
+    """Adds to the counts at the buffer's end how many rows of logits cannot be.
+
+    Args:
+        logits: `[M, N]` float32.
+        buffer: uint8, on the logits' device; of its last 16 bytes the first four count
+            the rows with a value that is not finite, the next four those whose values
+            are all the same.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    _check_dtype("logits", logits, DType.float32)
+    _check_rank("logits", logits, 2)
+    if buffer.dtype != DType.uint8 or len(buffer.shape) != 1:
+        raise ValueError(
+            f"the buffer must be uint8 with one dimension, got {buffer.dtype.name} "
+            f"{_text(buffer.shape)}"
+        )
+    name = guard.require_op(HEALTH, Graph.current._kernel_library)
+    ops.inplace_custom(name, device=logits.device, values=[buffer, logits])
 
 
 def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:

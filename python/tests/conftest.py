@@ -28,7 +28,11 @@ def _has_hopper() -> bool:
         "assert accelerator_count()\n"
         "require_hopper(Accelerator().api, Accelerator().architecture_name)\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    # MAX changes the process's own environment behind Python's back, and a child that
+    # inherits that does not find MAX.
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ), capture_output=True
+    )
     return run.returncode == 0
 
 

@@ -10,7 +10,7 @@ from max.nn.layer import Module
 from max.nn.stacked_linear import StackedLinear as BuiltinStackedLinear
 
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.ops import dense, dense_float32
+from mxfp4.ops import count_broken, dense, dense_float32
 
 
 class Linear(Module):
@@ -39,7 +39,8 @@ class StackedLinear(BuiltinStackedLinear):
 
 
 class LogitsHead(Module):
-    """One matmul over the vocabulary whose result is never rounded to bfloat16.
+    """One matmul over the vocabulary whose result is never rounded to bfloat16, and
+    looked at: rows that cannot be are counted at the end of the signal buffer.
 
     Takes the place of the built-in layer, whose calling convention it keeps: a
     list with one tensor a device.
@@ -55,4 +56,6 @@ class LogitsHead(Module):
         self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
     ) -> list[TensorValue]:
         (hidden,) = x
-        return [dense_float32(hidden, self.weight)]
+        logits = dense_float32(hidden, self.weight)
+        count_broken(logits, signal_buffers[0])
+        return [logits]

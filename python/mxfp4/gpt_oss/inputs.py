@@ -12,6 +12,8 @@ from max.pipelines.architectures.gpt_oss.batch_processor import GptOssBatchProce
 from max.pipelines.architectures.gpt_oss.model import GptOssInputs as BuiltinInputs
 from max.pipelines.context import TextContext
 
+from mxfp4.gpt_oss.health import Watch
+
 
 @dataclasses.dataclass
 class GptOssInputs(BuiltinInputs):
@@ -30,7 +32,9 @@ class GptOssInputs(BuiltinInputs):
 
 
 class BatchProcessor(GptOssBatchProcessor):
-    """Makes the inputs as the built-in processor does."""
+    """Makes the inputs as the built-in processor does, and looks after the logits."""
+
+    _watch: Watch | None = None
 
     def prepare_initial_token_inputs(
         self,
@@ -42,5 +46,9 @@ class BatchProcessor(GptOssBatchProcessor):
         inputs = super().prepare_initial_token_inputs(
             replica_batches, kv_cache_inputs, return_n_logits
         )
+        if inputs.signal_buffers:
+            if self._watch is None:
+                self._watch = Watch(inputs.signal_buffers[0])
+            self._watch.step()
         fields = (field.name for field in dataclasses.fields(inputs) if field.init)
         return GptOssInputs(**{name: getattr(inputs, name) for name in fields})
