@@ -76,8 +76,7 @@ class Weights:
 class DenseLayer:
     """A dense layer of the model.
 
-    Its kernel is compiled for this shape alone, so no other shape would check it; the
-    model's graph then takes it from the cache.
+    Its kernel is compiled for this shape alone, so no other shape would check it.
     """
 
     in_features: int
