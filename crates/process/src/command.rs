@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use mxfp4_env::Environment;
@@ -15,8 +15,14 @@ use nix::unistd::{getpid, getppid};
 use crate::supervise::Supervisor;
 use crate::{Line, Outcome, Stopper, signals};
 
-/// How long a child may take to end once it was asked to.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a child may take to end once it was asked to, where nobody says otherwise.
+static GRACE: OnceLock<Duration> = OnceLock::new();
+
+/// Sets how long every later [`Command`] may take to end once asked to, unless it has a time of its own. Only the first
+/// call counts; without one it is 10 seconds.
+pub fn set_grace(grace: Duration) {
+    let _ = GRACE.set(grace);
+}
 
 /// Why a child could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +87,7 @@ impl Command {
             cwd: None,
             output: Output::Inherit,
             timeout: None,
-            grace: GRACE,
+            grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
             stopper: None,
         }
     }
@@ -156,7 +162,7 @@ impl Command {
         self
     }
 
-    /// Sets how long it may take to end once asked to; 10 seconds by default.
+    /// Sets how long it may take to end once asked to, instead of [`set_grace`]'s time.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

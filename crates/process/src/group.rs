@@ -12,6 +12,10 @@ impl Group {
         Self(Pid::from_raw(pid.cast_signed()))
     }
 
+    pub(crate) fn number(self) -> i32 {
+        self.0.as_raw()
+    }
+
     /// Sends `signal` to every process of the group; one that is gone is no
     /// error.
     pub(crate) fn signal(self, signal: Signal) {

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
 use crate::group::Group;
+use crate::guard::Guard;
 use crate::signals::Registration;
 use crate::{Line, Outcome, Stopper, line};
 
@@ -44,6 +45,7 @@ pub(crate) struct Supervisor<'a> {
     interrupted: Option<i32>,
     timed_out: bool,
     stopped: bool,
+    _guard: Guard,
     _registration: Registration,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Supervisor<'a> {
             interrupted: None,
             timed_out: false,
             stopped: false,
+            _guard: Guard::of(group, grace),
             _registration: registration,
         }
     }

@@ -173,6 +173,64 @@ fn a_killed_caller_takes_its_child_along() {
     }
 }
 
+/// What is left of a caller and all that it started, grandchildren and helpers too: the processes with the caller's
+/// mark in their environment.
+fn survivors(mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        // A zombie has no environment any more, and one that is gone no file.
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+            continue;
+        };
+        if environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+        {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_survives_however_the_caller_ends() {
+    // A tree of four, none of which cares for a signal that can be ignored.
+    let deaf = "trap '' INT TERM HUP QUIT; sh -c '(sleep 100; sleep 100) & sleep 100; sleep 100' & \
+                while [ ! -d /proc/$! ]; do sleep 0.05; done; > ready; wait; sleep 100";
+    // One that ends when asked to, and leaves its own children behind.
+    let careless = "trap 'exit' INT TERM HUP; (trap '' INT TERM HUP; > deaf; sleep 100) & \
+                    while [ ! -e deaf ]; do sleep 0.05; done; > ready; wait";
+    let ends: [(&str, &[Signal]); 5] = [
+        ("Ctrl-C", &[Signal::SIGINT]),
+        ("Ctrl-C twice", &[Signal::SIGINT, Signal::SIGINT]),
+        ("SIGTERM", &[Signal::SIGTERM]),
+        ("SIGHUP", &[Signal::SIGHUP]),
+        ("SIGKILL", &[Signal::SIGKILL]),
+    ];
+    for (number, script) in [deaf, careless].into_iter().enumerate() {
+        for (name, signals) in ends {
+            let value = format!("{}-{number}-{name}", std::process::id());
+            let mut caller = Caller::start_with(script, |command| {
+                command.env("TREE", &value);
+            });
+            let mark = format!("TREE={value}");
+            assert!(survivors(&mark).len() >= 3, "{name}: the tree stands");
+            for signal in signals {
+                caller.signal(*signal);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let status = caller.wait();
+            if signals == [Signal::SIGKILL] {
+                assert_eq!(status.signal(), Some(9));
+                until("the tree to end", || survivors(&mark).is_empty());
+            } else {
+                assert_eq!(status.code(), Some(128 + signals[0] as i32), "{name}");
+                assert_eq!(survivors(&mark), [""; 0], "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_ignored_sighup_stays_ignored() {
     let mut caller = Caller::start_with("> ready; while [ ! -e go ]; do sleep 0.05; done", |c| {
