@@ -10,6 +10,7 @@ mod code;
 mod context;
 mod demo;
 mod doctor;
+mod duration;
 mod env;
 mod exit;
 mod hook;
@@ -38,7 +39,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::{Context, Verbosity};
-use crate::exit::{Exit, ExitContext};
+use crate::exit::{Exit, ExitContext, Failure};
 
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
@@ -141,6 +142,11 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     if let Command::Deny(_) = command {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
         return allow::deny(&ambient, &root, cli.quiet);
+    }
+    if let Some(grace) = ambient.get_nonempty("MXFP4_GRACE") {
+        let grace = duration::parse(&grace.to_string_lossy())
+            .map_err(|wrong| Failure::new(Exit::Usage, format!("MXFP4_GRACE: {wrong}")))?;
+        mxfp4_process::set_grace(grace);
     }
     let context = Context {
         workspace: Workspace::find(root.as_deref(), &cwd)?,
