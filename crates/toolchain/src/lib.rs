@@ -6,6 +6,7 @@
 //! making ended.
 
 pub mod build;
+pub mod diagnostics;
 mod error;
 mod files;
 mod lock;
