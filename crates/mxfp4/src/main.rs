@@ -15,6 +15,7 @@ mod env;
 mod exit;
 mod hook;
 mod hook_env;
+mod message_format;
 mod progress;
 mod run;
 mod serve;

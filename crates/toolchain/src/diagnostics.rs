@@ -117,7 +117,20 @@ pub fn parse(lines: &[Line]) -> Vec<Message> {
             _ => messages.push(Message::Diagnostic(diagnostic)),
         }
     }
-    messages
+    said_once(messages)
+}
+
+/// Without what was said before, word for word: the compiler reads some lines more than once.
+fn said_once(messages: Vec<Message>) -> Vec<Message> {
+    let mut once: Vec<Message> = Vec::new();
+    for message in messages {
+        // A search for each: of many thousands nobody reads that the same is said twice.
+        let is_new = once.len() > 1000 || !once.contains(&message);
+        if is_new || matches!(message, Message::Text(_)) {
+            once.push(message);
+        }
+    }
+    once
 }
 
 /// The diagnostic that `line` is, if it is one.

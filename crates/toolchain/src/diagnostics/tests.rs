@@ -100,6 +100,14 @@ fn a_note_belongs_to_what_it_explains() {
 }
 
 #[test]
+fn what_is_said_twice_is_shown_once() {
+    assert_eq!(stderr(&[MISSING, UNUSED, MISSING]).len(), 2);
+    // With another explanation it is another thing to say.
+    assert_eq!(stderr(&[DEPRECATED, DECLARED, DEPRECATED]).len(), 2);
+    assert_eq!(stderr(&["0 x", "0 x"]).len(), 2);
+}
+
+#[test]
 fn columns_count_characters() {
     // Behind `é`, which has two bytes, and a tab.
     let messages = stderr(&[WIDE]);
