@@ -1,5 +1,7 @@
 //! `mxfp4 build`
 
+mod watch;
+
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +14,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::message_format::{MessageFormat, print};
 use crate::setup::ensure_sdk;
+use crate::test;
 
 /// Build the kernel packages and print their paths.
 ///
@@ -22,13 +25,22 @@ use crate::setup::ensure_sdk;
 pub struct Args {
     #[command(flatten)]
     how: How,
+    /// Build and run the tests, and again whenever a source, a test or mxfp4.toml is saved.
+    #[arg(long)]
+    watch: bool,
+    /// With --watch: only build.
+    #[arg(long, requires = "watch")]
+    no_test: bool,
     /// Fail where the SDK is missing, instead of making it.
     #[arg(long)]
     no_setup: bool,
+    #[command(flatten, next_help_heading = "Tests of --watch")]
+    tests: test::How,
 }
 
 /// How to build.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "how_to_build", multiple = true)]
 pub struct How {
     /// Compile GPU code for this accelerator, such as sm_90a: the compile_*.mojo of the tests, and the packages where the
     /// compiler takes it for them.
@@ -49,8 +61,16 @@ pub struct How {
 }
 
 /// Runs the command.
-pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    build(context, &args.how, args.no_setup)?;
+pub fn run(context: Context, args: Args) -> anyhow::Result<i32> {
+    if args.watch {
+        return watch::run(context, &args);
+    }
+    if args.tests.is_given() {
+        let message =
+            "which tests are run, and how, is for --watch or `mxfp4 test`: a plain build runs none";
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
+    build(&context, &args.how, args.no_setup)?;
     Ok(0)
 }
 

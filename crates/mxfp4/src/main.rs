@@ -164,7 +164,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Deny(_) | Command::Hook(_) | Command::HookEnv(_) => {
             unreachable!("they were run above")
         }
-        Command::Build(args) => build::run(&context, args),
+        Command::Build(args) => build::run(context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Warm(args) => warm::run(&context, args),
