@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -478,6 +479,61 @@ fn a_hanging_test_is_ended_with_its_children() {
     );
 }
 
+/// The processes that have this variable in their environment: all that was started, helpers too.
+fn survivors(variable: &str) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("environ")).ok())
+        .filter(|environment| {
+            let mut variables = environment.split(|&byte| byte == 0);
+            variables.any(|other| other == variable.as_bytes())
+        })
+        .count()
+}
+
+#[test]
+fn nothing_survives_the_end_of_a_run() {
+    // A test with a grandchild, none of which cares for a signal that can be ignored.
+    let deaf = "trap '' INT TERM HUP; sh -c 'sh -c \"sleep 100; sleep 100\" & echo PASS one; wait; sleep 100' & wait; sleep 100";
+    for (name, signals) in [
+        ("once", &[Signal::SIGINT][..]),
+        ("twice", &[Signal::SIGINT, Signal::SIGINT]),
+        ("term", &[Signal::SIGTERM]),
+        ("hangup", &[Signal::SIGHUP]),
+        ("kill", &[Signal::SIGKILL]),
+    ] {
+        let place = Place::new(&[("kernels/test/test_a.mojo", deaf)]);
+        let mark = format!("{}-{name}", std::process::id());
+        let mut child = place
+            .mxfp4(&[])
+            .env("MXFP4_GRACE", "1s")
+            .env("TREE", &mark)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mark = format!("TREE={mark}");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with("test_a: one")));
+        assert!(survivors(&mark) >= 4, "{name}: the tree stands");
+        for signal in signals {
+            kill(Pid::from_raw(child.id().cast_signed()), *signal).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        drop(lines);
+        child.wait().unwrap();
+        if signals == [Signal::SIGKILL] {
+            // Its guard has the time that the tree is given.
+            let end = Instant::now() + Duration::from_secs(60);
+            while survivors(&mark) > 0 && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        assert_eq!(survivors(&mark), 0, "{name}");
+    }
+}
+
 #[test]
 fn a_failure_says_how_to_debug_it() {
     let launches = r#"{"configurations": [
@@ -492,7 +548,7 @@ fn a_failure_says_how_to_debug_it() {
     let ran = place.test(&[]);
     for debug in [
         "in VS Code, start \"Debug MXFP4 Mojo tests\"",
-        "in VS Code, open kernels/test/test_b.mojo and start \"Debug the current file\"",
+        "in VS Code, open kernels/test/test_b.mojo\n              and start \"Debug the current file\"",
     ] {
         assert!(
             ran.stdout.contains(&format!("    debug:    {debug}\n")),

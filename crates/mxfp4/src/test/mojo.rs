@@ -391,7 +391,8 @@ fn launch(root: &Path, file: &Path) -> Option<String> {
     if let Some(name) = named(&format!("${{workspaceFolder}}/{file}")) {
         return Some(format!("in VS Code, start \"{name}\""));
     }
-    named("${file}").map(|name| format!("in VS Code, open {file} and start \"{name}\""))
+    named("${file}")
+        .map(|name| format!("in VS Code, open {file}\n              and start \"{name}\""))
 }
 
 /// `PASS name`, `FAIL name: reason` or `SKIP name: reason`.

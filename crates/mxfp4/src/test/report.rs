@@ -232,7 +232,7 @@ impl Report {
             }
             writeln!(
                 text,
-                "  (`again` in this folder; `directly` in the workspace's root after \
+                "  (`again` in this folder; `directly` in the workspace's root after\n   \
                  eval \"$({} env)\")",
                 program()
             )?;
