@@ -238,11 +238,11 @@ fn a_name_chooses() {
     let files = [
         (
             "kernels/test/test_format.mojo",
-            "echo PASS codes; echo PASS scales",
+            "echo PASS 'codes'; echo PASS 'scales'",
         ),
         (
             "kernels/test/test_layout.mojo",
-            "echo PASS codes; echo PASS rows",
+            "echo PASS 'codes'; echo PASS 'rows'",
         ),
         ("kernels/test/compile_ops.mojo", ""),
         ("python/tests/test_x.py", "def test_Codes(): ..."),

@@ -37,10 +37,15 @@ impl Filter {
         }
     }
 
-    /// Whether a test may be wanted whose name is in this source: as a string of its own, or as part of one.
+    /// Whether a test may be wanted whose name stands in this source as a string, or as part of one.
     pub fn may_want_of(&self, source: &str) -> bool {
-        // Every other piece between quotation marks is a string, or else what is between two: neither is missed.
-        self.wants(source) || source.split('"').any(|piece| self.wants(piece))
+        source.lines().any(|line| {
+            let line = line.replace("\\\"", "");
+            ['"', '\''].into_iter().any(|quote| {
+                let strings = line.split(quote).skip(1).step_by(2);
+                strings.into_iter().any(|string| self.wants(string))
+            })
+        })
     }
 
     /// What to give to `mxfp4 test` for it.
@@ -92,12 +97,16 @@ mod tests {
     #[test]
     fn a_name_in_a_source() {
         let may = |filter: &str| {
-            let source = "report.check(\"all codes\", wrong, \"differ\")";
+            let source = "from mxfp4.format import code\n\"\"\"About\nit.\"\"\"\n\
+                          report.check(\"all codes\", wrong, \"it \\\"differs\\\" here\") 'single'";
             Filter::parse(filter).unwrap().may_want_of(source)
         };
         assert!(may("codes"));
         assert!(may("/^all codes$/"));
+        assert!(may("single") && may("here"));
         assert!(!may("/^codes$/"));
+        // An import is no name.
+        assert!(!may("format") && !may("wrong"));
         assert!(!may("scales"));
     }
 }

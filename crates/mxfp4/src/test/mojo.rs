@@ -127,7 +127,7 @@ impl<'a> Program<'a> {
     fn may_be_wanted(&self) -> bool {
         self.bench.gpu.is_none_or(|gpu| gpu == self.needs_gpu())
             && (self.is_wanted()
-                || self.bench.filter.may_want_of(&self.source)
+                || (!self.only_compiles() && self.bench.filter.may_want_of(&self.source))
                 || self.bench.filter.wants(&self.compile_case()))
     }
 
