@@ -536,7 +536,7 @@ fn nothing_survives_the_end_of_a_run() {
 
 #[test]
 fn a_failure_says_how_to_debug_it() {
-    let launches = r#"{"configurations": [
+    let launches = r#"{"configurations": [ // as VS Code has it
         {"type": "mojo-lldb", "name": "Debug MXFP4 Mojo tests", "mojoFile": "${workspaceFolder}/kernels/test/test_a.mojo"},
         {"type": "mojo-lldb", "name": "Debug the current file", "mojoFile": "${file}"}]}"#;
     let fails = "echo FAIL one: bad";

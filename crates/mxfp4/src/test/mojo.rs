@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::CstRootNode;
 use mxfp4_env::Layout;
 use mxfp4_process::{Command, Line, Outcome, Output, Stream};
 use mxfp4_toolchain::diagnostics::visible;
@@ -379,7 +381,9 @@ impl<'a, 'b> Tries<'a, 'b> {
 /// How VS Code debugs this test: the launch configuration that names its file, or the one for the file in the editor.
 fn launch(root: &Path, file: &Path) -> Option<String> {
     let text = fs::read_to_string(root.join(".vscode/launch.json")).ok()?;
-    let launches: Value = serde_json::from_str(&text).ok()?;
+    // As VS Code reads it: with comments.
+    let launches = CstRootNode::parse(&text, &ParseOptions::default()).ok()?;
+    let launches: Value = launches.value()?.to_serde_value()?;
     let launches = launches["configurations"].as_array()?;
     let named = |wanted: &str| {
         launches
