@@ -35,6 +35,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Supervisor<'a> {
     group: Group,
     grace: Duration,
+    /// Whether the leader alone is asked to end.
+    leader_first: bool,
     on_line: &'a mut dyn FnMut(Line),
     events: Receiver<Event>,
     open_streams: usize,
@@ -50,7 +52,7 @@ pub(crate) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         child: &mut Child,
-        grace: Duration,
+        (grace, leader_first): (Duration, bool),
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -78,6 +80,7 @@ impl<'a> Supervisor<'a> {
         Self {
             group,
             grace,
+            leader_first,
             on_line,
             events,
             open_streams,
@@ -155,7 +158,11 @@ impl<'a> Supervisor<'a> {
 
     fn ask_to_end(&mut self, signal: Signal) {
         if self.kill_at.is_none() {
-            self.group.signal(signal);
+            if self.leader_first {
+                self.group.signal_leader(signal);
+            } else {
+                self.group.signal(signal);
+            }
             self.kill_at = Some(Instant::now() + self.grace);
         }
     }
