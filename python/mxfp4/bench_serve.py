@@ -8,6 +8,7 @@ levels, and the count of answers that are missing or shorter than asked for.
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import logging
@@ -17,7 +18,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # So few words that a tokenizer has letters and little else.
 FEW = 100
@@ -200,9 +201,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: a server does not say what it serves: {error}")
     if args.model:
         models["ours"] = args.model
-    # The client prints a summary of its own; standard output is for the lines.
-    lines, sys.stdout = sys.stdout, sys.stderr
     logging.basicConfig(level=logging.WARNING, force=True)
+    lines = sys.stdout
+    # The client prints a summary of its own; standard output is for the lines.
+    with contextlib.redirect_stdout(sys.stderr):
+        measure(args, tokenizer, words, servers, models, lines)
+
+
+def measure(
+    args: argparse.Namespace,
+    tokenizer: Any,
+    words: Sequence[int],
+    servers: dict[str, str],
+    models: dict[str, str],
+    lines: TextIO,
+) -> None:
+    """Drives each server with each load, and writes the lines."""
     for length, output in args.shape:
         for concurrency in args.concurrency:
             count = args.requests or max(4 * concurrency, 16)
