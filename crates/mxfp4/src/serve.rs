@@ -206,7 +206,7 @@ pub fn start(
     ));
     if let Model::Repository { name, cached: None } = &launch.model {
         view.say(&format!(
-            "{name} is not in the local cache: MAX fetches it first, and shows no progress"
+            "{name} is not in the local cache: MAX fetches it first"
         ));
     }
     Ok(Server::start(
@@ -214,7 +214,10 @@ pub fn start(
         launch.address(),
         view,
         CompileCache::of(context),
-        Past::of(&launch.name, &context.workspace.state_dir()),
+        (
+            Past::of(&launch.name, &context.workspace.state_dir()),
+            launch.model.arrivals(&context.ambient),
+        ),
     ))
 }
 

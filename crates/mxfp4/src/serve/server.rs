@@ -1,6 +1,7 @@
 //! A server that is watched: from its start, through its phases, to its end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,16 +52,16 @@ pub enum Wait {
 }
 
 impl Server {
-    /// Starts `command`, a server that will listen at `address`.
+    /// Starts `command`, a server that will listen at `address`; a download fills the folder `arrivals`.
     pub fn start(
         command: Command,
         address: Address,
         view: View,
         cache: CompileCache,
-        past: Past,
+        (past, arrivals): (Past, Option<PathBuf>),
     ) -> Self {
         let mut watch = Watch {
-            startup: Startup::begin(past.laps()),
+            startup: Startup::begin(past.laps(), arrivals),
             tail: LogTail::default(),
             view,
             cache,
@@ -114,9 +115,12 @@ impl Server {
 
     /// Waits for the server's own end; the exit code it means.
     pub fn end(&mut self) -> anyhow::Result<i32> {
-        let outcome = self.process.join()?;
+        let outcome = self.process.join();
         let watch = locked(&self.watch);
-        let result = finish(&outcome, &watch.tail, self.began);
+        let result = match outcome {
+            Ok(outcome) => finish(&outcome, &watch.tail, self.began),
+            Err(error) => Err(error.into()),
+        };
         match &result {
             Ok(code) => watch.view.ended(*code, None),
             Err(error) => watch

@@ -30,17 +30,21 @@ pub struct Startup {
     phases: Vec<(Phase, Instant)>,
     ready: Option<Instant>,
     before: Vec<Lap>,
+    /// The folder that a download fills.
+    arrivals: Option<PathBuf>,
 }
 
 impl Startup {
     /// It begins now; `before` is what [`Past`] knows.
-    pub fn begin(before: Vec<Lap>) -> Self {
+    /// A download fills the folder `arrivals`.
+    pub fn begin(before: Vec<Lap>, arrivals: Option<PathBuf>) -> Self {
         let now = Instant::now();
         Self {
             began: now,
             phases: vec![(Phase::Start, now)],
             ready: None,
             before,
+            arrivals,
         }
     }
 
@@ -92,6 +96,20 @@ impl Startup {
         let later = self.before.iter().filter(|lap| lap.phase > now);
         let later: f64 = later.map(|lap| lap.seconds).sum();
         Duration::try_from_secs_f64(here.seconds - taken + later).ok()
+    }
+
+    /// Bytes that a download has brought so far; `None` where nothing is downloaded.
+    pub fn fetched(&self) -> Option<u64> {
+        let folder = self.arrivals.as_ref()?;
+        if self.ready.is_some() || self.phase() > Phase::Download {
+            return None;
+        }
+        let files = fs::read_dir(folder).ok()?.flatten();
+        Some(
+            files
+                .filter_map(|file| Some(file.metadata().ok()?.len()))
+                .sum(),
+        )
     }
 
     /// The phases that are over.
@@ -173,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_start_goes_forward_only() {
-        let mut start = Startup::begin(Vec::new());
+        let mut start = Startup::begin(Vec::new(), None);
         assert_eq!(
             start.line("1:2 INFO: Initializing model pipeline..."),
             Some(Phase::Load)
@@ -191,16 +209,31 @@ mod tests {
     #[test]
     fn what_is_left_comes_from_the_last_start() {
         let lap = |phase, seconds| Lap { phase, seconds };
-        let mut start = Startup::begin(vec![lap(Phase::Start, 1e6), lap(Phase::Compile, 1e3)]);
+        let mut start =
+            Startup::begin(vec![lap(Phase::Start, 1e6), lap(Phase::Compile, 1e3)], None);
         let left = start.left().unwrap().as_secs();
         assert!((1_000_900..=1_001_000).contains(&left), "{left}");
         // A phase that the last start did not have says nothing about the rest.
         start.line("1:2 INFO: Starting worker: x");
         assert_eq!(start.left(), None);
         // Nor does one that takes longer than it did.
-        let late = Startup::begin(vec![lap(Phase::Start, 0.0)]);
+        let late = Startup::begin(vec![lap(Phase::Start, 0.0)], None);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(late.left(), None);
+    }
+
+    #[test]
+    fn a_download_is_measured_by_what_has_arrived() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.incomplete"), [0; 1000]).unwrap();
+        fs::write(folder.path().join("b"), [0; 24]).unwrap();
+        let mut start = Startup::begin(Vec::new(), Some(folder.path().into()));
+        assert_eq!(start.fetched(), Some(1024));
+        start.line("1:2 INFO: Downloading weight files for: x");
+        assert_eq!(start.fetched(), Some(1024));
+        start.line("1:2 INFO: Starting worker: x");
+        assert_eq!(start.fetched(), None);
+        assert_eq!(Startup::begin(Vec::new(), None).fetched(), None);
     }
 
     #[test]

@@ -157,8 +157,11 @@ impl View {
 /// `compiling the model for 12 s, 40 s in all, about 180 s left`.
 fn sentence(start: &Startup) -> String {
     let (here, all) = (start.in_phase().as_secs(), start.elapsed().as_secs());
+    let fetched = start.fetched().map_or_else(String::new, |bytes| {
+        format!(", {:.1} GB fetched", bytes as f64 / 1e9)
+    });
     format!(
-        "{} for {here} s, {all} s in all{}",
+        "{} for {here} s, {all} s in all{fetched}{}",
         start.phase().doing(),
         left(start)
     )
