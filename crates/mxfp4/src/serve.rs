@@ -32,6 +32,7 @@ pub use self::compile_cache::CompileCache;
 use self::detach::Detached;
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};
+pub use self::log_line::visible;
 pub use self::log_tail::LogTail;
 pub use self::model::{Model, hub_cache, hub_home, is_offline};
 pub use self::server::{Server, Wait, is_healthy};
@@ -345,7 +346,7 @@ pub fn finish(outcome: &Outcome, tail: &LogTail, started: Instant) -> anyhow::Re
         started.elapsed().as_secs()
     );
     if let Some(reason) = tail.reason() {
-        message = format!("{message}: {reason}");
+        message = format!("{message}: {}", visible(reason));
     }
     if outcome.status.signal() == Some(9) {
         message.push_str(

@@ -3,6 +3,7 @@
 use super::level::{Level, Spread};
 use super::record::Record;
 use crate::bench::table::{Column, NOTHING, head, line, number};
+use crate::serve::visible;
 
 /// The columns of [`cells`].
 pub const LEVEL: [Column; 12] = [
@@ -148,7 +149,8 @@ pub fn sentences(record: &Record) -> Vec<String> {
                 level.failed,
                 level.requests,
                 level.short,
-                level.errors.join("; ")
+                // A server may have put anything into them.
+                visible(&level.errors.join("; "))
             ));
         }
     }
