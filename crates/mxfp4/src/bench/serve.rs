@@ -38,7 +38,7 @@ pub struct Args {
     #[command(flatten)]
     server: StartArgs,
     /// Measure the server at this address, and start none
-    #[arg(long, value_name = "URL", conflicts_with_all = ["devices", "drain", "telemetry", "max_flags"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["devices", "telemetry", "max_flags"])]
     url: Option<Url>,
     /// The folder of the model's tokenizer [default: the model's]
     #[arg(long, value_name = "DIR")]
