@@ -1,6 +1,6 @@
 """Records what a command shows on a terminal of 80 by 24, as an SVG.
 
-    .venv/bin/python scripts/record_screen.py OUT.svg --frame TEXT [--frame TEXT] -- COMMAND
+    .venv/bin/python scripts/record_screen.py OUT.svg --frame TEXT ... -- COMMAND
 
 A frame is taken when the screen first holds its TEXT; then the command is interrupted.
 Needs tmux; rich comes with the SDK.
