@@ -14,7 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::value::{AnyPath, Label, Name, PythonVersion, RelativePath, Version};
-use crate::{Error, Layout};
+use crate::{Error, Layout, nearest};
 
 /// The name of the configuration file.
 pub const FILE: &str = "mxfp4.toml";
@@ -195,8 +195,8 @@ impl Config {
     /// Parses the text of a configuration file; `path` is for messages.
     pub fn parse(text: &str, path: &Path, layout: Layout) -> Result<Self, Error> {
         let wrong = |message: &str, span| Error::Config(describe(path, text, message, span));
-        let raw: RawConfig =
-            toml::from_str(text).map_err(|error| wrong(error.message(), error.span()))?;
+        let raw: RawConfig = toml::from_str(text)
+            .map_err(|error| wrong(&with_suggestion(error.message()), error.span()))?;
         raw.check()
             .map_err(|(message, span)| wrong(&message, Some(span)))?;
         Ok(raw.resolve(layout))
@@ -324,6 +324,18 @@ impl RawServe {
             }),
             flags: self.flags.unwrap_or_default(),
         }
+    }
+}
+
+/// The message about an unknown key with the key that was probably meant, if one resembles it.
+fn with_suggestion(message: &str) -> String {
+    let meant = message.strip_prefix("unknown field `").and_then(|rest| {
+        let (unknown, expected) = rest.split_once('`')?;
+        nearest(unknown, expected.split('`').skip(1).step_by(2))
+    });
+    match meant {
+        Some(key) => format!("{message}; did you mean `{key}`?"),
+        None => message.to_owned(),
     }
 }
 

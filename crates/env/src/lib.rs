@@ -11,6 +11,7 @@ pub mod environment;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod nearest;
 pub mod platform;
 pub mod render;
 pub mod restore;
@@ -21,6 +22,7 @@ pub use ambient::Ambient;
 pub use config::Config;
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;
+pub use nearest::nearest;
 pub use platform::Platform;
 pub use restore::Restore;
 pub use sdk::Sdk;

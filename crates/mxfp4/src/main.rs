@@ -6,15 +6,21 @@ mod print;
 mod allow;
 mod bench;
 mod build;
+mod clean;
 mod code;
+mod color;
+mod completions;
 mod context;
 mod demo;
 mod doctor;
 mod duration;
 mod env;
 mod exit;
+mod fmt;
 mod hook;
 mod hook_env;
+mod init;
+mod man;
 mod message_format;
 mod progress;
 mod run;
@@ -26,13 +32,13 @@ mod version;
 mod vscode;
 mod warm;
 
-use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, ColorChoice, CommandFactory, Parser, Subcommand};
 use mxfp4_env::workspace::logical_cwd;
 use mxfp4_env::{Ambient, Workspace};
 use tracing_subscriber::fmt::format::Writer;
@@ -50,10 +56,10 @@ struct Cli {
     /// The workspace's root, instead of searching from the current folder upward [env: MXFP4_ROOT]
     #[arg(long, global = true, value_name = "PATH")]
     root: Option<PathBuf>,
-    /// Say more.
+    /// Say which programs are run, with their variables; twice, also when, and what decided it
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// Say nothing but warnings, errors and results.
+    /// Say nothing but warnings, errors and results
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Print the version, and those of MAX and Mojo in this workspace
@@ -62,8 +68,19 @@ struct Cli {
     /// Print the version alone
     #[arg(short = 'V', action = ArgAction::Version)]
     short_version: Option<bool>,
+    /// When to write in color; with auto a terminal decides, and before it NO_COLOR and CLICOLOR_FORCE
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<AnyCommand>,
+}
+
+#[derive(Subcommand)]
+enum AnyCommand {
+    #[command(flatten)]
+    InWorkspace(Command),
+    #[command(flatten)]
+    Anywhere(Anywhere),
 }
 
 #[derive(Subcommand)]
@@ -86,6 +103,16 @@ enum Command {
     Doctor(doctor::Args),
     Vscode(vscode::Args),
     Code(code::Args),
+    Fmt(fmt::Args),
+    Clean(clean::Args),
+}
+
+/// What needs no workspace.
+#[derive(Subcommand)]
+enum Anywhere {
+    Init(init::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -99,12 +126,15 @@ Exit codes:
   128+n  ended by signal n";
 
 fn main() -> ExitCode {
+    color::follow_unparsed(std::env::args_os().skip(1));
     let cli = Cli::parse();
+    color::follow(cli.color);
     match run(cli) {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            let prefix = color::styled(color::ERROR, "error:");
+            eprintln!("{prefix} {}", message(&error));
             ExitCode::from(exit::code_of(&error))
         }
     }
@@ -116,13 +146,17 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         (false, 0) => Verbosity::Normal,
         (false, _) => Verbosity::Verbose,
     };
-    start_logging(verbosity);
+    start_logging(verbosity, cli.verbose > 1);
     let ambient = Ambient::current();
     // What is needed in any folder, whatever workspace it is in.
     match &cli.command {
-        Some(Command::Env(args)) if args.unset => return env::unset(&ambient, args),
-        Some(Command::Hook(args)) => return hook::run(args),
-        Some(Command::HookEnv(args)) => return hook_env::run(&ambient, args),
+        Some(AnyCommand::InWorkspace(Command::Env(args))) if args.unset => {
+            return env::unset(&ambient, args);
+        }
+        Some(AnyCommand::InWorkspace(Command::Hook(args))) => return hook::run(args),
+        Some(AnyCommand::InWorkspace(Command::HookEnv(args))) => {
+            return hook_env::run(&ambient, args);
+        }
         _ => {}
     }
     let cwd = std::env::current_dir().or_exit(Exit::Config, "cannot tell the current folder")?;
@@ -139,6 +173,12 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Cli::command()
             .error(missing, "a command is missing; `mxfp4 help` lists them")
             .exit();
+    };
+    let command = match command {
+        AnyCommand::InWorkspace(command) => command,
+        AnyCommand::Anywhere(Anywhere::Init(args)) => return init::run(&cwd, args),
+        AnyCommand::Anywhere(Anywhere::Completions(args)) => return completions::run(args),
+        AnyCommand::Anywhere(Anywhere::Man(args)) => return man::run(args),
     };
     if let Command::Deny(_) = command {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
@@ -173,26 +213,35 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Vscode(args) => vscode::run(&context, args),
         Command::Code(args) => code::run(&context, args),
+        Command::Fmt(args) => fmt::run(&context, args),
+        Command::Clean(args) => clean::run(&context, args),
     }
 }
 
-/// Log lines go to stderr: stdout belongs to what a command was asked to print.
-fn start_logging(verbosity: Verbosity) {
+/// Log lines go to stderr: stdout belongs to what a command was asked to print. `timed` is for who wants to know it
+/// all.
+fn start_logging(verbosity: Verbosity, timed: bool) {
     let level = match verbosity {
         Verbosity::Quiet => tracing::Level::WARN,
         Verbosity::Normal => tracing::Level::INFO,
+        Verbosity::Verbose if timed => tracing::Level::TRACE,
         Verbosity::Verbose => tracing::Level::DEBUG,
     };
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(color::on_stderr())
         .with_max_level(level)
-        .event_format(Line)
+        .event_format(Line {
+            since: timed.then(Instant::now),
+        })
         .init();
 }
 
 /// A log line as a person reads it: `warning: ...`, and what is no news without a prefix.
-struct Line;
+struct Line {
+    /// What the time before each line counts from.
+    since: Option<Instant>,
+}
 
 impl<S, N> FormatEvent<S, N> for Line
 where
@@ -204,16 +253,16 @@ where
         context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
-    ) -> fmt::Result {
-        let (prefix, color) = match *event.metadata().level() {
-            tracing::Level::ERROR => ("error: ", "\x1b[1;31m"),
-            tracing::Level::WARN => ("warning: ", "\x1b[1;33m"),
-            _ => ("", ""),
-        };
-        if writer.has_ansi_escapes() && !color.is_empty() {
-            write!(writer, "{color}{prefix}\x1b[0m")?;
-        } else {
-            writer.write_str(prefix)?;
+    ) -> std::fmt::Result {
+        if let Some(since) = self.since {
+            write!(writer, "{:8.3} ", since.elapsed().as_secs_f64())?;
+        }
+        match *event.metadata().level() {
+            tracing::Level::ERROR => write!(writer, "{} ", color::styled(color::ERROR, "error:"))?,
+            tracing::Level::WARN => {
+                write!(writer, "{} ", color::styled(color::WARNING, "warning:"))?
+            }
+            _ => {}
         }
         context
             .field_format()

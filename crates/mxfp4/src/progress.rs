@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::color::{self, styled};
 use crate::context::Verbosity;
 
 /// Words of MAX's log that tell a phase of a start from its chatter.
@@ -34,7 +35,8 @@ impl Steps {
     pub fn begin(&mut self, what: &str) {
         self.number += 1;
         self.started = Instant::now();
-        self.say(format_args!("[{}/{}] {what}", self.number, self.total));
+        let number = format_args!("[{}/{}]", self.number, self.total).to_string();
+        self.say(format_args!("{} {what}", styled(color::STEP, number)));
     }
 
     /// The step has ended well.

@@ -6,6 +6,7 @@ mod mojo;
 mod python;
 mod report;
 mod screen;
+mod suggestion;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use serde_json::json;
 use self::filter::Filter;
 use self::report::{Language, Report};
 use self::screen::Screen;
+use self::suggestion::suggestion;
 use crate::build::ensure_built_with;
 use crate::context::Context;
 use crate::duration;
@@ -175,7 +177,8 @@ fn run_tests(
         return Ok(ran(code));
     }
     if report.total() == 0 && !matches!(filter, Filter::All) {
-        anyhow::bail!("{filter}");
+        let meant = filter.part().map(|part| suggestion(context, part));
+        anyhow::bail!("{filter}{}", meant.unwrap_or_default());
     }
     Ok(ran(i32::from(report.has_failures())))
 }
@@ -242,12 +245,10 @@ impl<'a> Bench<'a> {
 
     /// A command as a test runs it: in the workspace's root, in its environment.
     fn prepare(&self, command: &Command) -> Command {
-        let command = command
+        command
             .clone()
             .environment(&self.environment)
-            .cwd(&self.context.workspace.root);
-        tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
-        command
+            .cwd(&self.context.workspace.root)
     }
 
     /// Why a test failed that ran for too long.

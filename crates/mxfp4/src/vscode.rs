@@ -7,6 +7,8 @@ mod want;
 
 use std::path::PathBuf;
 
+use mxfp4_env::Workspace;
+
 use self::document::{Document, Problem};
 use self::place::Place;
 use crate::context::Context;
@@ -42,6 +44,19 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         tracing::info!("{} is as it should be", folder.display());
     }
     Ok(0)
+}
+
+/// Writes the files of a workspace that is new and has no SDK yet. Returns their paths.
+pub fn write_new(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
+    let place = Place::new(workspace, None)?;
+    let documents = documents(&place, &workspace.root.join(".vscode"))?;
+    for document in &documents {
+        document.write().map_err(refused)?;
+    }
+    Ok(documents
+        .iter()
+        .map(|document| document.path().to_owned())
+        .collect())
 }
 
 /// Whether the files are what they would be with one of the Pythons that an SDK is made for: which one is there differs

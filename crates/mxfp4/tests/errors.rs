@@ -45,7 +45,21 @@ const CASES: &[Case] = &[
         config: "[serve]\nmodel = \"model\"\nprot = 8000\n",
         args: &["serve"],
         code: 3,
-        says: &["mxfp4.toml:3:1", "prot", "port"],
+        says: &["mxfp4.toml:3:1", "prot", "did you mean `port`?"],
+    },
+    Case {
+        name: "a_misspelt_command",
+        config: "",
+        args: &["biuld"],
+        code: 2,
+        says: &["biuld", "similar", "'build'"],
+    },
+    Case {
+        name: "a_misspelt_flag",
+        config: "",
+        args: &["serve", "--modle", "x"],
+        code: 2,
+        says: &["--modle", "similar", "--model"],
     },
     Case {
         name: "a_wrong_value_in_mxfp4_toml",

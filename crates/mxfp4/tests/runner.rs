@@ -283,9 +283,15 @@ fn a_name_chooses() {
     let ran = run(place.mxfp4(&["nothing"]).env("PYTEST", "5"));
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
-        ran.stderr.contains("no test has `nothing` in its name"),
+        ran.stderr.contains("no test has `nothing` in its name\n"),
         "{ran:?}"
     );
+    for (name, meant) in [("fromat", "format"), ("test_codse", "test_Codes")] {
+        let ran = run(place.mxfp4(&[name]).env("PYTEST", "5"));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let question = format!("`{name}` in its name; did you mean `{meant}`?\n");
+        assert!(ran.stderr.contains(&question), "{ran:?}");
+    }
 }
 
 #[test]

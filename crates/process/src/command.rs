@@ -1,8 +1,9 @@
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use mxfp4_env::Environment;
 use mxfp4_env::render::posix_quote;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{getpid, getppid};
+use nix::unistd::{getpid, getppid, setsid};
 
 use crate::supervise::Supervisor;
 use crate::{Line, Outcome, Stopper, signals};
@@ -74,6 +75,7 @@ pub struct Command {
     output: Output,
     timeout: Option<Duration>,
     grace: Duration,
+    leader_first: bool,
     stopper: Option<Stopper>,
 }
 
@@ -88,6 +90,7 @@ impl Command {
             output: Output::Inherit,
             timeout: None,
             grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
+            leader_first: false,
             stopper: None,
         }
     }
@@ -169,6 +172,14 @@ impl Command {
         self
     }
 
+    /// Has the child alone asked to end, and what it started only once it has ended: for a server that finishes what
+    /// its workers are at.
+    #[must_use]
+    pub fn leader_first(mut self) -> Self {
+        self.leader_first = true;
+        self
+    }
+
     /// Lets `stopper` end it.
     #[must_use]
     pub fn stopper(mut self, stopper: Stopper) -> Self {
@@ -233,12 +244,13 @@ impl Command {
         // Orphans of the child's group become children of this process, which
         // reaps them. Where it is refused, init does.
         let _ = prctl::set_child_subreaper(true);
+        tracing::debug!("{}", String::from_utf8_lossy(&self.dry_run()));
         let (sender, events) = mpsc::channel();
         let (mut child, registration) =
             signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
-        Supervisor::new(
+        let outcome = Supervisor::new(
             &mut child,
-            self.grace,
+            (self.grace, self.leader_first),
             self.stopper.as_ref(),
             on_line,
             (sender, events),
@@ -248,7 +260,9 @@ impl Command {
         .map_err(|source| Error::Watch {
             program: self.program.clone(),
             source,
-        })
+        })?;
+        tracing::trace!("{}: {outcome}", self.program.display());
+        Ok(outcome)
     }
 
     /// Runs it with every line of its output dropped or inherited.
@@ -265,6 +279,26 @@ impl Command {
             cwd: self.cwd.clone(),
             source: self.plain_command().exec(),
         }
+    }
+
+    /// Starts it in a session of its own, where it outlives this process and its terminal; both its streams go to
+    /// `output`. The child is the caller's to watch or to forget.
+    #[allow(unsafe_code)]
+    pub fn detach(&self, output: &File) -> Result<Child, Error> {
+        let start_error = |source| Error::Start {
+            program: self.program.clone(),
+            cwd: self.cwd.clone(),
+            source,
+        };
+        let (stdout, stderr) = output
+            .try_clone()
+            .and_then(|stdout| Ok((stdout, output.try_clone()?)))
+            .map_err(start_error)?;
+        let mut command = self.plain_command();
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // SAFETY: between fork and exec only async-signal-safe functions may be called; `setsid` is a system call.
+        unsafe { command.pre_exec(|| setsid().map(drop).map_err(Into::into)) };
+        command.spawn().map_err(start_error)
     }
 
     fn plain_command(&self) -> std::process::Command {

@@ -36,6 +36,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Supervisor<'a> {
     group: Group,
     grace: Duration,
+    /// Whether the leader alone is asked to end.
+    leader_first: bool,
     on_line: &'a mut dyn FnMut(Line),
     events: Receiver<Event>,
     open_streams: usize,
@@ -52,7 +54,7 @@ pub(crate) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         child: &mut Child,
-        grace: Duration,
+        (grace, leader_first): (Duration, bool),
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -80,6 +82,7 @@ impl<'a> Supervisor<'a> {
         Self {
             group,
             grace,
+            leader_first,
             on_line,
             events,
             open_streams,
@@ -158,7 +161,11 @@ impl<'a> Supervisor<'a> {
 
     fn ask_to_end(&mut self, signal: Signal) {
         if self.kill_at.is_none() {
-            self.group.signal(signal);
+            if self.leader_first {
+                self.group.signal_leader(signal);
+            } else {
+                self.group.signal(signal);
+            }
             self.kill_at = Some(Instant::now() + self.grace);
         }
     }

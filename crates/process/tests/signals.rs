@@ -15,11 +15,14 @@ use nix::unistd::Pid;
 #[test]
 fn caller() {
     let script = std::env::var("SCRIPT");
-    let outcome = Command::new("sh")
+    let mut command = Command::new("sh")
         .args(["-c", script.as_deref().unwrap_or("exit 0")])
-        .grace(Duration::from_secs(2))
-        .status()
-        .unwrap();
+        .grace(Duration::from_secs(2));
+    if std::env::var_os("LEADER_FIRST").is_some() {
+        // Longer than the script takes, on a busy machine too.
+        command = command.leader_first().grace(Duration::from_secs(60));
+    }
+    let outcome = command.status().unwrap();
     if std::env::var_os("LINGER").is_some() {
         std::fs::write("lingering", "").unwrap();
         std::thread::sleep(Duration::from_secs(100));
@@ -267,4 +270,17 @@ fn ctrl_z_stops_the_child_too() {
     }
     caller.signal(Signal::SIGTERM);
     assert_eq!(caller.wait().code(), Some(143));
+}
+
+#[test]
+fn a_leader_that_is_asked_first_finishes_what_its_children_are_at() {
+    // The child of the leader would die of the signal at once, were it sent one.
+    let script = "trap 'wait; echo whole > got; exit 0' TERM; (sleep 1; echo done > child) & > ready; wait; wait";
+    let mut caller = Caller::start_with(script, |command| {
+        command.env("LEADER_FIRST", "1");
+    });
+    caller.signal(Signal::SIGTERM);
+    assert_eq!(caller.wait().code(), Some(143));
+    assert_eq!(caller.read("child").trim(), "done");
+    assert_eq!(caller.read("got").trim(), "whole");
 }

@@ -191,7 +191,10 @@ fn make(
         .iter()
         .all(Option::is_none)
     {
-        targets.iter().for_each(|target| fresh(target, on_event));
+        for target in targets {
+            tracing::trace!("{} is up to date", target.output.display());
+            fresh(target, on_event);
+        }
         return Ok(());
     }
     let build_dir = job.workspace.build_dir();

@@ -42,6 +42,22 @@ pub(crate) fn remove_leftovers(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether `path` is unfinished work.
+pub(crate) fn is_partial(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.contains(PARTIAL)
+}
+
+/// Whether `path` is unfinished work that was to become `whole`.
+pub(crate) fn is_partial_of(path: &Path, whole: &Path) -> bool {
+    let (Some(name), Some(prefix)) = (path.file_name(), whole.file_name()) else {
+        return false;
+    };
+    let mut prefix = prefix.to_owned();
+    prefix.push(PARTIAL);
+    starts_with(name, &prefix)
+}
+
 fn starts_with(name: &OsStr, prefix: &OsStr) -> bool {
     name.as_encoded_bytes()
         .starts_with(prefix.as_encoded_bytes())
@@ -59,6 +75,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
             Err(Error::file("remove", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Removes it in one step for those who look, however long the removing takes: it is unfinished work first.
+pub(crate) fn remove_whole(path: &Path) -> Result<(), Error> {
+    let away = partial(path);
+    match fs::rename(path, &away) {
+        Ok(()) => remove(&away),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::file("remove", path)(error)),
     }
 }
 

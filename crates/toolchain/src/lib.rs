@@ -6,13 +6,16 @@
 //! making ended.
 
 pub mod build;
+pub mod clean;
 pub mod diagnostics;
 mod error;
 mod files;
 mod lock;
 mod lock_file;
+mod pyproject;
 mod record;
 pub mod setup;
+pub mod upgrade;
 mod uv;
 
 use mxfp4_env::{Ambient, Workspace};
@@ -44,7 +47,6 @@ fn run_with(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, 
 }
 
 fn watched(command: Command, on_line: &mut dyn FnMut(Line)) -> Result<Outcome, Error> {
-    tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
     let outcome = command.run(on_line)?;
     match outcome.interrupted {
         Some(_) => Err(Error::Interrupted(outcome)),

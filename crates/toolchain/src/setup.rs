@@ -10,6 +10,7 @@ use mxfp4_process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::lock_file::LockFile;
+use crate::pyproject::Pyproject;
 use crate::{Error, Job, files, lock, run, uv};
 
 /// The file in the virtual environment that says what it was made from.
@@ -83,7 +84,11 @@ pub fn ensure(job: Job) -> Result<bool, Error> {
         ));
     }
     match state(job.workspace)? {
-        State::Fresh => return Ok(false),
+        State::Fresh => {
+            // Made from the lock file; whether that is what mxfp4.toml asks for now is another question.
+            check_pins(job.workspace, &lock_file(job.workspace)?)?;
+            return Ok(false);
+        }
         State::Foreign => return Err(foreign(&job.workspace.venv_dir())),
         State::Missing | State::Outdated => {}
     }
@@ -93,7 +98,7 @@ pub fn ensure(job: Job) -> Result<bool, Error> {
     })
 }
 
-fn foreign(venv: &Path) -> Error {
+pub(crate) fn foreign(venv: &Path) -> Error {
     Error::Sdk(format!(
         "{} was not made by `mxfp4 setup`, which does not replace it: remove it, or name another \
          SDK with MXFP4_SDK or `sdk.path` in mxfp4.toml",
@@ -104,7 +109,7 @@ fn foreign(venv: &Path) -> Error {
 fn make(job: Job) -> Result<bool, Error> {
     let workspace = job.workspace;
     let inputs = inputs(workspace)?;
-    let lock_file = LockFile::read(project(workspace).join("uv.lock"))?;
+    let lock_file = lock_file(workspace)?;
     check_pins(workspace, &lock_file)?;
     let _lock = lock::take(
         &workspace.state_dir().join("setup.lock"),
@@ -168,8 +173,18 @@ fn expect(outcome: mxfp4_process::Outcome, what: &str) -> Result<(), Error> {
 }
 
 /// The folder of pyproject.toml and uv.lock.
-fn project(workspace: &Workspace) -> PathBuf {
+pub(crate) fn project(workspace: &Workspace) -> PathBuf {
     workspace.root.join("python")
+}
+
+fn lock_file(workspace: &Workspace) -> Result<LockFile, Error> {
+    LockFile::read(project(workspace).join("uv.lock"))
+}
+
+pub(crate) fn read_pyproject(workspace: &Workspace) -> Result<Pyproject, Error> {
+    let path = project(workspace).join("pyproject.toml");
+    let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    Pyproject::parse(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))
 }
 
 /// The hash of everything that decides what the virtual environment holds.
@@ -194,17 +209,19 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Has the lock file agree with the versions that `mxfp4.toml` names.
+/// Has the lock file agree with the versions that `mxfp4.toml` and `pyproject.toml` name.
 fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
     let sdk = &workspace.config.sdk;
     let path = lock.path().display();
+    let pyproject = read_pyproject(workspace)?;
     for (name, pinned) in [("max", sdk.max.as_str()), ("mojo", sdk.mojo.as_str())] {
         match lock.version(name) {
             Some(locked) if locked == pinned => {}
             Some(locked) => {
                 return Err(Error::Config(format!(
                     "mxfp4.toml asks for {name} {pinned}, {path} holds {locked}: change \
-                     `sdk.{name}`, or python/pyproject.toml followed by `uv lock`"
+                     `sdk.{name}`, or python/pyproject.toml followed by `uv lock`; or let `mxfp4 setup \
+                     --upgrade --{name} {pinned}` change all three"
                 )));
             }
             None => {
@@ -213,12 +230,19 @@ fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
                 )));
             }
         }
+        if let Some(asked) = pyproject.pinned(name).filter(|asked| *asked != pinned) {
+            return Err(Error::Config(format!(
+                "python/pyproject.toml asks for {name} {asked}, mxfp4.toml and {path} have {pinned}: run `uv lock` and \
+                 change `sdk.{name}`, or change python/pyproject.toml; or let `mxfp4 setup --upgrade --{name} {asked}` \
+                 change all three"
+            )));
+        }
     }
     Ok(())
 }
 
 /// The first acceptable Python on this machine; none is downloaded.
-fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
     let versions = job.workspace.config.sdk.pythons();
     for version in &versions {
         let command = uv_command(job, uv)
@@ -235,7 +259,7 @@ fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
     )))
 }
 
-fn uv_command(job: Job, uv: &Path) -> Command {
+pub(crate) fn uv_command(job: Job, uv: &Path) -> Command {
     let mut command = Command::new(uv).env("UV_PYTHON_DOWNLOADS", "never");
     for name in UNWANTED {
         if job.ambient.get(name).is_some() {

@@ -98,17 +98,26 @@ fn each_key_can_be_set() {
 #[test]
 fn a_wrong_key_is_shown_where_it_is() {
     insta::assert_snapshot!(refusal("[serve]\nport = 8000\n  prot = 1\n"), @r"
-    /w/mxfp4.toml:3:3: unknown field `prot`, expected one of `model`, `host`, `port`, `devices`, `custom-architectures`, `flags`
+    /w/mxfp4.toml:3:3: unknown field `prot`, expected one of `model`, `host`, `port`, `devices`, `custom-architectures`, `flags`; did you mean `port`?
       |
     3 |   prot = 1
       |   ^
     ");
     insta::assert_snapshot!(refusal("[sreve]\n"), @r"
-    /w/mxfp4.toml:1:2: unknown field `sreve`, expected one of `sdk`, `kernels`, `bazel`, `tests`, `serve`
+    /w/mxfp4.toml:1:2: unknown field `sreve`, expected one of `sdk`, `kernels`, `bazel`, `tests`, `serve`; did you mean `serve`?
       |
     1 | [sreve]
       |  ^
     ");
+}
+
+#[test]
+fn a_key_that_resembles_none_gets_no_suggestion() {
+    let message = refusal("[serve]\ntelemetry = true\n");
+    assert!(message.contains("unknown field `telemetry`"), "{message}");
+    assert!(!message.contains("did you mean"), "{message}");
+    let message = refusal("[[kernels]]\nname = \"a\"\nsuorce = \"a\"\n");
+    assert!(message.contains("did you mean `source`?"), "{message}");
 }
 
 #[test]

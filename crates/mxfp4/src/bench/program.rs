@@ -61,7 +61,6 @@ pub fn run(
     found: &mut dyn FnMut(Measurement),
 ) -> anyhow::Result<(Outcome, Vec<String>)> {
     let mut kept = VecDeque::new();
-    tracing::debug!("{}", String::from_utf8_lossy(&command.dry_run()));
     let outcome = command.output(Output::Lines).run(&mut |line| {
         if line.stream == Stream::Stderr && errors == Errors::Kept {
             if kept.len() == KEPT {

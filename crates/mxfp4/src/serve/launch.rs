@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_gpu::DeviceSelection;
@@ -12,6 +13,7 @@ use super::compile_cache::{self, CompileCache};
 use super::entry_point::EntryPoint;
 use super::flags::Flags;
 use super::model::Model;
+use super::server::Address;
 use crate::context::Context;
 use crate::exit::{Exit, ExitContext, Failure};
 
@@ -26,6 +28,15 @@ const NO_TELEMETRY: [(&str, &str); 3] = [
 /// What MAX's native part reads; the workspace's environment turns it off for every command.
 const NATIVE_TELEMETRY: &str = "MODULAR_TELEMETRY_ENABLED";
 
+/// The variable that says how many seconds running requests get at the end.
+const DRAIN_VARIABLE: &str = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S";
+
+/// What MAX takes where it does not.
+const DRAIN: u32 = 5;
+
+/// How long MAX may take to stop its workers: it gives each of them five seconds itself.
+const TEARDOWN: Duration = Duration::from_secs(15);
+
 /// What is asked for; what is not comes from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -39,6 +50,8 @@ pub struct Request {
     pub port: Option<u16>,
     /// Whether MAX may send telemetry.
     pub telemetry: bool,
+    /// How many seconds running requests get at the end.
+    pub drain: Option<u32>,
     /// MAX's flags, which win over everything else.
     pub flags: Flags,
 }
@@ -59,6 +72,7 @@ pub struct Launch {
     /// The port of `/metrics`.
     pub metrics_port: u16,
     telemetry: bool,
+    drain: Option<u32>,
     flags: Flags,
 }
 
@@ -98,6 +112,14 @@ impl Launch {
             }
         };
 
+        // MAX would take it for a flag of its own, whatever stands before it.
+        if name.is_empty() || name.starts_with('-') {
+            let message = format!(
+                "the model '{name}' is neither a folder nor a repository's name; a folder of that name is ./{name}"
+            );
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+
         let devices = match given("devices") {
             Some(text) => text.parse().or_exit(Exit::Usage, "--devices"),
             None => match request.devices {
@@ -133,8 +155,22 @@ impl Launch {
             port,
             metrics_port,
             telemetry: request.telemetry,
+            drain: request.drain,
             flags: request.flags,
         })
+    }
+
+    /// Where it will listen.
+    pub fn address(&self) -> Address {
+        Address {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
+
+    /// How long MAX may take to end: it waits for running requests, then stops its workers.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain.unwrap_or(DRAIN))) + TEARDOWN
     }
 
     /// Whether MAX is only asked for its help.
@@ -233,6 +269,9 @@ impl Launch {
         {
             let cache = CompileCache::of(context);
             variables.push((compile_cache::VARIABLE, cache.folder().into()));
+        }
+        if let Some(seconds) = self.drain {
+            variables.push((DRAIN_VARIABLE, seconds.to_string().into()));
         }
         if self.telemetry {
             variables.push((NATIVE_TELEMETRY, "1".into()));

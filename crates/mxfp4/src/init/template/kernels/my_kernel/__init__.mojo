@@ -1,0 +1,1 @@
+"""Custom operations for MAX graphs: `op` registers them, `arithmetic` is what they compute."""
