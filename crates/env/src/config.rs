@@ -76,8 +76,35 @@ pub struct Bazel {
     pub targets: Vec<Label>,
     /// Kernel packages below `bazel-bin`: the first that exists is loaded.
     pub packages: Vec<RelativePath>,
+    /// Bazel's `--compilation_mode`, where not its own default.
+    pub compilation_mode: Option<CompilationMode>,
+    /// Flags of `bazelw` before `build`.
+    pub startup_flags: Vec<String>,
     /// Further flags of `bazelw build`.
     pub flags: Vec<String>,
+}
+
+/// How Bazel compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompilationMode {
+    /// As fast as it can.
+    Fastbuild,
+    /// With debug information.
+    Dbg,
+    /// Optimized.
+    Opt,
+}
+
+impl CompilationMode {
+    /// What `--compilation_mode` takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fastbuild => "fastbuild",
+            Self::Dbg => "dbg",
+            Self::Opt => "opt",
+        }
+    }
 }
 
 /// `[tests]`: what `mxfp4 test` runs.
@@ -152,6 +179,8 @@ impl Default for Bazel {
                 "max/kernels/src/custom_ops/mogg_mxfp4/mogg_mxfp4.mojopkg".into(),
                 "max/kernels/src/graph_compiler/builtin_kernels/builtin_kernels.mojoc".into(),
             ],
+            compilation_mode: None,
+            startup_flags: Vec::new(),
             flags: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! `mxfp4 bench`
 
-mod file;
+pub mod file;
 mod kernel;
 mod measurement;
 mod peer;
@@ -8,25 +8,28 @@ mod plot;
 mod program;
 mod record;
 mod report;
+mod serve;
 mod table;
 
 use crate::context::Context;
 
-/// Measure how fast things are on this machine's Hopper GPU.
+/// Measure how fast the kernel and the server are.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Box<What>,
 }
 
 #[derive(clap::Subcommand)]
 enum What {
     Kernel(kernel::Args),
+    Serve(serve::Args),
 }
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    match args.what {
+    match *args.what {
         What::Kernel(args) => kernel::run(context, args),
+        What::Serve(args) => serve::run(context, args),
     }
 }

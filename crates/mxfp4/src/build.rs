@@ -1,13 +1,20 @@
 //! `mxfp4 build`
 
+mod watch;
+
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use mxfp4_env::{Layout, Options, Platform, Sdk};
-use mxfp4_toolchain::build;
+use mxfp4_env::{Layout, Platform, Sdk};
+use mxfp4_toolchain::build::{self, Event, Options, Profile};
+use serde_json::json;
 
 use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::message_format::{MessageFormat, print};
 use crate::setup::ensure_sdk;
+use crate::test;
 
 /// Build the kernel packages and print their paths.
 ///
@@ -16,43 +23,158 @@ use crate::setup::ensure_sdk;
 /// stays. In a Modular checkout ./bazelw builds.
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    how: How,
+    /// Build and run the tests, and again whenever a source, a test or mxfp4.toml is saved.
+    #[arg(long)]
+    watch: bool,
+    /// With --watch: only build.
+    #[arg(long, requires = "watch")]
+    no_test: bool,
     /// Fail where the SDK is missing, instead of making it.
     #[arg(long)]
     no_setup: bool,
+    #[command(flatten, next_help_heading = "Tests of --watch")]
+    tests: test::How,
+}
+
+/// How to build.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "how_to_build", multiple = true)]
+pub struct How {
+    /// Compile GPU code for this accelerator, such as sm_90a: the compile_*.mojo of the tests, and the packages where the
+    /// compiler takes it for them.
+    #[arg(long, value_name = "ARCH")]
+    target_accelerator: Option<String>,
+    /// Build optimized, which is the default; with Bazel --compilation_mode=opt.
+    #[arg(long, conflicts_with = "debug")]
+    release: bool,
+    /// Build for a debugger: debug information and no optimization; with Bazel --compilation_mode=dbg.
+    #[arg(long)]
+    debug: bool,
+    /// Build everything anew.
+    #[arg(long)]
+    clean: bool,
+    /// What is printed: for a person, or one JSON object a line for a program (docs/building.md).
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    message_format: MessageFormat,
 }
 
 /// Runs the command.
-pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+pub fn run(context: Context, args: Args) -> anyhow::Result<i32> {
+    if args.watch {
+        return watch::run(context, &args);
+    }
+    if args.tests.is_given() {
+        let message =
+            "which tests are run, and how, is for --watch or `mxfp4 test`: a plain build runs none";
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
+    build(&context, &args.how, args.no_setup)?;
+    Ok(0)
+}
+
+/// Builds and prints the packages.
+fn build(context: &Context, how: &How, no_setup: bool) -> anyhow::Result<()> {
     let sdk = match context.workspace.layout {
-        Layout::Standalone => Some(ensure_sdk(context, args.no_setup)?),
+        Layout::Standalone => Some(ensure_sdk(context, no_setup)?),
         // Bazel brings its own compiler.
         Layout::Modular => context.sdk()?,
     };
-    ensure_built(context, sdk.as_ref())?;
-    let environment = context.environment(sdk.as_ref(), Options::default())?;
+    let format = how.message_format;
+    let built = ensure_built_with(context, sdk.as_ref(), &how.options(), &mut |event| {
+        format.event(&event);
+    });
+    if format.is_json() {
+        if built.is_ok() && context.workspace.layout == Layout::Modular {
+            for path in context.workspace.kernel_packages() {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                // Whether Bazel made them now or before, Bazel knows.
+                print(&json!({
+                    "reason": "compiler-artifact",
+                    "package": name,
+                    "path": path.to_string_lossy(),
+                    "fresh": null,
+                }));
+            }
+        }
+        print(&json!({"reason": "build-finished", "success": built.is_ok()}));
+        return built;
+    }
+    built?;
+    let environment = context.environment(sdk.as_ref(), mxfp4_env::Options::default())?;
     let packages = environment.get("MAX_CUSTOM_EXTENSIONS").unwrap_or_default();
+    print_paths(packages)
+}
+
+/// Prints a list of paths, one a line.
+fn print_paths(paths: &OsStr) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    for package in packages.as_bytes().split(|&byte| byte == b':') {
-        if package.is_empty() {
+    for path in paths.as_bytes().split(|&byte| byte == b':') {
+        if path.is_empty() {
             continue;
         }
-        stdout.write_all(package)?;
+        stdout.write_all(path)?;
         stdout.write_all(b"\n")?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Builds the kernel packages that are not fresh: with `sdk` in a standalone workspace, with Bazel in a Modular
 /// checkout.
 pub fn ensure_built(context: &Context, sdk: Option<&Sdk>) -> anyhow::Result<()> {
+    ensure_built_with(context, sdk, &Options::default(), &mut to_stderr())
+}
+
+/// The same, in another way and with what happens handed to `on_event`.
+pub fn ensure_built_with(
+    context: &Context,
+    sdk: Option<&Sdk>,
+    options: &Options,
+    on_event: &mut dyn FnMut(Event),
+) -> anyhow::Result<()> {
     Platform::current().check()?;
     match (context.workspace.layout, sdk) {
-        (Layout::Modular, _) => build::modular(context.job())?,
+        (Layout::Modular, _) => {
+            refuse_what_is_bazels(options)?;
+            build::modular(context.job(), options)?;
+        }
         (Layout::Standalone, Some(sdk)) => {
-            let environment = context.environment(Some(sdk), Options::default())?;
-            build::standalone(context.job(), sdk, &environment)?;
+            let environment = context.environment(Some(sdk), mxfp4_env::Options::default())?;
+            build::standalone(context.job(), sdk, &environment, options, on_event)?;
         }
         (Layout::Standalone, None) => anyhow::bail!("a standalone workspace builds with an SDK"),
     }
     Ok(())
+}
+
+/// Prints what a compiler says for a person.
+pub fn to_stderr() -> impl FnMut(Event) {
+    |event| MessageFormat::Human.event(&event)
+}
+
+fn refuse_what_is_bazels(options: &Options) -> anyhow::Result<()> {
+    let wrong = if options.clean {
+        "--clean is Bazel's own affair in a Modular checkout: `./bazelw clean` empties the outputs of the whole checkout"
+    } else if options.accelerator.is_some() {
+        "--target-accelerator is a flag of the Mojo compiler, and in a Modular checkout Bazel runs it: choose the \
+         accelerator with `bazel.flags` of mxfp4.toml"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Usage, wrong).into())
+}
+
+impl How {
+    fn options(&self) -> Options {
+        Options {
+            accelerator: self.target_accelerator.clone(),
+            profile: match (self.release, self.debug) {
+                (true, _) => Some(Profile::Release),
+                (_, true) => Some(Profile::Debug),
+                _ => None,
+            },
+            clean: self.clean,
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod completions;
 mod context;
 mod demo;
 mod doctor;
+mod duration;
 mod env;
 mod exit;
 mod fmt;
@@ -20,6 +21,7 @@ mod hook;
 mod hook_env;
 mod init;
 mod man;
+mod message_format;
 mod progress;
 mod run;
 mod serve;
@@ -44,7 +46,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::{Context, Verbosity};
-use crate::exit::{Exit, ExitContext};
+use crate::exit::{Exit, ExitContext, Failure};
 
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
@@ -182,6 +184,11 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
         return allow::deny(&ambient, &root, cli.quiet);
     }
+    if let Some(grace) = ambient.get_nonempty("MXFP4_GRACE") {
+        let grace = duration::parse(&grace.to_string_lossy())
+            .map_err(|wrong| Failure::new(Exit::Usage, format!("MXFP4_GRACE: {wrong}")))?;
+        mxfp4_process::set_grace(grace);
+    }
     let context = Context {
         workspace: Workspace::find(root.as_deref(), &cwd)?,
         ambient,
@@ -197,7 +204,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Deny(_) | Command::Hook(_) | Command::HookEnv(_) => {
             unreachable!("they were run above")
         }
-        Command::Build(args) => build::run(&context, args),
+        Command::Build(args) => build::run(context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Serve(args) => serve::run(&context, args),
         Command::Warm(args) => warm::run(&context, args),

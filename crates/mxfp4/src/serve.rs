@@ -2,27 +2,42 @@
 
 pub mod checks;
 mod compile_cache;
+mod detach;
 mod entry_point;
 mod flags;
 mod launch;
+mod log_line;
 mod log_tail;
 mod model;
+mod phase;
+mod server;
+mod startup;
+mod view;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use mxfp4_env::{Environment, Layout, Options, Platform, Sdk};
 use mxfp4_gpu::DeviceSelection;
-use mxfp4_process::{Command, Line, Outcome, Output, Stream};
+use mxfp4_process::{Command, Outcome, Output};
 
 pub use self::checks::{METRICS_VARIABLE, gpus};
 pub use self::compile_cache::CompileCache;
+use self::detach::Detached;
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};
+pub use self::log_line::visible;
 pub use self::log_tail::LogTail;
 pub use self::model::{Model, hub_cache, hub_home, is_offline};
+pub use self::server::{Server, Wait, is_healthy};
+pub use self::startup::{Lap, Past};
+pub use self::view::View;
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -34,66 +49,96 @@ use crate::setup::ensure_sdk;
 /// over those that mxfp4 gives it; `mxfp4 serve -- --help` lists them.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model: a folder, or a repository of the Hugging Face hub [default: serve.model of mxfp4.toml]
-    #[arg(long)]
-    model: Option<String>,
-    /// The GPUs: gpu, gpu:all, or numbers as in gpu:0,1 [default: serve.devices of mxfp4.toml]
-    #[arg(long)]
-    devices: Option<DeviceSelection>,
-    /// The address to listen on [default: serve.host of mxfp4.toml, and without that 127.0.0.1]
-    #[arg(long, env = "MAX_SERVE_HOST", hide_env_values = true)]
-    host: Option<String>,
-    /// The port to listen on [default: serve.port of mxfp4.toml]
-    #[arg(long, env = "MAX_SERVE_PORT", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
+    #[command(flatten)]
+    start: StartArgs,
     /// Print the command with the variables it gets, and start nothing; what would be refused is said on stderr
     #[arg(long)]
     dry_run: bool,
-    /// Fail where the SDK is missing or outdated, instead of making it
+    /// Write MAX's whole log to this file, and show its warnings and errors alone
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Print one JSON object a line on standard output for each event: phases, ready, warnings, the end
     #[arg(long)]
-    no_setup: bool,
-    /// Start even where the checks of this machine find something missing, which is then a warning
-    #[arg(long)]
-    no_check: bool,
-    /// Serve without checking first that every kernel computes on this GPU what it must
-    #[arg(long)]
-    no_self_check: bool,
-    /// Let MAX send telemetry to its makers
-    #[arg(long)]
-    telemetry: bool,
+    json: bool,
+    /// Start the server in a session of its own and return; the log goes to --log-file [default: .mxfp4/serve-PORT.log]
+    #[arg(long, conflicts_with = "dry_run")]
+    detach: bool,
+    /// With --detach, return once the server is ready; alone, start nothing and wait for the server at the address
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// How long --wait waits, in seconds [default: for ever]
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
+    timeout: Option<Duration>,
     /// Flags for MAX
     #[arg(last = true, value_name = "MAX FLAGS")]
     max_flags: Vec<OsString>,
 }
 
-/// Runs the command.
-pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    let configured = Flags::parse(&context.workspace.config.serve.flags);
-    let launch = Launch::plan(
-        context,
-        Request {
-            model: args.model,
-            devices: args.devices,
-            host: args.host,
-            port: args.port,
-            telemetry: args.telemetry,
-            no_self_check: args.no_self_check,
-            flags: configured.overridden_by(Flags::parse(args.max_flags)),
-        },
-    )?;
-    if args.dry_run {
-        let problems = launch.problems(context);
-        return dry_run(context, &launch, Task::Serve, &problems);
+/// What a start of a server is asked with, whatever the server is for.
+#[derive(clap::Args)]
+pub struct StartArgs {
+    /// The model: a folder, or a repository of the Hugging Face hub [default: serve.model of mxfp4.toml]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// The GPUs: gpu, gpu:all, or numbers as in gpu:0,1 [default: serve.devices of mxfp4.toml]
+    #[arg(long)]
+    pub devices: Option<DeviceSelection>,
+    /// The address to listen on [default: serve.host of mxfp4.toml, and without that 127.0.0.1]
+    #[arg(long, env = "MAX_SERVE_HOST", hide_env_values = true)]
+    pub host: Option<String>,
+    /// The port to listen on [default: serve.port of mxfp4.toml]
+    #[arg(long, env = "MAX_SERVE_PORT", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// How many seconds running requests are given to finish once the server is to end [default: 5]
+    #[arg(long, value_name = "SECONDS", env = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S", hide_env_values = true,
+          value_parser = clap::value_parser!(u32).range(..=86_400))]
+    pub drain: Option<u32>,
+    /// Fail where the SDK is missing or outdated, instead of making it
+    #[arg(long)]
+    pub no_setup: bool,
+    /// Start even where the checks of this machine find something missing, which is then a warning
+    #[arg(long)]
+    pub no_check: bool,
+    /// Serve without checking first that every kernel computes on this GPU what it must
+    #[arg(long)]
+    pub no_self_check: bool,
+    /// Let MAX send telemetry to its makers
+    #[arg(long)]
+    pub telemetry: bool,
+}
+
+impl StartArgs {
+    /// Decides what is to be started, `max_flags` being those after `--`.
+    pub fn plan(&self, context: &Context, max_flags: &[OsString]) -> anyhow::Result<Launch> {
+        let configured = Flags::parse(&context.workspace.config.serve.flags);
+        Launch::plan(
+            context,
+            Request {
+                model: self.model.clone(),
+                devices: self.devices.clone(),
+                host: self.host.clone(),
+                port: self.port,
+                telemetry: self.telemetry,
+                no_self_check: self.no_self_check,
+                drain: self.drain,
+                flags: configured.overridden_by(Flags::parse(max_flags.iter().cloned())),
+            },
+        )
     }
-    Platform::current().check()?;
-    if args.no_setup {
-        // Said before the GPU is looked for: it makes nothing and takes no time.
-        ensure_sdk(context, true)?;
-    }
-    // `-- --help` wants MAX's help, which needs no GPU and no model.
-    if !launch.asks_for_help() {
+
+    /// Refuses what this machine cannot serve.
+    pub fn check(&self, context: &Context, launch: &Launch) -> anyhow::Result<()> {
+        Platform::current().check()?;
+        if self.no_setup {
+            // Said before the GPU is looked for: it makes nothing and takes no time.
+            ensure_sdk(context, true)?;
+        }
+        // `-- --help` wants MAX's help, which needs no GPU and no model.
+        if launch.asks_for_help() {
+            return Ok(());
+        }
         for problem in launch.problems(context) {
-            if !args.no_check {
+            if !self.no_check {
                 return Err(refused(problem).into());
             }
             tracing::warn!("{problem}");
@@ -101,31 +146,109 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         if let Some(warning) = checks::metrics_port(&launch.host, launch.metrics_port) {
             tracing::warn!("{warning}");
         }
+        Ok(())
     }
-    let (sdk, environment) = prepare(context, args.no_setup)?;
-    let command = launch.command(context, Some(&sdk), &environment, Task::Serve)?;
-    tracing::info!(
-        "serving {} on http://{}:{}",
-        launch.name,
-        launch.host,
-        launch.port
-    );
-    if let Model::Repository { name, cached: None } = &launch.model {
-        tracing::info!(
-            "{name} is not in the local cache: MAX fetches it first, and shows no progress"
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".into())
+}
+
+/// Runs the command.
+pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+    let launch = args.start.plan(context, &args.max_flags)?;
+    if args.wait && !args.detach {
+        return detach::wait(&launch.address(), args.timeout);
+    }
+    if args.dry_run {
+        let problems = launch.problems(context);
+        return dry_run(context, &launch, Task::Serve, &problems);
+    }
+    args.start.check(context, &launch)?;
+    let (sdk, environment) = prepare(context, args.start.no_setup)?;
+    if args.detach {
+        let log = args.log_file.as_deref().map_or_else(
+            || {
+                context
+                    .workspace
+                    .state_dir()
+                    .join(format!("serve-{}.log", launch.port))
+            },
+            |path| context.cwd.join(path),
         );
+        let detached = Detached {
+            address: launch.address(),
+            log,
+            wait: args.wait.then_some(args.timeout),
+            json: args.json,
+        };
+        return detached.start(without_detaching(std::env::args_os()));
     }
-    let started = Instant::now();
-    let cache = CompileCache::of(context);
-    let mut tail = LogTail::default();
-    let outcome = command.output(Output::Lines).run(&mut |line| {
-        tail.push(&line.text);
-        echo(&line);
-        if let Some(news) = cache.news(&line.text) {
-            tracing::info!("{news}");
+    let log = args.log_file.as_deref().map(create).transpose()?;
+    let view = View::new(context.verbosity, args.json, log);
+    let mut server = start(context, &launch, (&sdk, &environment), view)?;
+    match server.await_ready()? {
+        Wait::Ready => server.end(),
+        Wait::Ended(code) => Ok(code),
+    }
+}
+
+/// Starts the server. What it needs is checked and made.
+pub fn start(
+    context: &Context,
+    launch: &Launch,
+    (sdk, environment): (&Sdk, &Environment),
+    view: View,
+) -> anyhow::Result<Server> {
+    let command = launch
+        .command(context, Some(sdk), environment, Task::Serve)?
+        .leader_first()
+        .grace(launch.grace());
+    view.say(&format!(
+        "serving {} on http://{}:{}",
+        launch.name, launch.host, launch.port
+    ));
+    if let Model::Repository { name, cached: None } = &launch.model {
+        view.say(&format!(
+            "{name} is not in the local cache: MAX fetches it first"
+        ));
+    }
+    Ok(Server::start(
+        command,
+        launch.address(),
+        view,
+        CompileCache::of(context),
+        (
+            Past::of(&launch.name, &context.workspace.state_dir()),
+            launch.model.arrivals(&context.ambient),
+        ),
+    ))
+}
+
+/// This command line without what is done by now: the log is where the streams go, and the one who waits is here.
+fn without_detaching(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut words = words.skip(1);
+    while let Some(word) = words.next() {
+        if word == "--" {
+            kept.push(word);
+            kept.extend(words);
+            break;
         }
-    })?;
-    finish(&outcome, &tail, started)
+        let text = word.to_string_lossy();
+        match text.as_ref() {
+            "--detach" | "--wait" => {}
+            "--timeout" | "--log-file" => drop(words.next()),
+            _ if text.starts_with("--timeout=") || text.starts_with("--log-file=") => {}
+            _ => kept.push(word),
+        }
+    }
+    kept
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The SDK and the kernel package, made where they are missing, and the environment to serve in.
@@ -213,14 +336,6 @@ pub fn dry_run(
     Ok(0)
 }
 
-/// Passes a line of the server on to the stream it was written to. That nobody reads is no reason to stop serving.
-fn echo(line: &Line) {
-    let _ = match line.stream {
-        Stream::Stdout => writeln!(io::stdout(), "{}", line.text),
-        Stream::Stderr => writeln!(io::stderr(), "{}", line.text),
-    };
-}
-
 /// What the end of MAX means: an interruption is passed on as such, anything else but success is a failure with its
 /// reason.
 pub fn finish(outcome: &Outcome, tail: &LogTail, started: Instant) -> anyhow::Result<i32> {
@@ -235,7 +350,7 @@ pub fn finish(outcome: &Outcome, tail: &LogTail, started: Instant) -> anyhow::Re
         started.elapsed().as_secs()
     );
     if let Some(reason) = tail.reason() {
-        message = format!("{message}: {reason}");
+        message = format!("{message}: {}", visible(reason));
     }
     if outcome.status.signal() == Some(9) {
         message.push_str(
@@ -249,4 +364,25 @@ pub fn finish(outcome: &Outcome, tail: &LogTail, started: Instant) -> anyhow::Re
 
 fn refused(problem: String) -> Failure {
     Failure::new(Exit::Precondition, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_a_session_of_its_own_is_told_the_rest() {
+        let words = "mxfp4 serve --detach --model m --wait --timeout 9 --log-file x --log-file=y -q -- --wait --timeout 1";
+        let kept = without_detaching(words.split(' ').map(OsString::from));
+        let kept: Vec<_> = kept.iter().map(|word| word.to_string_lossy()).collect();
+        assert_eq!(kept.join(" "), "serve --model m -q -- --wait --timeout 1");
+    }
+
+    #[test]
+    fn seconds_are_a_number() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "x", "-1", "nan", "inf", "1e400"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,35 +1,95 @@
 //! `mxfp4 test`
 
+mod filter;
+mod junit;
 mod mojo;
 mod python;
 mod report;
+mod screen;
 mod suggestion;
 
-use std::io::{self, Write};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use mxfp4_env::{Options, Sdk};
 use mxfp4_gpu::Inventory;
 use mxfp4_process::Command;
+use serde_json::json;
 
-use self::report::Report;
+use self::filter::Filter;
+use self::report::{Language, Report};
+use self::screen::Screen;
 use self::suggestion::suggestion;
-use crate::build::ensure_built;
+use crate::build::ensure_built_with;
 use crate::context::Context;
+use crate::duration;
+use crate::exit::{Exit, Failure};
+use crate::message_format::{self, MessageFormat};
 use crate::setup::ensure_sdk;
 
 /// Build, then run the Mojo and the Python tests.
 ///
 /// Mojo tests are the programs kernels/test/test_*.mojo, and what must compile for sm_90a without a GPU too. Python
 /// tests are those of pytest in python/tests. Tests that need a Hopper GPU are counted as skipped where there is none.
-/// In a Modular checkout the tests that `[tests]` of mxfp4.toml names are run.
+/// In a Modular checkout the tests that `[tests]` of mxfp4.toml names are run. docs/testing.md tells more.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only tests with this in their name: that of a Mojo file or of one of its cases; pytest's -k.
+    #[arg(conflicts_with = "filter")]
     name: Option<String>,
+    #[command(flatten)]
+    how: How,
+    /// Print the tests' names and run none.
+    #[arg(long)]
+    list: bool,
+    /// Write the results to this file as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// What is printed: for a person, or one JSON object a line for a program (docs/testing.md).
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    message_format: MessageFormat,
     /// Fail where the SDK is missing, instead of making it.
     #[arg(long)]
     no_setup: bool,
+}
+
+/// Which tests are run, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[group(id = "how_to_test", multiple = true)]
+pub struct How {
+    /// Run only tests whose name has EXPR in it, or is matched by it when it is /REGEX/.
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+    /// Run only tests that need a GPU.
+    #[arg(long, conflicts_with = "no_gpu")]
+    gpu: bool,
+    /// Run only tests that need no GPU.
+    #[arg(long)]
+    no_gpu: bool,
+    /// Try a test that fails so many times more; one that then passes is reported as flaky.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    retries: u32,
+    /// End a Mojo program or a Python test that runs for longer than this, such as 90s, and count it as failed
+    /// [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+}
+
+/// When a test is taken to hang.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+impl How {
+    /// Whether anything was asked for.
+    pub fn is_given(&self) -> bool {
+        let Self {
+            filter,
+            gpu,
+            no_gpu,
+            retries,
+            timeout,
+        } = self;
+        filter.is_some() || *gpu || *no_gpu || *retries > 0 || timeout.is_some()
+    }
 }
 
 /// What both languages' tests run with.
@@ -37,38 +97,122 @@ struct Bench<'a> {
     context: &'a Context,
     sdk: Sdk,
     environment: mxfp4_env::Environment,
-    name: Option<&'a str>,
+    screen: Screen,
+    filter: Filter,
+    /// Only those that need a GPU, or only those that do not.
+    gpu: Option<bool>,
     hopper: bool,
+    retries: u32,
+    timeout: Duration,
+}
+
+/// A test that was not run.
+struct Listed {
+    language: Language,
+    name: String,
+    gpu: bool,
 }
 
 /// A signal ended the run; the report says how far it came.
 struct Interrupted(i32);
 
+/// How a run of the tests ended.
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// The counts, in words.
+    pub counts: String,
+}
+
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+    if args.list {
+        return list(context, &args);
+    }
+    let format = args.message_format;
+    let filter = filter(args.name.as_deref(), &args.how)?;
+    let junit = args.junit.as_deref();
+    let ran = run_tests(context, filter, &args.how, format, args.no_setup, junit)?;
+    Ok(ran.code)
+}
+
+/// Builds and runs the tests that `how` chooses, for `mxfp4 build --watch`.
+pub fn run_watched(context: &Context, how: &How, format: MessageFormat) -> anyhow::Result<Ran> {
+    run_tests(context, filter(None, how)?, how, format, false, None)
+}
+
+fn run_tests(
+    context: &Context,
+    filter: Filter,
+    how: &How,
+    format: MessageFormat,
+    no_setup: bool,
+    junit: Option<&std::path::Path>,
+) -> anyhow::Result<Ran> {
     let start = Instant::now();
-    let sdk = ensure_sdk(context, args.no_setup)?;
-    ensure_built(context, Some(&sdk))?;
-    let bench = Bench {
-        context,
-        environment: context.environment(Some(&sdk), Options::default())?,
-        sdk,
-        name: args.name.as_deref(),
-        hopper: has_hopper(context),
-    };
+    let sdk = ensure_sdk(context, no_setup)?;
+    let options = mxfp4_toolchain::build::Options::default();
+    ensure_built_with(context, Some(&sdk), &options, &mut |event| {
+        format.event(&event);
+    })?;
+    let bench = Bench::new(context, sdk, filter, how, format)?;
     let mut report = Report::default();
     let interrupted = run_all(&bench, &mut report)?;
-    say(&report.summary(start.elapsed()));
+    let filter = bench.filter.clone();
+    // The last of its lines goes before the summary comes.
+    drop(bench);
+    let time = start.elapsed();
+    match format {
+        MessageFormat::Human => println!("{}", report.summary(time)),
+        MessageFormat::Json => message_format::print(&report.to_json(time)),
+    }
+    if let Some(junit) = junit {
+        junit::write(&report, time, junit)?;
+    }
+    let ran = |code| Ran {
+        code,
+        counts: report.counts(),
+    };
     if let Some(Interrupted(code)) = interrupted {
-        return Ok(code);
+        return Ok(ran(code));
     }
-    if let (Some(name), 0) = (bench.name, report.total()) {
-        anyhow::bail!(
-            "no test has `{name}` in its name{}",
-            suggestion(&bench, name)
-        );
+    if report.total() == 0 && !matches!(filter, Filter::All) {
+        let meant = filter.part().map(|part| suggestion(context, part));
+        anyhow::bail!("{filter}{}", meant.unwrap_or_default());
     }
-    Ok(i32::from(report.has_failures()))
+    Ok(ran(i32::from(report.has_failures())))
+}
+
+/// Prints the names of the tests, each as `--filter` takes it.
+fn list(context: &Context, args: &Args) -> anyhow::Result<i32> {
+    let sdk = ensure_sdk(context, args.no_setup)?;
+    let filter = filter(args.name.as_deref(), &args.how)?;
+    let bench = Bench::new(context, sdk, filter, &args.how, args.message_format)?;
+    let mut listed = mojo::list(&bench)?;
+    let interrupted = python::list(&bench, &mut listed)?;
+    for test in listed {
+        match args.message_format {
+            MessageFormat::Human => bench
+                .screen
+                .line(&format!("{}: {}", test.language, test.name)),
+            MessageFormat::Json => message_format::print(&json!({
+                "reason": "test",
+                "language": test.language.to_string(),
+                "name": test.name,
+                "gpu": test.gpu,
+            })),
+        }
+    }
+    Ok(interrupted.map_or(0, |Interrupted(code)| code))
+}
+
+fn filter(name: Option<&str>, how: &How) -> anyhow::Result<Filter> {
+    match (name, &how.filter) {
+        (Some(name), _) => Ok(Filter::Name(name.to_owned())),
+        (None, None) => Ok(Filter::All),
+        (None, Some(text)) => Filter::parse(text)
+            .map_err(|error| Failure::new(Exit::Usage, format!("--filter {text}: {error}")).into()),
+    }
 }
 
 fn run_all(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
@@ -78,13 +222,41 @@ fn run_all(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrup
     python::run(bench, report)
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new(
+        context: &'a Context,
+        sdk: Sdk,
+        filter: Filter,
+        how: &How,
+        format: MessageFormat,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            context,
+            environment: context.environment(Some(&sdk), Options::default())?,
+            sdk,
+            screen: Screen::new(context, format),
+            filter,
+            gpu: (how.gpu || how.no_gpu).then_some(how.gpu),
+            hopper: has_hopper(context),
+            retries: how.retries,
+            timeout: how.timeout.unwrap_or(TIMEOUT),
+        })
+    }
+
     /// A command as a test runs it: in the workspace's root, in its environment.
     fn prepare(&self, command: &Command) -> Command {
         command
             .clone()
             .environment(&self.environment)
             .cwd(&self.context.workspace.root)
+    }
+
+    /// Why a test failed that ran for too long.
+    fn timed_out(&self) -> String {
+        let seconds = self.timeout.as_secs_f64();
+        format!(
+            "timed out after {seconds} s and was ended with all that it had started (--timeout)"
+        )
     }
 }
 
@@ -97,9 +269,4 @@ fn has_hopper(context: &Context) -> bool {
             .visible(visible.as_deref())
             .is_ok_and(|gpus| gpus.iter().any(mxfp4_gpu::Gpu::is_hopper))
     })
-}
-
-/// Prints a line. A reader that went away is no reason to stop testing.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

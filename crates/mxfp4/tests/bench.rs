@@ -518,7 +518,7 @@ fn what_is_measured(place: &Place) {
     let root = place.path("");
     let root = root.to_str().unwrap();
     let start = format!(
-        "mojo build {root}{} -I {root}kernels -I {root}kernels/test -o ",
+        "mojo build {root}{} -I {root}kernels -I {root}kernels/test --diagnostic-format json -o ",
         Place::PROGRAM
     );
     assert!(log[0].starts_with(&start), "{log:?}");

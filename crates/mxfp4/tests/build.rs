@@ -3,12 +3,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::Value;
 use support::{Ran, folder, mxfp4, run, sdk};
 
 type Tested = Result<Completion, Failed>;
@@ -23,6 +24,11 @@ fn main() -> ExitCode {
         ("every_change_is_seen", every_change_is_seen),
         ("a_failed_build_keeps_the_last_good_package", a_failed_build),
         ("two_at_once_compile_once", two_at_once),
+        ("packages_are_told_apart", packages_are_told_apart),
+        ("a_program_reads_json", a_program_reads_json),
+        ("clean_builds_anew", clean_builds_anew),
+        ("an_accelerator_is_compiled_for", an_accelerator),
+        ("debug_where_the_compiler_takes_it", debug_flags),
         (
             "a_killed_build_leaves_nothing_to_believe_in",
             a_killed_build,
@@ -172,13 +178,12 @@ fn a_failed_build(place: &Place) {
         let ran = place.build();
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert_eq!(ran.stdout, "");
-        let place_of_error = format!("{}:1:18: error: ", place.path(twice).display());
-        assert!(
-            ran.stderr.contains(&place_of_error),
-            "{place_of_error} is not in {ran:?}"
+        let source = format!(
+            "error: expected ')' in argument list\n --> {}:1:18\n  |\n1 | def twice(x: Int -> Int:\n  \
+             |                  ^\n\n",
+            place.path(twice).display()
         );
-        let caret = "\ndef twice(x: Int -> Int:\n                 ^\n";
-        assert!(ran.stderr.contains(caret), "{ran:?}");
+        assert!(ran.stderr.contains(&source), "{source} is not in {ran:?}");
         assert!(
             ran.stderr.contains("error: tiny could not be compiled"),
             "{ran:?}"
@@ -212,6 +217,161 @@ fn two_at_once(place: &Place) {
     }
     let compiled = runs.iter().filter(|ran| ran.stderr.contains("compiling"));
     assert_eq!(compiled.count(), 1, "{runs:?}");
+}
+
+fn json(text: &str) -> Vec<Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn packages_are_told_apart(place: &Place) {
+    let broken = "def f():\n    a = one\n    b = two\n";
+    let mut config = String::new();
+    for name in ["one", "two", "three"] {
+        config += &format!("[[kernels]]\nname = \"{name}\"\nsource = \"kernels/{name}\"\n");
+        fs::create_dir(place.path(&format!("kernels/{name}"))).unwrap();
+        let source = if name == "three" { SOURCE } else { broken };
+        place.write(&format!("kernels/{name}/__init__.mojo"), source);
+    }
+    place.write("mxfp4.toml", &config);
+    let ran = place.build();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    // What was said of each stands together, whichever came first.
+    let files: Vec<_> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains(" --> "))
+        .map(|line| line.contains("/kernels/one/"))
+        .collect();
+    assert_eq!(files.len(), 8, "{ran:?}");
+    let changes = files.windows(2).filter(|pair| pair[0] != pair[1]);
+    assert_eq!(changes.count(), 1, "{ran:?}");
+    assert!(ran.stderr.contains("could not be compiled"), "{ran:?}");
+    assert!(place.path("build/three.mojoc").is_file());
+}
+
+fn a_program_reads_json(place: &Place) {
+    let build = || run(&mut place.mxfp4(&["build", "--message-format", "json"]));
+    for fresh in [false, true] {
+        let ran = build();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let [artifact, finished] = &json(&ran.stdout)[..] else {
+            panic!("{ran:?}");
+        };
+        assert_eq!(artifact["reason"], "compiler-artifact");
+        assert_eq!(artifact["package"], "tiny");
+        assert_eq!(artifact["path"], place.package().to_str().unwrap());
+        assert_eq!(artifact["fresh"], fresh);
+        assert_eq!(finished["success"], true);
+    }
+    let twice = "kernels/tiny/sub/twice.mojo";
+    place.write(twice, "def twice(x: Int -> Int:\n    return 2 * x\n");
+    let ran = build();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let messages = json(&ran.stdout);
+    let message = &messages[0]["message"];
+    assert_eq!(messages[0]["reason"], "compiler-message", "{ran:?}");
+    assert_eq!(message["level"], "error");
+    assert_eq!(message["file"], place.path(twice).to_str().unwrap());
+    assert_eq!(
+        (&message["line"], &message["column"]),
+        (&1.into(), &18.into())
+    );
+    let rendered = message["rendered"].as_str().unwrap();
+    assert!(rendered.starts_with("error: expected ')'"), "{rendered}");
+    assert_eq!(messages.last().unwrap()["success"], false);
+}
+
+fn clean_builds_anew(place: &Place) {
+    assert!(place.compiles());
+    let ran = run(&mut place.mxfp4(&["build", "--clean"]));
+    assert!(ran.stderr.contains("compiling tiny"), "{ran:?}");
+    assert!(!place.compiles());
+}
+
+fn an_accelerator(place: &Place) {
+    let build =
+        |accelerator| run(&mut place.mxfp4(&["build", "--target-accelerator", accelerator]));
+    let ran = build("sm_90a");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(
+        ran.stderr.contains("nothing here is compiled for sm_90a"),
+        "{ran:?}"
+    );
+
+    fs::create_dir_all(place.path("kernels/test")).unwrap();
+    let program = "from tiny.sub.twice import twice\n\ndef main():\n    print(twice(2))\n";
+    place.write("kernels/test/compile_x.mojo", program);
+    for compiled in [true, false] {
+        let ran = build("sm_90a");
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.stdout, format!("{}\n", place.package().display()));
+        assert_eq!(
+            ran.stderr.contains("compiling compile_x for sm_90a"),
+            compiled,
+            "{ran:?}"
+        );
+    }
+    assert!(place.path("build/sm_90a/compile_x").is_file());
+    // What it was compiled for and how is on record.
+    let ran = run(&mut place.mxfp4(&["build", "--target-accelerator", "sm_90a", "--debug"]));
+    assert!(
+        ran.stderr.contains("compiling compile_x for sm_90a"),
+        "{ran:?}"
+    );
+}
+
+/// Another generation of the compiler, which takes these flags for a package too, and the real one, which does not.
+fn debug_flags(place: &Place) {
+    let ran = run(&mut place.mxfp4(&["build", "--debug"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("--debug changes nothing"), "{ran:?}");
+
+    let modular = "other/lib/python3.11/site-packages/modular";
+    let mojo = "#!/bin/sh\nif [ \"$2\" = --help-hidden ]; then echo '  --debug-level <LEVEL>'; exit; fi\n\
+                while [ \"$1\" != -o ]; do printf '%s ' \"$1\"; shift; done >&2\n\
+                echo package > \"$2\"\n";
+    for (name, text) in [
+        ("pyvenv.cfg", "version_info = 3.11.7\n"),
+        ("bin/python", ""),
+        ("lib/python3.11/site-packages/modular/bin/mojo", mojo),
+        (
+            "lib/python3.11/site-packages/modular/lib/mojo/std.mojoc",
+            "",
+        ),
+    ] {
+        let path = place.path("other").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place.path(&format!("{modular}/bin/mojo")), executable).unwrap();
+    let build = |args: &[&str]| {
+        let mut command = place.mxfp4(args);
+        run(command.env("MXFP4_SDK", place.path("other")))
+    };
+    for (args, compiled, given) in [
+        (&["build"][..], true, false),
+        (&["build", "--debug"], true, true),
+        (&["build", "--debug"], false, false),
+        (&["build", "--release"], true, false),
+    ] {
+        let ran = build(args);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(
+            ran.stderr.contains("compiling tiny"),
+            compiled,
+            "{args:?}: {ran:?}"
+        );
+        assert_eq!(
+            ran.stderr.contains("--debug-level=full"),
+            given,
+            "{args:?}: {ran:?}"
+        );
+        assert!(!ran.stderr.contains("--optimization-level"), "{ran:?}");
+    }
 }
 
 fn a_killed_build(place: &Place) {

@@ -317,7 +317,7 @@ fn a_syntax_error() -> Tested {
     ]);
     let ran = run(mxfp4(workspace.path()).arg("build").env("MXFP4_SDK", sdk));
     let source = workspace.path().join("kernels/broken/__init__.mojo");
-    let place = format!("{}:5:12: error: ", source.display());
+    let place = format!("\n --> {}:5:12\n", source.display());
     if ran.code != Some(1)
         || !ran.stderr.contains(&place)
         || !ran.stderr.contains('^')

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     .into();
     trials.extend([
         Trial::test("nothing_to_build", || done(nothing_to_build)),
+        Trial::test("bazel_gets_its_flags", || done(bazel_gets_its_flags)),
         Trial::test("setup_makes_no_sdk", || done(setup_makes_no_sdk)),
         Trial::test("test_runs_what_the_checkout_has", || done(tests)),
         Trial::test("a_test_that_is_not_there_fails", || {
@@ -207,6 +208,48 @@ fn with_sdk(files: &[(&str, &str)]) -> Checkout {
         checkout.make_executable(&name);
     }
     checkout
+}
+
+fn bazel_gets_its_flags() {
+    let config = "[bazel]\ncompilation-mode = \"opt\"\nstartup-flags = [\"--host_jvm_args=-Xmx4g\"]\n\
+                  flags = [\"--remote_cache=grpc://cache:9092\"]\n";
+    let api = "//max/kernels/src/Mogg/MOGGKernelAPI:MOGGKernelAPI";
+    for (flag, mode) in [
+        (None, "opt"),
+        (Some("--release"), "opt"),
+        (Some("--debug"), "dbg"),
+    ] {
+        let checkout = with_sdk(&[("mxfp4.toml", config)]);
+        let log = checkout.path("log");
+        let mut command = checkout.mxfp4(&["build"]);
+        let ran = run(command.args(flag).env("LOG", &log));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let expected = format!(
+            "bazelw --host_jvm_args=-Xmx4g build --compilation_mode={mode} \
+             --remote_cache=grpc://cache:9092 {api}\n"
+        );
+        assert_eq!(fs::read_to_string(log).unwrap(), expected);
+    }
+    for flag in ["--clean", "--target-accelerator=sm_90a"] {
+        let checkout = with_sdk(&[]);
+        let ran = run(checkout.mxfp4(&["build", flag]).env("LOG", "/dev/null"));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+    }
+    let checkout = with_sdk(&[]);
+    let mut command = checkout.mxfp4(&["build", "--message-format=json"]);
+    let ran = run(command.env("LOG", "/dev/null"));
+    let reasons: Vec<_> = ran
+        .stdout
+        .lines()
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "{\"reason\":\"compiler-artifact\"",
+            "{\"reason\":\"build-finished\""
+        ]
+    );
 }
 
 fn setup_makes_no_sdk() {

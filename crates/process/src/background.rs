@@ -30,6 +30,15 @@ impl Background {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Waits for the child's own end, once.
+    pub fn join(&mut self) -> Result<Outcome, Error> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => unreachable!("the thread is taken once"),
+        }
+    }
+
     /// Ends the child, if it still runs, and says how it ended.
     pub fn stop(self) -> Result<Outcome, Error> {
         self.stopper.stop();
@@ -38,11 +47,7 @@ impl Background {
 
     /// Waits for the child's own end.
     pub fn wait(mut self) -> Result<Outcome, Error> {
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => unreachable!("the thread is taken once, by wait or by drop"),
-        }
+        self.join()
     }
 }
 

@@ -1,22 +1,29 @@
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::mpsc;
+use std::process::{Child, Stdio};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use mxfp4_env::Environment;
 use mxfp4_env::render::posix_quote;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{getpid, getppid};
+use nix::unistd::{getpid, getppid, setsid};
 
 use crate::supervise::Supervisor;
 use crate::{Line, Outcome, Stopper, signals};
 
-/// How long a child may take to end once it was asked to.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a child may take to end once it was asked to, where nobody says otherwise.
+static GRACE: OnceLock<Duration> = OnceLock::new();
+
+/// Sets how long every later [`Command`] may take to end once asked to, unless it has a time of its own. Only the first
+/// call counts; without one it is 10 seconds.
+pub fn set_grace(grace: Duration) {
+    let _ = GRACE.set(grace);
+}
 
 /// Why a child could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +75,7 @@ pub struct Command {
     output: Output,
     timeout: Option<Duration>,
     grace: Duration,
+    leader_first: bool,
     stopper: Option<Stopper>,
 }
 
@@ -81,7 +89,8 @@ impl Command {
             cwd: None,
             output: Output::Inherit,
             timeout: None,
-            grace: GRACE,
+            grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
+            leader_first: false,
             stopper: None,
         }
     }
@@ -156,10 +165,18 @@ impl Command {
         self
     }
 
-    /// Sets how long it may take to end once asked to; 10 seconds by default.
+    /// Sets how long it may take to end once asked to, instead of [`set_grace`]'s time.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Has the child alone asked to end, and what it started only once it has ended: for a server that finishes what
+    /// its workers are at.
+    #[must_use]
+    pub fn leader_first(mut self) -> Self {
+        self.leader_first = true;
         self
     }
 
@@ -233,7 +250,7 @@ impl Command {
             signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
         let outcome = Supervisor::new(
             &mut child,
-            self.grace,
+            (self.grace, self.leader_first),
             self.stopper.as_ref(),
             on_line,
             (sender, events),
@@ -262,6 +279,26 @@ impl Command {
             cwd: self.cwd.clone(),
             source: self.plain_command().exec(),
         }
+    }
+
+    /// Starts it in a session of its own, where it outlives this process and its terminal; both its streams go to
+    /// `output`. The child is the caller's to watch or to forget.
+    #[allow(unsafe_code)]
+    pub fn detach(&self, output: &File) -> Result<Child, Error> {
+        let start_error = |source| Error::Start {
+            program: self.program.clone(),
+            cwd: self.cwd.clone(),
+            source,
+        };
+        let (stdout, stderr) = output
+            .try_clone()
+            .and_then(|stdout| Ok((stdout, output.try_clone()?)))
+            .map_err(start_error)?;
+        let mut command = self.plain_command();
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // SAFETY: between fork and exec only async-signal-safe functions may be called; `setsid` is a system call.
+        unsafe { command.pre_exec(|| setsid().map(drop).map_err(Into::into)) };
+        command.spawn().map_err(start_error)
     }
 
     fn plain_command(&self) -> std::process::Command {

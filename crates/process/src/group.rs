@@ -1,5 +1,5 @@
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
@@ -12,6 +12,10 @@ impl Group {
         Self(Pid::from_raw(pid.cast_signed()))
     }
 
+    pub(crate) fn number(self) -> i32 {
+        self.0.as_raw()
+    }
+
     /// Sends `signal` to every process of the group; one that is gone is no
     /// error.
     pub(crate) fn signal(self, signal: Signal) {
@@ -19,6 +23,14 @@ impl Group {
         if signal == Signal::SIGTERM {
             // A stopped process acts on SIGTERM only once it is continued.
             let _ = killpg(self.0, Signal::SIGCONT);
+        }
+    }
+
+    /// Sends `signal` to the leader alone.
+    pub(crate) fn signal_leader(self, signal: Signal) {
+        let _ = kill(self.0, signal);
+        if signal == Signal::SIGTERM {
+            let _ = kill(self.0, Signal::SIGCONT);
         }
     }
 

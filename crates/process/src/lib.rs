@@ -8,7 +8,8 @@
 //!   after the grace period is killed, and a second signal kills at once.
 //! - When `run` returns, the group is empty: processes that the child left
 //!   behind are ended and reaped, whatever they ignore.
-//! - Should `mxfp4` itself be killed, the kernel sends the child a SIGTERM.
+//! - Should `mxfp4` itself be killed, the kernel sends the child a SIGTERM, and
+//!   a guard ends the whole group: SIGTERM, and SIGKILL after the grace period.
 //! - Ctrl-Z stops the child along with `mxfp4`, `fg` continues both. Standard
 //!   input is `/dev/null`: a process group in the background that reads from
 //!   the terminal would be stopped by it.
@@ -19,6 +20,7 @@
 mod background;
 mod command;
 mod group;
+mod guard;
 mod line;
 mod outcome;
 mod signals;
@@ -26,7 +28,7 @@ mod stopper;
 mod supervise;
 
 pub use background::Background;
-pub use command::{Command, Error, Output};
+pub use command::{Command, Error, Output, set_grace};
 pub use line::{Line, Stream};
 pub use outcome::Outcome;
 pub use stopper::Stopper;

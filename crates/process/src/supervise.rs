@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
 use crate::group::Group;
+use crate::guard::Guard;
 use crate::signals::Registration;
 use crate::{Line, Outcome, Stopper, line};
 
@@ -35,6 +36,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Supervisor<'a> {
     group: Group,
     grace: Duration,
+    /// Whether the leader alone is asked to end.
+    leader_first: bool,
     on_line: &'a mut dyn FnMut(Line),
     events: Receiver<Event>,
     open_streams: usize,
@@ -44,13 +47,14 @@ pub(crate) struct Supervisor<'a> {
     interrupted: Option<i32>,
     timed_out: bool,
     stopped: bool,
+    _guard: Guard,
     _registration: Registration,
 }
 
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         child: &mut Child,
-        grace: Duration,
+        (grace, leader_first): (Duration, bool),
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -78,6 +82,7 @@ impl<'a> Supervisor<'a> {
         Self {
             group,
             grace,
+            leader_first,
             on_line,
             events,
             open_streams,
@@ -86,6 +91,7 @@ impl<'a> Supervisor<'a> {
             interrupted: None,
             timed_out: false,
             stopped: false,
+            _guard: Guard::of(group, grace),
             _registration: registration,
         }
     }
@@ -155,7 +161,11 @@ impl<'a> Supervisor<'a> {
 
     fn ask_to_end(&mut self, signal: Signal) {
         if self.kill_at.is_none() {
-            self.group.signal(signal);
+            if self.leader_first {
+                self.group.signal_leader(signal);
+            } else {
+                self.group.signal(signal);
+            }
             self.kill_at = Some(Instant::now() + self.grace);
         }
     }

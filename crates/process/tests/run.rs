@@ -203,3 +203,26 @@ fn a_background_child_is_stopped_and_dropped() {
     let child = Background::start(sh("exit 4"), |_| {});
     assert_eq!(child.wait().unwrap().code(), 4);
 }
+
+#[test]
+fn a_detached_child_has_a_session_of_its_own_and_writes_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "cut -d\" \" -f6 /proc/$$/stat; echo $VALUE; echo $$ >&2",
+        ])
+        .env("VALUE", "set")
+        .detach(&file)
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let pid = child.id().to_string();
+    assert_eq!(lines, [pid.as_str(), "set", pid.as_str()]);
+
+    let error = Command::new("/nonexistent").detach(&file).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+}

@@ -15,11 +15,14 @@ use nix::unistd::Pid;
 #[test]
 fn caller() {
     let script = std::env::var("SCRIPT");
-    let outcome = Command::new("sh")
+    let mut command = Command::new("sh")
         .args(["-c", script.as_deref().unwrap_or("exit 0")])
-        .grace(Duration::from_secs(2))
-        .status()
-        .unwrap();
+        .grace(Duration::from_secs(2));
+    if std::env::var_os("LEADER_FIRST").is_some() {
+        // Longer than the script takes, on a busy machine too.
+        command = command.leader_first().grace(Duration::from_secs(60));
+    }
+    let outcome = command.status().unwrap();
     if std::env::var_os("LINGER").is_some() {
         std::fs::write("lingering", "").unwrap();
         std::thread::sleep(Duration::from_secs(100));
@@ -173,6 +176,64 @@ fn a_killed_caller_takes_its_child_along() {
     }
 }
 
+/// What is left of a caller and all that it started, grandchildren and helpers too: the processes with the caller's
+/// mark in their environment.
+fn survivors(mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        // A zombie has no environment any more, and one that is gone no file.
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+            continue;
+        };
+        if environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+        {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_survives_however_the_caller_ends() {
+    // A tree of four, none of which cares for a signal that can be ignored.
+    let deaf = "trap '' INT TERM HUP QUIT; sh -c '(sleep 100; sleep 100) & sleep 100; sleep 100' & \
+                while [ ! -d /proc/$! ]; do sleep 0.05; done; > ready; wait; sleep 100";
+    // One that ends when asked to, and leaves its own children behind.
+    let careless = "trap 'exit' INT TERM HUP; (trap '' INT TERM HUP; > deaf; sleep 100) & \
+                    while [ ! -e deaf ]; do sleep 0.05; done; > ready; wait";
+    let ends: [(&str, &[Signal]); 5] = [
+        ("Ctrl-C", &[Signal::SIGINT]),
+        ("Ctrl-C twice", &[Signal::SIGINT, Signal::SIGINT]),
+        ("SIGTERM", &[Signal::SIGTERM]),
+        ("SIGHUP", &[Signal::SIGHUP]),
+        ("SIGKILL", &[Signal::SIGKILL]),
+    ];
+    for (number, script) in [deaf, careless].into_iter().enumerate() {
+        for (name, signals) in ends {
+            let value = format!("{}-{number}-{name}", std::process::id());
+            let mut caller = Caller::start_with(script, |command| {
+                command.env("TREE", &value);
+            });
+            let mark = format!("TREE={value}");
+            assert!(survivors(&mark).len() >= 3, "{name}: the tree stands");
+            for signal in signals {
+                caller.signal(*signal);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let status = caller.wait();
+            if signals == [Signal::SIGKILL] {
+                assert_eq!(status.signal(), Some(9));
+                until("the tree to end", || survivors(&mark).is_empty());
+            } else {
+                assert_eq!(status.code(), Some(128 + signals[0] as i32), "{name}");
+                assert_eq!(survivors(&mark), [""; 0], "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_ignored_sighup_stays_ignored() {
     let mut caller = Caller::start_with("> ready; while [ ! -e go ]; do sleep 0.05; done", |c| {
@@ -209,4 +270,17 @@ fn ctrl_z_stops_the_child_too() {
     }
     caller.signal(Signal::SIGTERM);
     assert_eq!(caller.wait().code(), Some(143));
+}
+
+#[test]
+fn a_leader_that_is_asked_first_finishes_what_its_children_are_at() {
+    // The child of the leader would die of the signal at once, were it sent one.
+    let script = "trap 'wait; echo whole > got; exit 0' TERM; (sleep 1; echo done > child) & > ready; wait; wait";
+    let mut caller = Caller::start_with(script, |command| {
+        command.env("LEADER_FIRST", "1");
+    });
+    caller.signal(Signal::SIGTERM);
+    assert_eq!(caller.wait().code(), Some(143));
+    assert_eq!(caller.read("child").trim(), "done");
+    assert_eq!(caller.read("got").trim(), "whole");
 }

@@ -1,31 +1,103 @@
 //! The kernel packages, with the Mojo compiler or with a checkout's Bazel, and
 //! programs beside them.
 
-use std::borrow::Cow;
+mod bazel;
+mod target;
+
 use std::fs;
-use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use mxfp4_env::config::{Kernel, Label};
+use mxfp4_env::config::Kernel;
 use mxfp4_env::{Environment, Layout, Sdk};
-use mxfp4_process::Command;
+use mxfp4_process::{Command, Output};
 
-use crate::record::Record;
-use crate::{Error, Job, files, lock, run, run_with};
+pub use self::bazel::modular;
+use self::target::{Made, Target};
+use crate::diagnostics::Message;
+use crate::{Error, Job, lock};
+
+/// How to build, where not as always.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The accelerator, as the compiler names it, that GPU code is compiled for.
+    pub accelerator: Option<String>,
+    /// Optimized or for a debugger, where not as the compiler or Bazel does by itself.
+    pub profile: Option<Profile>,
+    /// Make everything anew.
+    pub clean: bool,
+}
+
+/// Whom a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Users: optimized.
+    Release,
+    /// A debugger: debug information, no optimization.
+    Debug,
+}
+
+/// What happens in a build. Everything that one compiler says comes at once, so that what several say is not mixed.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The compiler had something to say.
+    Message {
+        /// The kernel package or program that was compiled.
+        name: &'a str,
+        /// What it said.
+        message: &'a Message,
+    },
+    /// A kernel package or a program is there.
+    Made {
+        /// Its name.
+        name: &'a str,
+        /// Where it is.
+        path: &'a Path,
+        /// Whether it was there before.
+        fresh: bool,
+    },
+}
 
 /// Builds what is not fresh with the compiler of `sdk`, in the workspace's
 /// `environment`. Standalone workspaces only.
-pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
+pub fn standalone(
+    job: Job,
+    sdk: &Sdk,
+    environment: &Environment,
+    options: &Options,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<(), Error> {
     debug_assert_eq!(job.workspace.layout, Layout::Standalone);
-    make(job, &packages(job, sdk)?, environment)
+    let dialect = Dialect::of(sdk)?;
+    let flags = Flags::of(sdk, environment, dialect, options)?;
+    let mut targets = packages(job, sdk, dialect, &flags.package)?;
+    if let Some(accelerator) = &options.accelerator {
+        let checks = checks(job, sdk, accelerator, &flags.program)?;
+        if checks.is_empty() && flags.package.is_empty() {
+            return Err(Error::Config(format!(
+                "nothing here is compiled for {accelerator}: a kernel package is compiled by what loads it, and \
+                 `tests.mojo` of mxfp4.toml has no compile_*.mojo"
+            )));
+        }
+        targets.extend(checks);
+    } else if options.profile == Some(Profile::Debug) && flags.package.is_empty() {
+        tracing::warn!(
+            "--debug changes nothing: `mojo {}` of this SDK takes no debug flags, for a package is compiled by what \
+             loads it (with --target-accelerator the compile_*.mojo of the tests are compiled with them)",
+            dialect.subcommand
+        );
+    }
+    make(job, &targets, environment, options.clean, on_event)
 }
 
 /// The names of the kernel packages that [`standalone`] would make now: those
 /// that are not built, and those that are not fresh any more.
 pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for target in packages(job, sdk)? {
-        if target.examine()?.is_some() {
+    for target in packages(job, sdk, Dialect::of(sdk)?, &[])? {
+        if target.examine(false)?.is_some() {
             names.push(target.name);
         }
     }
@@ -41,70 +113,125 @@ pub fn program(
     environment: &Environment,
     source: &Path,
     includes: &[&Path],
+    on_event: &mut dyn FnMut(Event),
 ) -> Result<PathBuf, Error> {
+    let root = &job.workspace.root;
+    if !root.join(source).is_file() {
+        return Err(Error::Config(format!(
+            "{} is not there; it is part of this project's own repository",
+            root.join(source).display()
+        )));
+    }
+    let folder = root.join(source);
+    let folder = folder.parent().and_then(Path::file_name);
+    let target = program_target(job, sdk, source, includes, &[], folder.unwrap_or_default());
+    make(
+        job,
+        std::slice::from_ref(&target),
+        environment,
+        false,
+        on_event,
+    )?;
+    Ok(target.output)
+}
+
+/// The program that is made in the folder `name` of the build folder.
+fn program_target(
+    job: Job,
+    sdk: &Sdk,
+    source: &Path,
+    includes: &[&Path],
+    flags: &[String],
+    name: impl AsRef<Path>,
+) -> Target {
     let root = &job.workspace.root;
     let stem = source.file_stem().unwrap_or_default();
     let source = root.join(source);
-    if !source.is_file() {
-        return Err(Error::Config(format!(
-            "{} is not there; it is part of this project's own repository",
-            source.display()
-        )));
-    }
-    let folder = source.parent().unwrap_or(root);
-    let output = job
-        .workspace
-        .build_dir()
-        .join(folder.file_name().unwrap_or_default())
-        .join(stem);
     let mut arguments = vec!["build".to_owned(), source.to_string_lossy().into_owned()];
-    let mut folders = vec![folder.to_owned()];
+    let mut folders = vec![source.parent().unwrap_or(root).to_owned()];
     for include in includes {
         let include = root.join(include);
         arguments.push("-I".to_owned());
         arguments.push(include.to_string_lossy().into_owned());
         folders.push(include);
     }
-    let target = Target {
+    arguments.extend_from_slice(flags);
+    Target {
         name: stem.to_string_lossy().into_owned(),
         arguments,
         compiler: sdk.mojo(),
         library: sdk.lib_mojo(),
         folders,
         superseded: None,
-        output,
-    };
-    make(job, std::slice::from_ref(&target), environment)?;
-    Ok(target.output)
+        output: job.workspace.build_dir().join(name).join(stem),
+    }
 }
 
-/// Makes those of `targets` that are not fresh.
-fn make(job: Job, targets: &[Target], environment: &Environment) -> Result<(), Error> {
+/// Makes those of `targets` that are not fresh, or all of them `anew`; several at once, where there are cores for it.
+fn make(
+    job: Job,
+    targets: &[Target],
+    environment: &Environment,
+    anew: bool,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<(), Error> {
+    let fresh = |target: &Target, on_event: &mut dyn FnMut(Event)| {
+        on_event(Event::Made {
+            name: &target.name,
+            path: &target.output,
+            fresh: true,
+        });
+    };
     // The lock is for those who build; that nothing is to be done is seen
     // without it, for whatever is there is whole.
     if targets
         .iter()
-        .map(Target::examine)
+        .map(|target| target.examine(anew))
         .collect::<Result<Vec<_>, _>>()?
         .iter()
         .all(Option::is_none)
     {
         for target in targets {
             tracing::trace!("{} is up to date", target.output.display());
+            fresh(target, on_event);
         }
         return Ok(());
     }
     let build_dir = job.workspace.build_dir();
     let _lock = lock::take(&build_dir.join(".lock"), "`mxfp4 build` in this workspace")?;
     let mut failed = Vec::new();
-    for target in targets {
-        let Some(record) = target.examine()? else {
-            continue;
-        };
-        tracing::info!("compiling {}", target.name);
-        if !target.compile(record, environment)? {
-            failed.push(target.name.as_str());
-        }
+    let mut broken = None;
+    for_each_at_once(
+        targets,
+        |target| target.make(environment, anew),
+        |target, made| {
+            let (messages, outcome) = match made {
+                Ok(Made::Fresh) => return fresh(target, on_event),
+                Ok(Made::Built(messages)) => (messages, None),
+                Ok(Made::Refused(messages, outcome)) => (messages, Some(outcome)),
+                Err(error) => {
+                    broken.get_or_insert(error);
+                    return;
+                }
+            };
+            for message in &messages {
+                let name = &target.name;
+                on_event(Event::Message { name, message });
+            }
+            match outcome {
+                None => on_event(Event::Made {
+                    name: &target.name,
+                    path: &target.output,
+                    fresh: false,
+                }),
+                // Exit code 1 is how it refuses; anything else is worth telling.
+                Some(outcome) if outcome.code() == 1 => failed.push(target.name.clone()),
+                Some(outcome) => failed.push(format!("{} ({outcome})", target.name)),
+            }
+        },
+    );
+    if let Some(error) = broken {
+        return Err(error);
     }
     if failed.is_empty() {
         return Ok(());
@@ -115,10 +242,44 @@ fn make(job: Job, targets: &[Target], environment: &Environment) -> Result<(), E
     )))
 }
 
-fn packages(job: Job, sdk: &Sdk) -> Result<Vec<Target>, Error> {
+/// Does `work` to each of `targets`, as many at once as there are cores, and hands each result to `done` on this thread.
+/// After an error nothing more is begun.
+fn for_each_at_once<'a>(
+    targets: &'a [Target],
+    work: impl Fn(&Target) -> Result<Made, Error> + Sync,
+    mut done: impl FnMut(&'a Target, Result<Made, Error>),
+) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::channel();
+        for _ in 0..cores.min(targets.len()) {
+            let sender = sender.clone();
+            // A child lives no longer than the thread that started it: that thread waits for it.
+            scope.spawn(|| {
+                let sender = sender;
+                while !stop.load(Ordering::Relaxed)
+                    && let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let result = work(target);
+                    if result.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    let _ = sender.send((target, result));
+                }
+            });
+        }
+        drop(sender);
+        for (target, result) in results {
+            done(target, result);
+        }
+    });
+}
+
+fn packages(job: Job, sdk: &Sdk, dialect: Dialect, flags: &[String]) -> Result<Vec<Target>, Error> {
     let root = &job.workspace.root;
     let kernels = &job.workspace.config.kernels;
-    let dialect = Dialect::of(sdk)?;
     // A package may import another: each is made anew when one has changed.
     let folders: Vec<PathBuf> = kernels
         .iter()
@@ -143,9 +304,11 @@ fn packages(job: Job, sdk: &Sdk) -> Result<Vec<Target>, Error> {
             let name = kernel.name.as_str();
             let build_dir = job.workspace.build_dir();
             let file = |extension| build_dir.join(format!("{name}.{extension}"));
+            let mut arguments = package_arguments(dialect, root, &source, kernel);
+            arguments.extend_from_slice(flags);
             Ok(Target {
                 name: name.to_owned(),
-                arguments: package_arguments(dialect, root, &source, kernel),
+                arguments,
                 compiler: sdk.mojo(),
                 library: sdk.lib_mojo(),
                 folders: folders.clone(),
@@ -169,6 +332,96 @@ fn package_arguments(dialect: Dialect, root: &Path, source: &Path, kernel: &Kern
     }
     arguments.extend(kernel.flags.iter().cloned());
     arguments
+}
+
+/// The programs that show whether the kernels compile for an accelerator: the compile_*.mojo among the Mojo tests, made
+/// in the folder of the build folder that is named after it.
+fn checks(job: Job, sdk: &Sdk, accelerator: &str, flags: &[String]) -> Result<Vec<Target>, Error> {
+    let root = &job.workspace.root;
+    let tests = &job.workspace.config.tests;
+    let includes: Vec<&Path> = tests.mojo_includes.iter().map(AsRef::as_ref).collect();
+    let mut files = Vec::new();
+    for path in &tests.mojo {
+        let path: &Path = path.as_ref();
+        let Ok(entries) = fs::read_dir(root.join(path)) else {
+            files.push(path.to_owned());
+            continue;
+        };
+        files.extend(entries.flatten().map(|entry| path.join(entry.file_name())));
+    }
+    files.retain(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("compile_") && name.ends_with(".mojo")
+    });
+    files.sort();
+    let folder: String = accelerator
+        .chars()
+        .map(|char| {
+            if char.is_ascii_alphanumeric() {
+                char
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    Ok(files
+        .iter()
+        .map(|file| {
+            let mut includes = includes.clone();
+            // For what the tests share.
+            includes.extend(file.parent());
+            let mut target = program_target(job, sdk, file, &includes, flags, &folder);
+            target.name = format!("{} for {accelerator}", target.name);
+            target
+        })
+        .collect())
+}
+
+/// The flags that [`Options`] stand for.
+struct Flags {
+    /// Of what makes a package: those that this compiler takes there.
+    package: Vec<String>,
+    /// Of what makes a program.
+    program: Vec<String>,
+}
+
+impl Flags {
+    fn of(
+        sdk: &Sdk,
+        environment: &Environment,
+        dialect: Dialect,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let mut wanted = Vec::new();
+        if let Some(accelerator) = &options.accelerator {
+            wanted.push(("--target-accelerator", accelerator.as_str()));
+        }
+        if options.profile == Some(Profile::Debug) {
+            wanted.extend([("--debug-level", "full"), ("--optimization-level", "0")]);
+        }
+        let flag = |(name, value): &(&str, &str)| format!("{name}={value}");
+        let program = wanted.iter().map(flag).collect();
+        if wanted.is_empty() {
+            let package = Vec::new();
+            return Ok(Self { package, program });
+        }
+        // Versions differ in what may be said of a package: 1.2 knows none of these there.
+        let mut help = String::new();
+        Command::new(sdk.mojo())
+            .args([dialect.subcommand, "--help-hidden"])
+            .environment(environment)
+            .output(Output::Lines)
+            .run(&mut |line| {
+                help.push_str(&line.text);
+                help.push('\n');
+            })?;
+        let package = wanted
+            .iter()
+            .filter(|(name, _)| help.contains(name))
+            .map(flag)
+            .collect();
+        Ok(Self { package, program })
+    }
 }
 
 /// How a generation of the compiler makes a package.
@@ -200,201 +453,5 @@ impl Dialect {
                 other_extension: "mojoc",
             }
         })
-    }
-}
-
-/// What the compiler makes: a kernel package, or a program.
-struct Target {
-    name: String,
-    /// The compiler's arguments, the output's name excepted.
-    arguments: Vec<String>,
-    compiler: PathBuf,
-    library: PathBuf,
-    /// Where its sources, and those it may import, are.
-    folders: Vec<PathBuf>,
-    output: PathBuf,
-    /// What goes away when the output is made.
-    superseded: Option<PathBuf>,
-}
-
-impl Target {
-    fn record_path(&self) -> PathBuf {
-        self.output.with_file_name(format!(".{}.json", self.name))
-    }
-
-    /// What to make it from when it must be made; `None` when it is fresh.
-    fn examine(&self) -> Result<Option<Record>, Error> {
-        let old = Record::read(&self.record_path());
-        let new = Record::look(
-            &[self.compiler.clone(), self.library.clone()],
-            self.arguments.clone(),
-            &self.folders,
-            old.as_ref(),
-        )?;
-        match old {
-            Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
-                let new = new.with_output_of(&old);
-                if new != old {
-                    // Touched but the same: next time the stamps will do. Where
-                    // it cannot be written, the output is no less fresh.
-                    let _ = new.write(&self.record_path());
-                }
-                Ok(None)
-            }
-            _ => Ok(Some(new)),
-        }
-    }
-
-    /// Makes it from what `record` tells of; false when the compiler
-    /// refuses, and then the last good one is still there.
-    fn compile(&self, record: Record, environment: &Environment) -> Result<bool, Error> {
-        files::remove_leftovers(&self.output)?;
-        // The file's name becomes the package's, so the folder is what differs.
-        let partial = files::partial(&self.output);
-        files::create_dir(&partial)?;
-        let made = partial.join(self.output.file_name().unwrap_or_default());
-        let command = Command::new(&self.compiler)
-            .args(self.arguments.iter().cloned())
-            .arg("-o")
-            .arg(&made)
-            .environment(environment);
-        let success = run(command).map(|outcome| outcome.success());
-        let renamed = match success {
-            Ok(true) => fs::rename(&made, &self.output)
-                .map(|()| true)
-                .map_err(Error::file("rename", &made)),
-            other => other,
-        };
-        files::remove(&partial)?;
-        if renamed? {
-            record
-                .with_output(&self.output)?
-                .write(&self.record_path())?;
-            if let Some(superseded) = &self.superseded {
-                files::remove(superseded)?;
-            }
-            return Ok(true);
-        }
-        Ok(false)
-    }
-}
-
-/// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
-/// itself what is fresh.
-pub fn modular(job: Job) -> Result<(), Error> {
-    debug_assert_eq!(job.workspace.layout, Layout::Modular);
-    let root = &job.workspace.root;
-    let bazel = &job.workspace.config.bazel;
-    let labels: Vec<&str> = kernel_api(root, &bazel.kernel_api)
-        .into_iter()
-        .chain(&bazel.targets)
-        .map(Label::as_str)
-        .collect();
-    if labels.is_empty() {
-        return Err(Error::Config(format!(
-            "nothing to build in {}: it has the BUILD file of none of {}; name what it has with \
-             `bazel.targets` in mxfp4.toml",
-            root.display(),
-            bazel
-                .kernel_api
-                .iter()
-                .map(Label::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        )));
-    }
-    tracing::info!("building {}", labels.join(" "));
-    // The caller's own environment: Bazel makes everything anew when PATH is
-    // another than that of the calls made by hand.
-    let command = Command::new(root.join("bazelw"))
-        .arg("build")
-        .args(bazel.flags.iter())
-        .args(labels)
-        .cwd(root);
-    let outcome = run_with(command, &mut |line| {
-        // A reader of standard error that went away is no reason to stop.
-        let _ = writeln!(io::stderr(), "{}", openable(&line.text, root));
-    })?;
-    if !outcome.success() {
-        return Err(Error::Build(format!(
-            "`bazelw build` failed ({outcome}), see above"
-        )));
-    }
-    if job.workspace.kernel_packages().is_empty() {
-        return Err(Error::Build(format!(
-            "`bazelw build` succeeded, but none of the packages that `bazel.packages` and \
-             `bazel.targets` name is under {}",
-            root.join("bazel-bin").display()
-        )));
-    }
-    Ok(())
-}
-
-/// A line of Bazel's with the file of a diagnostic (`FILE:LINE:COLUMN: ...`) named
-/// so that it can be opened from any folder and after the build: tools run in
-/// Bazel's root, or in a sandbox that is gone by then.
-fn openable<'a>(line: &'a str, root: &Path) -> Cow<'a, str> {
-    let mut parts = line.splitn(3, ':');
-    let (Some(file), Some(number)) = (parts.next(), parts.next()) else {
-        return line.into();
-    };
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return line.into();
-    }
-    let relative = match file.split_once("/execroot/") {
-        Some((_, inside)) => inside.split_once('/').map_or(inside, |(_, rest)| rest),
-        None => file,
-    };
-    let absolute = root.join(relative);
-    if absolute == Path::new(file) || !absolute.is_file() {
-        return line.into();
-    }
-    format!("{}{}", absolute.display(), &line[file.len()..]).into()
-}
-
-/// The target of MAX's own kernels in this checkout: it moved over time, so the
-/// first that has a BUILD file.
-fn kernel_api<'a>(root: &Path, candidates: &'a [Label]) -> Option<&'a Label> {
-    candidates.iter().find(|label| {
-        let package = root.join(label.package());
-        ["BUILD.bazel", "BUILD"]
-            .iter()
-            .any(|name| package.join(name).is_file())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn diagnostics_of_bazel_name_files_that_are_there() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        fs::create_dir(root.join("src")).unwrap();
-        fs::write(root.join("src/a.mojo"), "").unwrap();
-        let file = root.join("src/a.mojo");
-        let diagnostic = format!("{}:3:10: error: expected a name", file.display());
-        for (line, expected) in [
-            (
-                "src/a.mojo:3:10: error: expected a name",
-                diagnostic.as_str(),
-            ),
-            (
-                "/out/sandbox/1/execroot/_main/src/a.mojo:3:10: error: expected a name",
-                &diagnostic,
-            ),
-            (&diagnostic, &diagnostic),
-            (
-                "src/gone.mojo:3:10: error: x",
-                "src/gone.mojo:3:10: error: x",
-            ),
-            ("INFO: 3 processes", "INFO: 3 processes"),
-            ("src/a.mojo: no line", "src/a.mojo: no line"),
-            ("    return x", "    return x"),
-            ("", ""),
-        ] {
-            assert_eq!(openable(line, root), expected, "{line}");
-        }
     }
 }

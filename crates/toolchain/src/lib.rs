@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod clean;
+pub mod diagnostics;
 mod error;
 mod files;
 mod lock;

@@ -52,6 +52,8 @@ fn each_key_can_be_set() {
         kernel-api = ["//a:b"]
         targets = ["//max/kernels/src/custom_ops/mogg_mxfp4"]
         packages = ["a/b.mojopkg"]
+        compilation-mode = "opt"
+        startup-flags = ["--host_jvm_args=-Xmx4g"]
         flags = ["--config=x"]
 
         [tests]
@@ -78,6 +80,8 @@ fn each_key_can_be_set() {
     assert_eq!(config.sdk.path.unwrap().as_ref(), Path::new("/opt/max"));
     assert_eq!(config.kernels[0].name.as_str(), "one");
     assert_eq!(config.kernels[0].includes, ["k/more".into()]);
+    assert_eq!(config.bazel.compilation_mode, Some(CompilationMode::Opt));
+    assert_eq!(config.bazel.startup_flags, ["--host_jvm_args=-Xmx4g"]);
     let target = &config.bazel.targets[0];
     assert_eq!(
         target.package(),
@@ -254,7 +258,17 @@ fn every_key_is_documented_with_its_default() {
             &["max", "mojo", "python", "accepted-pythons", "path"][..],
         ),
         ("kernels", &["name", "source", "includes", "flags"]),
-        ("bazel", &["kernel-api", "targets", "packages", "flags"]),
+        (
+            "bazel",
+            &[
+                "kernel-api",
+                "targets",
+                "packages",
+                "compilation-mode",
+                "startup-flags",
+                "flags",
+            ],
+        ),
         (
             "tests",
             &["mojo", "mojo-includes", "python", "python-filter"],

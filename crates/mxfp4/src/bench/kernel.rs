@@ -14,6 +14,7 @@ use super::peer::{Measured, Peer};
 use super::program::{self, Errors, Shapes};
 use super::record::{Gpu, Limits, Record, Versions};
 use super::{file, report, table};
+use crate::build::to_stderr;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::setup::ensure_sdk;
@@ -87,6 +88,7 @@ fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
         &environment,
         PROGRAM.as_ref(),
         &includes,
+        &mut to_stderr(),
     )?;
 
     tracing::info!("measuring on {}, driver {}", gpu.name, gpu.driver);

@@ -9,9 +9,10 @@ use super::measurement::{Case, Row};
 use super::record::Record;
 
 const SIZE: (u32, u32) = (900, 560);
-const FONT: &str = "sans-serif";
+/// The font of every text.
+pub const FONT: &str = "sans-serif";
 /// Told apart by those who do not see all colours too.
-const COLORS: [RGBColor; 7] = [
+pub const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -21,7 +22,8 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What is painted on.
+pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// The rows of one kernel that make a line. The colour tells the case, the marker the kernel.
 struct Series<'a> {
@@ -167,7 +169,8 @@ pub fn latency(record: &Record) -> anyhow::Result<String> {
     })
 }
 
-fn draw(paint: impl FnOnce(&Area) -> anyhow::Result<()>) -> anyhow::Result<String> {
+/// Paints an image.
+pub fn draw(paint: impl FnOnce(&Area) -> anyhow::Result<()>) -> anyhow::Result<String> {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
@@ -221,7 +224,7 @@ fn tokens(row: &Row) -> f64 {
 }
 
 /// A range that holds all of `numbers`, which are positive, with some room on a logarithmic scale.
-fn around(numbers: impl Iterator<Item = f64>) -> Range<f64> {
+pub fn around(numbers: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = numbers.fold((f64::INFINITY, 0.0_f64), |(low, high), number| {
         (low.min(number), high.max(number))
     });
@@ -229,7 +232,7 @@ fn around(numbers: impl Iterator<Item = f64>) -> Range<f64> {
 }
 
 /// A number of an axis without needless digits.
-fn short(number: &f64) -> String {
+pub fn short(number: &f64) -> String {
     if *number >= 1.0 {
         format!("{number:.0}")
     } else {
@@ -238,7 +241,7 @@ fn short(number: &f64) -> String {
 }
 
 /// Ours is a disc, a peer's a ring.
-fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
+pub fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
     let style = ShapeStyle {
         color: color.to_rgba(),
         filled: !is_peer,
@@ -247,7 +250,8 @@ fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
     Circle::new(at, 4, style)
 }
 
-fn line_sample(x: i32, y: i32, color: RGBColor) -> PathElement<(i32, i32)> {
+/// A line in a legend.
+pub fn line_sample(x: i32, y: i32, color: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2))
 }
 

@@ -12,7 +12,8 @@ use super::{file, plot};
 /// The page's name.
 pub const INDEX: &str = "index.html";
 
-const STYLE: &str = "\
+/// How the page looks.
+pub const STYLE: &str = "\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
 code { background: #f3f3f3; padding: .1em .3em }
 svg { max-width: 100%; height: auto }
@@ -72,7 +73,8 @@ fn page(record: &Record, roofline: &str, latency: &str) -> String {
     page
 }
 
-fn html(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+/// A table of a page.
+pub fn html(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
         let cells: String = columns
             .iter()
@@ -97,7 +99,8 @@ fn html(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     table
 }
 
-fn escaped(text: &str) -> String {
+/// Text of a page.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

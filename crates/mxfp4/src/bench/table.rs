@@ -12,7 +12,8 @@ pub struct Column {
     pub is_text: bool,
 }
 
-const fn text(title: &'static str, width: usize) -> Column {
+/// A column of words.
+pub const fn text(title: &'static str, width: usize) -> Column {
     Column {
         title,
         width,
@@ -20,7 +21,8 @@ const fn text(title: &'static str, width: usize) -> Column {
     }
 }
 
-const fn number(title: &'static str, width: usize) -> Column {
+/// A column of numbers.
+pub const fn number(title: &'static str, width: usize) -> Column {
     Column {
         title,
         width,
@@ -54,7 +56,7 @@ pub const COMPARISON: [Column; 7] = [
 ];
 
 /// What cannot be told.
-const NOTHING: &str = "-";
+pub const NOTHING: &str = "-";
 
 /// A row's cells.
 pub fn row(row: &Row, limits: &Limits) -> [String; 10] {
@@ -158,12 +160,14 @@ pub fn print_comparison(record: &Record) {
     }
 }
 
-fn head(columns: &[Column]) -> String {
+/// The titles of the columns.
+pub fn head(columns: &[Column]) -> String {
     let titles: Vec<String> = columns.iter().map(|c| c.title.to_owned()).collect();
     line(columns, &titles)
 }
 
-fn line(columns: &[Column], cells: &[String]) -> String {
+/// A row, each cell as wide as its column.
+pub fn line(columns: &[Column], cells: &[String]) -> String {
     let padded: Vec<String> = columns
         .iter()
         .zip(cells)

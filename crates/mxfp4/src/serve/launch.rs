@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_gpu::DeviceSelection;
@@ -12,6 +13,7 @@ use super::compile_cache::{self, CompileCache};
 use super::entry_point::EntryPoint;
 use super::flags::Flags;
 use super::model::Model;
+use super::server::Address;
 use crate::context::Context;
 use crate::exit::{Exit, ExitContext, Failure};
 
@@ -30,8 +32,17 @@ const NATIVE_TELEMETRY: &str = "MODULAR_TELEMETRY_ENABLED";
 /// scheduler knows, and about as many again as are on the way to it.
 const QUEUE_LIMITS: [(&str, &str); 2] = [
     ("MAX_SERVE_MAX_PENDING_REQUESTS", "1024"),
-    ("MAX_SERVE_MAX_QUEUE_SIZE", "64"),
+    ("MAX_SERVE_MAX_QUEUE_SIZE", "512"),
 ];
+
+/// The variable that says how many seconds running requests get at the end.
+const DRAIN_VARIABLE: &str = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S";
+
+/// What MAX takes where it does not.
+const DRAIN: u32 = 5;
+
+/// How long MAX may take to stop its workers: it gives each of them five seconds itself.
+const TEARDOWN: Duration = Duration::from_secs(15);
 
 /// What is asked for; what is not comes from the configuration.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +59,8 @@ pub struct Request {
     pub telemetry: bool,
     /// Whether the kernels' check at load is left out.
     pub no_self_check: bool,
+    /// How many seconds running requests get at the end.
+    pub drain: Option<u32>,
     /// MAX's flags, which win over everything else.
     pub flags: Flags,
 }
@@ -69,6 +82,7 @@ pub struct Launch {
     pub metrics_port: u16,
     telemetry: bool,
     no_self_check: bool,
+    drain: Option<u32>,
     flags: Flags,
 }
 
@@ -108,6 +122,14 @@ impl Launch {
             }
         };
 
+        // MAX would take it for a flag of its own, whatever stands before it.
+        if name.is_empty() || name.starts_with('-') {
+            let message = format!(
+                "the model '{name}' is neither a folder nor a repository's name; a folder of that name is ./{name}"
+            );
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+
         let devices = match given("devices") {
             Some(text) => text.parse().or_exit(Exit::Usage, "--devices"),
             None => match request.devices {
@@ -144,8 +166,22 @@ impl Launch {
             metrics_port,
             telemetry: request.telemetry,
             no_self_check: request.no_self_check,
+            drain: request.drain,
             flags: request.flags,
         })
+    }
+
+    /// Where it will listen.
+    pub fn address(&self) -> Address {
+        Address {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
+
+    /// How long MAX may take to end: it waits for running requests, then stops its workers.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain.unwrap_or(DRAIN))) + TEARDOWN
     }
 
     /// Whether MAX is only asked for its help.
@@ -256,6 +292,9 @@ impl Launch {
         }
         if self.no_self_check {
             variables.push(("MXFP4_SELF_CHECK", "0".into()));
+        }
+        if let Some(seconds) = self.drain {
+            variables.push((DRAIN_VARIABLE, seconds.to_string().into()));
         }
         if self.telemetry {
             variables.push((NATIVE_TELEMETRY, "1".into()));

@@ -78,7 +78,7 @@ impl LogTail {
 }
 
 /// `ValueError: …`, `package.module.SomeError: …`: at the line's start, as Python prints an uncaught exception.
-fn is_exception(line: &str) -> bool {
+pub fn is_exception(line: &str) -> bool {
     let Some((class, _)) = line.split_once(": ") else {
         return false;
     };

@@ -36,6 +36,16 @@ impl Model {
         }
     }
 
+    /// Where the files of a repository arrive while they are fetched; `None` for what is here.
+    pub fn arrivals(&self, ambient: &Ambient) -> Option<PathBuf> {
+        match self {
+            Self::Repository { name, cached: None } => {
+                Some(hub_cache(ambient)?.join(hub_folder(name)).join("blobs"))
+            }
+            _ => None,
+        }
+    }
+
     /// Checks the files of the model and returns the size of its weights in bytes. `None` for a repository that is
     /// not here yet.
     pub fn check(&self, ambient: &Ambient) -> Result<Option<u64>, String> {
@@ -95,11 +105,15 @@ pub fn hub_cache(ambient: &Ambient) -> Option<PathBuf> {
 
 /// Where Hugging Face's own library keeps the newest revision of `name`.
 fn cached_snapshot(name: &str, ambient: &Ambient) -> Option<PathBuf> {
-    let cache = hub_cache(ambient)?;
-    let repository = cache.join(format!("models--{}", name.replace('/', "--")));
+    let repository = hub_cache(ambient)?.join(hub_folder(name));
     let revision = fs::read_to_string(repository.join("refs/main")).ok()?;
     let snapshot = repository.join("snapshots").join(revision.trim());
     snapshot.join("config.json").is_file().then_some(snapshot)
+}
+
+/// The folder of a repository in Hugging Face's cache.
+fn hub_folder(name: &str) -> String {
+    format!("models--{}", name.replace('/', "--"))
 }
 
 fn check_folder(folder: &Path) -> Result<u64, String> {

@@ -1,36 +1,61 @@
 //! Mojo tests: programs that print a line for each case, and files that must
 //! compile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::CstRootNode;
 use mxfp4_env::Layout;
-use mxfp4_process::{Command, Line, Output, Stream};
+use mxfp4_process::{Command, Line, Outcome, Output, Stream};
+use mxfp4_toolchain::diagnostics::visible;
+use serde_json::Value;
 
-use super::report::{Again, Language, Report, Verdict};
-use super::{Bench, Interrupted, say};
+use super::report::{Again, Case, Language, Report, Verdict};
+use super::{Bench, Interrupted, Listed};
 
 /// What the GPU code is compiled for where there is no GPU.
 const TARGET: &str = "sm_90a";
-/// When a test program is taken to hang.
-const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the programs and compiles what is only to compile.
 pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
     report.begin(Language::Mojo);
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    for path in &bench.context.workspace.config.tests.mojo {
-        for file in test_files(&bench.context.workspace.root, path.as_ref())? {
-            let program = Program::new(bench, file);
-            if let Some(interrupted) = program.check(scratch.path(), report)? {
-                return Ok(Some(interrupted));
-            }
+    for program in programs(bench)? {
+        if let Some(interrupted) = program.check(scratch.path(), report)? {
+            return Ok(Some(interrupted));
         }
     }
     Ok(None)
+}
+
+/// The programs. Which cases one has, only its run tells.
+pub fn list(bench: &Bench) -> anyhow::Result<Vec<Listed>> {
+    let programs = programs(bench)?.into_iter();
+    Ok(programs
+        .map(|program| Listed {
+            language: Language::Mojo,
+            name: program.stem.clone(),
+            gpu: program.needs_gpu(),
+        })
+        .collect())
+}
+
+/// The programs that are wanted, or that may have a case that is.
+fn programs<'a>(bench: &'a Bench) -> anyhow::Result<Vec<Program<'a>>> {
+    let mut programs = Vec::new();
+    for path in &bench.context.workspace.config.tests.mojo {
+        for file in test_files(&bench.context.workspace.root, path.as_ref())? {
+            let program = Program::new(bench, file);
+            if program.may_be_wanted() {
+                programs.push(program);
+            }
+        }
+    }
+    Ok(programs)
 }
 
 /// The test files at `path`, relative to the root: the file itself, or the
@@ -80,47 +105,70 @@ impl<'a> Program<'a> {
         self.stem.starts_with("compile_")
     }
 
+    /// Whether its cases are skipped without a GPU.
+    fn needs_gpu(&self) -> bool {
+        self.stem.starts_with("test_gpu_")
+    }
+
     /// Whether it holds GPU code that no GPU here would have compiled.
     fn compiles_ahead(&self) -> bool {
-        self.stem.starts_with("test_gpu_") && !self.bench.hopper
+        self.needs_gpu() && !self.bench.hopper
     }
 
     /// Whether all of its cases are wanted.
     fn is_wanted(&self) -> bool {
-        self.bench.name.is_none_or(|name| self.stem.contains(name))
+        self.bench.filter.wants(&self.stem)
     }
 
     /// Whether the case is wanted.
     fn wants(&self, case: &str) -> bool {
-        self.is_wanted() || self.bench.name.is_some_and(|name| case.contains(name))
+        self.is_wanted() || self.bench.filter.wants(case)
     }
 
     /// Whether one of its cases may be wanted: their names are in the source.
     fn may_be_wanted(&self) -> bool {
-        self.is_wanted()
-            || self
-                .bench
-                .name
-                .is_some_and(|name| self.source.contains(name))
+        self.bench.gpu.is_none_or(|gpu| gpu == self.needs_gpu())
+            && (self.is_wanted()
+                || (!self.only_compiles() && self.bench.filter.may_want_of(&self.source))
+                || self.bench.filter.wants(&self.compile_case()))
     }
 
     fn check(&self, scratch: &Path, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-        if !self.may_be_wanted() {
-            return Ok(None);
-        }
         if !self.bench.context.workspace.root.join(&self.file).is_file() {
             let reason = "there is no such file; `tests.mojo` of mxfp4.toml names it".to_owned();
-            let name = self.file.display().to_string();
-            let again = self.again(&self.command());
-            report.add(Language::Mojo, name, Verdict::Failed(reason), &again);
+            let case = Case {
+                language: Language::Mojo,
+                name: self.file.display().to_string(),
+                verdict: Verdict::Failed(reason),
+                time: Duration::ZERO,
+                tries: 1,
+                output: String::new(),
+                again: self.again(&self.command()),
+            };
+            self.bench.screen.ended(&case);
+            report.add(case);
             return Ok(None);
         }
-        say(&format!("\nmojo: {}", self.file.display()));
-        if self.only_compiles() {
-            self.compile(scratch, report)
-        } else {
-            self.run(report)
+        let command = self.command();
+        let again = match self.only_compiles() {
+            true => self.again(&command.clone().args(["-o", "/dev/null"])),
+            false => self.again(&command),
+        };
+        let command = match self.only_compiles() {
+            true => command.arg("-o").arg(scratch.join(&self.stem)),
+            false => command,
+        };
+        let command = self.run_command(&command.arg(&self.file));
+        let mut tries = Tries::new(self, again, report);
+        while tries.again() {
+            self.bench
+                .screen
+                .running(tries.report, &format!("mojo: {}", self.file.display()));
+            if let Some(interrupted) = self.run(&command, &mut tries)? {
+                return Ok(Some(interrupted));
+            }
         }
+        Ok(None)
     }
 
     fn command(&self) -> Command {
@@ -155,98 +203,200 @@ impl<'a> Program<'a> {
 
     fn again(&self, command: &Command) -> Again {
         Again {
-            name: self.stem.clone(),
+            arguments: vec![self.stem.clone()],
             direct: String::from_utf8_lossy(&command.clone().arg(&self.file).dry_run())
                 .into_owned(),
+            debug: (!self.only_compiles())
+                .then(|| launch(&self.bench.context.workspace.root, &self.file))
+                .flatten(),
         }
     }
 
-    fn run(&self, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-        let command = self.command();
-        let again = self.again(&command);
+    /// Runs it once.
+    fn run(&self, command: &Command, tries: &mut Tries) -> anyhow::Result<Option<Interrupted>> {
         let (mut cases, mut failures) = (0, 0);
-        let outcome = self
-            .run_command(&command.arg(&self.file))
-            .run(&mut |line| {
-                pass_on(&line);
-                let Some((case, verdict)) = parse(&line) else {
-                    return;
-                };
-                cases += 1;
-                failures += usize::from(matches!(verdict, Verdict::Failed(_)));
-                if self.wants(&case) {
-                    let name = format!("{}: {case}", self.stem);
-                    report.add(Language::Mojo, name, verdict, &again);
-                }
-            })?;
+        let (mut all, mut since) = (Vec::new(), 0);
+        let start = Instant::now();
+        let mut last = start;
+        let outcome = command.run(&mut |line| {
+            self.bench.screen.chatter(&line.text);
+            let parsed = parse(&line).filter(|_| !self.only_compiles());
+            all.push(line.text);
+            let Some((case, verdict)) = parsed else {
+                return;
+            };
+            cases += 1;
+            failures += usize::from(matches!(verdict, Verdict::Failed(_)));
+            if self.wants(&case) {
+                let name = format!("{}: {case}", self.stem);
+                tries.add(name, verdict, last.elapsed(), &all[since..all.len() - 1]);
+            }
+            since = all.len();
+            last = Instant::now();
+        })?;
         if outcome.interrupted.is_some() {
             return Ok(Some(Interrupted(outcome.code())));
         }
-        if outcome.success() && self.compiles_ahead() {
+        if self.only_compiles() || (outcome.success() && self.compiles_ahead()) {
             let case = self.compile_case();
+            let verdict = match outcome.success() {
+                true => Verdict::Passed,
+                false => Verdict::Failed(self.reason(outcome, "; see the compiler's output")),
+            };
             if self.wants(&case) {
-                say(&format!("PASS {case}"));
-                report.add(Language::Mojo, case, Verdict::Passed, &again);
+                tries.add(case, verdict, start.elapsed(), &all);
+            }
+            if self.only_compiles() {
+                return Ok(None);
             }
         }
         // Outside our own tests nobody is bound to our lines: the exit code counts.
         let silent = cases == 0 && self.bench.context.workspace.layout == Layout::Standalone;
-        let verdict = if !outcome.success() && failures == 0 {
-            Verdict::Failed(format!(
-                "{outcome}, without a FAIL line; its output is above"
-            ))
+        let verdict = if outcome.timed_out || (!outcome.success() && failures == 0) {
+            Verdict::Failed(self.reason(outcome, ", without a FAIL line; see its output"))
         } else if silent {
             Verdict::Failed("it printed no PASS, FAIL or SKIP line".to_owned())
-        } else if cases == 0 {
+        } else if cases == 0 || tries.has_failed(&self.stem) {
             Verdict::Passed
         } else {
             return Ok(None);
         };
-        report.add(Language::Mojo, self.stem.clone(), verdict, &again);
+        tries.add(self.stem.clone(), verdict, start.elapsed(), &all);
         Ok(None)
+    }
+
+    fn reason(&self, outcome: Outcome, rest: &str) -> String {
+        match outcome.timed_out {
+            true => self.bench.timed_out(),
+            false => format!("{outcome}{rest}"),
+        }
     }
 
     fn compile_case(&self) -> String {
         format!("compiles for {TARGET}: {}", self.file.display())
     }
 
-    fn compile(&self, scratch: &Path, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-        let case = self.compile_case();
-        let command = self.command();
-        let to_nowhere = command.clone().args(["-o", "/dev/null"]);
-        let again = self.again(&to_nowhere);
-        let command = command.arg("-o").arg(scratch.join(&self.stem));
-        let outcome = self
-            .run_command(&command.arg(&self.file))
-            .run(&mut |line| pass_on(&line))?;
-        if outcome.interrupted.is_some() {
-            return Ok(Some(Interrupted(outcome.code())));
-        }
-        let verdict = if outcome.success() {
-            say(&format!("PASS {case}"));
-            Verdict::Passed
-        } else {
-            say(&format!("FAIL {case}: {outcome}"));
-            Verdict::Failed(format!("{outcome}; the compiler's output is above"))
-        };
-        report.add(Language::Mojo, case, verdict, &again);
-        Ok(None)
-    }
-
     fn run_command(&self, command: &Command) -> Command {
         self.bench
             .prepare(command)
             .program(self.bench.sdk.mojo())
-            .timeout(TIMEOUT)
+            .timeout(self.bench.timeout)
             .output(Output::Lines)
     }
 }
 
-fn pass_on(line: &Line) {
-    match line.stream {
-        Stream::Stdout => say(&line.text),
-        Stream::Stderr => drop(writeln!(io::stderr(), "{}", line.text)),
+/// The runs of one program, and what they say of each of its cases together.
+struct Tries<'a, 'b> {
+    program: &'b Program<'a>,
+    again: Again,
+    report: &'b mut Report,
+    /// The number of the run, from 1.
+    number: u32,
+    /// How often each name came up in this run: cases may share one.
+    seen: BTreeMap<String, usize>,
+    /// What is reported.
+    settled: BTreeSet<(String, usize)>,
+    /// What failed and is tried again.
+    failed: BTreeMap<(String, usize), Case>,
+}
+
+impl<'a, 'b> Tries<'a, 'b> {
+    fn new(program: &'b Program<'a>, again: Again, report: &'b mut Report) -> Self {
+        Self {
+            program,
+            again,
+            report,
+            number: 0,
+            seen: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            failed: BTreeMap::new(),
+        }
     }
+
+    /// Begins the next run, where there is to be one.
+    fn again(&mut self) -> bool {
+        if self.number > 0 && self.failed.is_empty() {
+            return false;
+        }
+        if self.number > self.program.bench.retries {
+            // What did not come up again has failed all the same.
+            for (_, case) in std::mem::take(&mut self.failed) {
+                self.settle(case);
+            }
+            return false;
+        }
+        self.number += 1;
+        self.seen.clear();
+        true
+    }
+
+    /// Whether it failed in an earlier run.
+    fn has_failed(&self, name: &str) -> bool {
+        self.failed.keys().any(|(failed, _)| failed == name)
+    }
+
+    /// Takes note of a case of this run.
+    fn add(&mut self, name: String, verdict: Verdict, time: Duration, output: &[String]) {
+        let count = self.seen.entry(name.clone()).or_default();
+        *count += 1;
+        let key = (name.clone(), *count);
+        if self.settled.contains(&key) {
+            return;
+        }
+        let before = self.failed.remove(&key);
+        let verdict = match (verdict, &before) {
+            (Verdict::Passed, Some(before)) => {
+                Verdict::Flaky(before.verdict.reason().unwrap_or_default().to_owned())
+            }
+            (verdict, _) => verdict,
+        };
+        let failed = matches!(verdict, Verdict::Failed(_));
+        let case = Case {
+            language: Language::Mojo,
+            name: visible(&name).into_owned(),
+            output: match failed {
+                true => output.join("\n"),
+                false => String::new(),
+            },
+            verdict,
+            time,
+            tries: self.number,
+            again: self.again.clone(),
+        };
+        if failed && self.number <= self.program.bench.retries {
+            self.program.bench.screen.retry(&case);
+            self.failed.insert(key, case);
+        } else {
+            self.settled.insert(key);
+            self.settle(case);
+        }
+    }
+
+    fn settle(&mut self, case: Case) {
+        self.program.bench.screen.ended(&case);
+        self.report.add(case);
+    }
+}
+
+/// How VS Code debugs this test: the launch configuration that names its file, or the one for the file in the editor.
+fn launch(root: &Path, file: &Path) -> Option<String> {
+    let text = fs::read_to_string(root.join(".vscode/launch.json")).ok()?;
+    // As VS Code reads it: with comments.
+    let launches = CstRootNode::parse(&text, &ParseOptions::default()).ok()?;
+    let launches: Value = launches.value()?.to_serde_value()?;
+    let launches = launches["configurations"].as_array()?;
+    let named = |wanted: &str| {
+        launches
+            .iter()
+            .find(|launch| launch["type"] == "mojo-lldb" && launch["mojoFile"] == wanted)
+            .and_then(|launch| launch["name"].as_str())
+    };
+    let file = file.display();
+    if let Some(name) = named(&format!("${{workspaceFolder}}/{file}")) {
+        return Some(format!("in VS Code, start \"{name}\""));
+    }
+    named("${file}")
+        .map(|name| format!("in VS Code, open {file}\n              and start \"{name}\""))
 }
 
 /// `PASS name`, `FAIL name: reason` or `SKIP name: reason`.

@@ -1,96 +1,479 @@
-//! Python tests: pytest, whose JUnit file is counted.
+//! Python tests: pytest, with a plugin that chooses tests and tells what becomes of each.
 
-use std::fs;
-use std::path::Path;
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use mxfp4_process::{Command, Outcome};
+use mxfp4_process::{Background, Command, Outcome, Output};
+use mxfp4_toolchain::diagnostics::visible;
+use serde::Deserialize;
+use serde_json::json;
 
-use super::report::{Again, Language, Report, Verdict};
-use super::{Bench, Interrupted, say};
+use super::filter::Filter;
+use super::report::{Again, Case, Language, Report, Verdict};
+use super::{Bench, Interrupted, Listed};
 
 /// pytest's exit code for "no test was collected".
 const NOTHING_COLLECTED: i32 = 5;
+/// How often the plugin's file is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How many lines of pytest's own output are kept.
+const KEPT: usize = 2000;
+/// How long pytest may take between tests at least: it collects, and it clears up.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PLUGIN: &str = include_str!("pytest_plugin.py");
+
+/// What the plugin tells.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event {
+    /// This test is wanted.
+    Collected { id: String, gpu: bool },
+    /// It begins.
+    Start { id: String },
+    /// It has ended.
+    End(Ended),
+}
+
+#[derive(Debug, Deserialize)]
+struct Ended {
+    id: String,
+    outcome: String,
+    reason: String,
+    output: String,
+    seconds: f64,
+}
+
+/// One process of pytest.
+struct Run {
+    outcome: Outcome,
+    /// What it printed itself.
+    output: String,
+    /// The test that it was at when it ended, or was ended.
+    current: Option<(String, Duration)>,
+    timed_out: bool,
+}
 
 /// Runs pytest on the workspace's Python tests.
 pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
     report.begin(Language::Python);
-    let tests = &bench.context.workspace.config.tests;
-    if tests.python.is_empty() {
+    let Some(pytest) = Pytest::new(bench)? else {
         return Ok(None);
-    }
-    if bench.name.is_some_and(|name| !may_match(bench, name)) {
-        return Ok(None);
-    }
-    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let junit = scratch.path().join("junit.xml");
-    let command = Command::new("python")
-        .args(["-m", "pytest"])
-        .args(tests.python.iter().map(AsRef::<Path>::as_ref));
-    let filter = [Some(tests.python_filter.as_str()), bench.name]
-        .into_iter()
-        .flatten()
-        .filter(|filter| !filter.is_empty())
-        .collect::<Vec<_>>();
-    let filtered = match filter.as_slice() {
-        [] => command.clone(),
-        [one] => command.clone().args(["-k", one]),
-        many => command
-            .clone()
-            .arg("-k")
-            .arg(format!("({})", many.join(") and ("))),
     };
-    say(&format!(
-        "\npython: {}",
-        String::from_utf8_lossy(&filtered.dry_run())
+    bench.screen.chatter(&format!(
+        "python: {}",
+        String::from_utf8_lossy(&pytest.filtered.dry_run())
     ));
-    let Some(python) = &bench.sdk.python else {
+    if bench.sdk.python.is_none() {
         let reason = format!("{} has no python", bench.sdk.site.display());
-        report.add(
-            Language::Python,
-            "pytest".to_owned(),
-            Verdict::Failed(reason),
-            &again(&command, "test"),
-        );
+        pytest.failed_itself(report, reason, String::new());
+        return Ok(None);
+    }
+    let mut failed: HashMap<String, String> = HashMap::new();
+    let mut only = None;
+    for number in 1..=bench.retries + 1 {
+        let mut again = Vec::new();
+        let interrupted = pytest.run_all(only.as_deref(), report, &mut |ended, report| {
+            let name = ended.id.clone();
+            let verdict = match (ended.outcome.as_str(), failed.get(&name)) {
+                ("passed", Some(reason)) => Verdict::Flaky(reason.clone()),
+                ("passed", None) => Verdict::Passed,
+                ("skipped", _) => {
+                    let reason = ended.reason.strip_prefix("skipped: ");
+                    Verdict::Skipped(reason.unwrap_or(&ended.reason).to_owned())
+                }
+                _ => Verdict::Failed(ended.reason),
+            };
+            let case = pytest.case(&name, verdict, ended.seconds, number, ended.output);
+            // A file that cannot be read is no test to try again.
+            let is_test = name.contains("::");
+            if let (Verdict::Failed(reason), true) = (&case.verdict, is_test)
+                && number <= bench.retries
+            {
+                bench.screen.retry(&case);
+                failed.entry(name.clone()).or_insert(reason.clone());
+                again.push(name);
+                return;
+            }
+            bench.screen.ended(&case);
+            report.add(case);
+        })?;
+        if interrupted.is_some() {
+            return Ok(interrupted);
+        }
+        if again.is_empty() {
+            break;
+        }
+        only = Some(again);
+    }
+    Ok(None)
+}
+
+/// Adds the Python tests' names to `listed`.
+pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<Interrupted>> {
+    let Some(pytest) = Pytest::new(bench)? else {
         return Ok(None);
     };
-    let outcome = bench
-        .prepare(&filtered)
-        .program(python)
-        .arg("--junit-xml")
-        .arg(&junit)
-        .status()?;
-    if outcome.interrupted.is_some() {
-        return Ok(Some(Interrupted(outcome.code())));
+    if bench.sdk.python.is_none() {
+        return Ok(None);
     }
-    let cases = match fs::read_to_string(&junit) {
-        Ok(text) => parse(&text).context("cannot understand pytest's JUnit file")?,
-        // It died before it could write one.
-        Err(_) => Vec::new(),
-    };
-    let mut failures = 0;
-    for case in cases {
-        failures += usize::from(matches!(case.verdict, Verdict::Failed(_)));
-        report.add(
-            Language::Python,
-            format!("{}::{}", case.class, case.name),
-            case.verdict,
-            &again(&command, &case.function),
-        );
+    let mut problem = None;
+    let collect = pytest.filtered.clone().arg("--collect-only");
+    let run = pytest.run_once(&collect, None, &mut |event| match event {
+        Event::Collected { id, gpu } => listed.push(Listed {
+            language: Language::Python,
+            name: visible(&id).into_owned(),
+            gpu,
+        }),
+        Event::End(ended) if ended.outcome == "failed" => {
+            problem = Some(format!("{}: {}", ended.id, ended.reason));
+        }
+        _ => {}
+    })?;
+    if run.outcome.interrupted.is_some() {
+        return Ok(Some(Interrupted(run.outcome.code())));
     }
-    if failures == 0 && !ended_well(outcome, !filter.is_empty()) {
-        let reason = match outcome.code() {
-            NOTHING_COLLECTED => "there are no tests".to_owned(),
-            _ => format!("{outcome}; its output is above"),
-        };
-        report.add(
-            Language::Python,
-            "pytest".to_owned(),
-            Verdict::Failed(reason),
-            &again(&command, bench.name.unwrap_or_default()),
+    if let Some(problem) = problem {
+        anyhow::bail!("pytest cannot collect the tests: {}", visible(&problem));
+    }
+    if !ended_well(run.outcome, true) {
+        anyhow::bail!(
+            "pytest cannot collect the tests ({}):\n{}",
+            run.outcome,
+            run.output
         );
     }
     Ok(None)
+}
+
+/// pytest as this run calls it.
+struct Pytest<'a> {
+    bench: &'a Bench<'a>,
+    /// Without a filter.
+    command: Command,
+    /// With the filters that pytest knows itself.
+    filtered: Command,
+    is_filtered: bool,
+    scratch: tempfile::TempDir,
+}
+
+impl<'a> Pytest<'a> {
+    /// None where no Python test can be wanted.
+    fn new(bench: &'a Bench<'a>) -> anyhow::Result<Option<Self>> {
+        let tests = &bench.context.workspace.config.tests;
+        if tests.python.is_empty() {
+            return Ok(None);
+        }
+        if bench
+            .filter
+            .part()
+            .is_some_and(|name| !may_match(bench, name))
+        {
+            return Ok(None);
+        }
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        fs::write(scratch.path().join("mxfp4_pytest_plugin.py"), PLUGIN)
+            .context("cannot write to a temporary folder")?;
+        let command = Command::new("python")
+            .args(["-m", "pytest"])
+            .args(tests.python.iter().map(AsRef::<Path>::as_ref));
+        let name = match &bench.filter {
+            Filter::Name(name) => name.as_str(),
+            _ => "",
+        };
+        let expressions: Vec<&str> = [tests.python_filter.as_str(), name]
+            .into_iter()
+            .filter(|expression| !expression.is_empty())
+            .collect();
+        let filtered = match expressions.as_slice() {
+            [] => command.clone(),
+            [one] => command.clone().args(["-k", one]),
+            many => command
+                .clone()
+                .arg("-k")
+                .arg(format!("({})", many.join(") and ("))),
+        };
+        Ok(Some(Self {
+            bench,
+            command,
+            filtered,
+            is_filtered: !expressions.is_empty()
+                || bench.gpu.is_some()
+                || !matches!(bench.filter, Filter::All),
+            scratch,
+        }))
+    }
+
+    /// Runs those tests of `only`, or all that are wanted, to the last: a test that hangs or takes pytest along ends its
+    /// process, and another runs the rest.
+    fn run_all(
+        &self,
+        only: Option<&[String]>,
+        report: &mut Report,
+        on_end: &mut dyn FnMut(Ended, &mut Report),
+    ) -> anyhow::Result<Option<Interrupted>> {
+        let mut rest: Option<Vec<String>> = only.map(<[_]>::to_vec);
+        loop {
+            let is_first = only.is_none() && rest.is_none();
+            let mut left = Vec::new();
+            let mut failures = 0;
+            let run = self.run_once(&self.filtered, rest.as_deref(), &mut |event| match event {
+                Event::Collected { id, .. } => left.push(id),
+                Event::Start { id } => self.bench.screen.running(report, &format!("python: {id}")),
+                Event::End(ended) => {
+                    left.retain(|id| *id != ended.id);
+                    failures += usize::from(ended.outcome == "failed");
+                    // What cannot be collected cannot each time.
+                    if is_first || ended.id.contains("::") {
+                        on_end(ended, report);
+                    }
+                }
+            })?;
+            if run.outcome.interrupted.is_some() {
+                return Ok(Some(Interrupted(run.outcome.code())));
+            }
+            let Some((id, time)) = run.current else {
+                let reason = match run.outcome.code() {
+                    _ if run.timed_out => "pytest hung between tests and was ended".to_owned(),
+                    NOTHING_COLLECTED => "there are no tests".to_owned(),
+                    _ => format!("{}; see its output", run.outcome),
+                };
+                let well = ended_well(run.outcome, self.is_filtered || !is_first);
+                if run.timed_out || (failures == 0 && !well) {
+                    self.failed_itself(report, reason, run.output);
+                }
+                return Ok(None);
+            };
+            left.retain(|other| *other != id);
+            let reason = match run.timed_out {
+                true => self.bench.timed_out(),
+                false => format!("pytest ended while it ran: {}", run.outcome),
+            };
+            let ended = Ended {
+                id,
+                outcome: "failed".to_owned(),
+                reason,
+                output: run.output,
+                seconds: time.as_secs_f64(),
+            };
+            on_end(ended, report);
+            if left.is_empty() {
+                return Ok(None);
+            }
+            rest = Some(left);
+        }
+    }
+
+    /// Runs one process of pytest, on those tests of `only` or on all that are wanted, until it ends or a test takes too
+    /// long.
+    fn run_once(
+        &self,
+        command: &Command,
+        only: Option<&[String]>,
+        on_event: &mut dyn FnMut(Event),
+    ) -> anyhow::Result<Run> {
+        let path = self.scratch.path().join("events");
+        File::create(&path).context("cannot write to a temporary folder")?;
+        let mut events = Events {
+            path: path.clone(),
+            offset: 0,
+            rest: Vec::new(),
+        };
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let keep = Arc::clone(&kept);
+        let mut background = Some(Background::start(
+            self.prepare(command, only, &path)?,
+            move |line| {
+                let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.add(line.text);
+            },
+        ));
+        let mut current: Option<String> = None;
+        let mut since = Instant::now();
+        let mut timed_out = false;
+        let mut shown = 0;
+        let outcome = loop {
+            let ended = background.as_ref().is_none_or(Background::ended);
+            let limit = match &current {
+                Some(_) => self.bench.timeout,
+                None => self.bench.timeout.max(PATIENCE),
+            };
+            let too_long = !ended && since.elapsed() >= limit;
+            let outcome = match background.take() {
+                Some(child) if ended => Some(child.wait()?),
+                Some(child) if too_long => {
+                    timed_out = true;
+                    Some(child.stop()?)
+                }
+                child => {
+                    background = child;
+                    None
+                }
+            };
+            for event in events.read() {
+                match &event {
+                    Event::Start { id } => (current, since) = (Some(id.clone()), Instant::now()),
+                    Event::End(_) => (current, since) = (None, Instant::now()),
+                    Event::Collected { .. } => {}
+                }
+                on_event(event);
+            }
+            let lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            for line in lines.since(shown) {
+                self.bench.screen.chatter(line);
+            }
+            shown = lines.total;
+            drop(lines);
+            if let Some(outcome) = outcome {
+                break outcome;
+            }
+            std::thread::sleep(POLL);
+        };
+        let output = kept.lock().unwrap_or_else(PoisonError::into_inner).text();
+        Ok(Run {
+            outcome,
+            output,
+            current: current.map(|id| (id, since.elapsed())),
+            timed_out,
+        })
+    }
+
+    fn prepare(
+        &self,
+        command: &Command,
+        only: Option<&[String]>,
+        events: &Path,
+    ) -> anyhow::Result<Command> {
+        let (part, pattern) = match &self.bench.filter {
+            Filter::Part(part) => (Some(part.as_str()), None),
+            Filter::Pattern(pattern) => (None, Some(pattern.as_str())),
+            Filter::All | Filter::Name(_) => (None, None),
+        };
+        let wanted = json!({
+            "only": only,
+            "substring": part,
+            "regex": pattern,
+            "gpu": self.bench.gpu,
+        });
+        let options = self.scratch.path().join("options.json");
+        fs::write(&options, wanted.to_string()).context("cannot write to a temporary folder")?;
+        let mut paths = self.scratch.path().as_os_str().to_owned();
+        if let Some(set) = self.bench.environment.get("PYTHONPATH") {
+            paths.push(":");
+            paths.push(set);
+        }
+        let python = self.bench.sdk.python.clone();
+        Ok(self
+            .bench
+            .prepare(command)
+            .program(python.unwrap_or_else(|| "python".into()))
+            .args([
+                "-p",
+                "mxfp4_pytest_plugin",
+                "--continue-on-collection-errors",
+            ])
+            .env("PYTHONPATH", paths)
+            .env("MXFP4_PYTEST_OPTIONS", options)
+            .env("MXFP4_PYTEST_EVENTS", events)
+            .output(Output::Lines))
+    }
+
+    fn case(&self, id: &str, verdict: Verdict, seconds: f64, tries: u32, output: String) -> Case {
+        let function = id.rsplit("::").next().unwrap_or(id);
+        let function = function.split('[').next().unwrap_or(function);
+        let command = self.command.clone().args(["-k", function]);
+        Case {
+            language: Language::Python,
+            name: visible(id).into_owned(),
+            verdict,
+            time: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+            tries,
+            output,
+            again: Again {
+                arguments: vec!["--filter".to_owned(), id.to_owned()],
+                direct: String::from_utf8_lossy(&command.dry_run()).into_owned(),
+                debug: None,
+            },
+        }
+    }
+
+    /// Counts pytest itself as a test that failed.
+    fn failed_itself(&self, report: &mut Report, reason: String, output: String) {
+        let mut case = self.case("pytest", Verdict::Failed(reason), 0.0, 1, output);
+        case.again = Again {
+            arguments: self.bench.filter.arguments(),
+            direct: String::from_utf8_lossy(&self.filtered.dry_run()).into_owned(),
+            debug: None,
+        };
+        self.bench.screen.ended(&case);
+        report.add(case);
+    }
+}
+
+/// The last lines of what was printed.
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    /// How many there were.
+    total: usize,
+}
+
+impl Kept {
+    fn add(&mut self, line: String) {
+        if self.lines.len() >= KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+        self.total += 1;
+    }
+
+    /// Those that came after the first `shown`.
+    fn since(&self, shown: usize) -> impl Iterator<Item = &String> {
+        let new = self.total.saturating_sub(shown);
+        self.lines.iter().skip(self.lines.len().saturating_sub(new))
+    }
+
+    fn text(&self) -> String {
+        self.lines
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// The plugin's file, read as it grows.
+struct Events {
+    path: PathBuf,
+    offset: u64,
+    /// The line that is not whole yet.
+    rest: Vec<u8>,
+}
+
+impl Events {
+    /// What was added since. A line that is none of the plugin's is not for us.
+    fn read(&mut self) -> Vec<Event> {
+        let mut added = Vec::new();
+        let read = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.offset))?;
+            file.read_to_end(&mut added)
+        });
+        self.offset += read.unwrap_or(0) as u64;
+        self.rest.append(&mut added);
+        let Some(end) = self.rest.iter().rposition(|&byte| byte == b'\n') else {
+            return Vec::new();
+        };
+        let rest = self.rest.split_off(end + 1);
+        let lines = std::mem::replace(&mut self.rest, rest);
+        lines
+            .split(|&byte| byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect()
+    }
 }
 
 /// Whether a Python test may have `name` in its name: collecting them only to find that none has takes pytest as long
@@ -120,88 +503,28 @@ fn ended_well(outcome: Outcome, filtered: bool) -> bool {
     outcome.success() || (filtered && outcome.code() == NOTHING_COLLECTED)
 }
 
-fn again(command: &Command, name: &str) -> Again {
-    let command = command.clone().args(["-k", name]);
-    Again {
-        name: name.to_owned(),
-        direct: String::from_utf8_lossy(&command.dry_run()).into_owned(),
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Case {
-    class: String,
-    name: String,
-    /// The name without parameters, for `-k`.
-    function: String,
-    verdict: Verdict,
-}
-
-/// The test cases of a JUnit file.
-fn parse(text: &str) -> Result<Vec<Case>, roxmltree::Error> {
-    let document = roxmltree::Document::parse(text)?;
-    let cases = document
-        .descendants()
-        .filter(|node| node.has_tag_name("testcase"));
-    Ok(cases
-        .map(|case| {
-            let name = case.attribute("name").unwrap_or("unnamed").to_owned();
-            let function = name.split('[').next().unwrap_or(&name).to_owned();
-            let child = |tags: &[&str]| {
-                let mut children = case.children();
-                let found = children.find(|node| tags.iter().any(|tag| node.has_tag_name(*tag)));
-                found.map(|node| {
-                    node.attribute("message")
-                        .unwrap_or("no reason given")
-                        .to_owned()
-                })
-            };
-            let verdict = if let Some(message) = child(&["failure", "error"]) {
-                Verdict::Failed(message)
-            } else if let Some(message) = child(&["skipped"]) {
-                let reason = message.strip_prefix("skipped: ").unwrap_or(&message);
-                Verdict::Skipped(reason.to_owned())
-            } else {
-                Verdict::Passed
-            };
-            Case {
-                class: case.attribute("classname").unwrap_or_default().to_owned(),
-                name,
-                function,
-                verdict,
-            }
-        })
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
-    fn a_junit_file() {
-        let text = r#"<?xml version="1.0" encoding="utf-8"?>
-            <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4">
-            <testcase classname="tests.test_ops" name="test_a[32-x]" time="0.1"/>
-            <testcase classname="tests.test_ops" name="test_b"><skipped type="pytest.skip"
-                message="skipped: needs a Hopper GPU (sm_90)">path:1: why</skipped></testcase>
-            <testcase classname="tests.test_ops" name="test_c"><system-out>x</system-out><failure
-                message="assert 1 &lt; 0">trace</failure></testcase>
-            <testcase classname="" name="tests.test_d"><error message="collection failure"/></testcase>
-            </testsuite></testsuites>"#;
-        let cases = parse(text).unwrap();
-        let verdicts: Vec<_> = cases.iter().map(|case| case.verdict.clone()).collect();
-        assert_eq!(
-            verdicts,
-            [
-                Verdict::Passed,
-                Verdict::Skipped("needs a Hopper GPU (sm_90)".to_owned()),
-                Verdict::Failed("assert 1 < 0".to_owned()),
-                Verdict::Failed("collection failure".to_owned()),
-            ]
-        );
-        assert_eq!(cases[0].name, "test_a[32-x]");
-        assert_eq!(cases[0].function, "test_a");
-        assert!(parse("<testsuites><testcase").is_err());
+    fn the_plugins_file_is_read_as_it_grows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        let mut file = File::create(&path).unwrap();
+        let mut events = Events {
+            path,
+            offset: 0,
+            rest: Vec::new(),
+        };
+        assert!(events.read().is_empty());
+        file.write_all(b"{\"event\":\"start\",\"id\":\"a\"}\nno JSON\n{\"event\":\"sta")
+            .unwrap();
+        assert!(matches!(&events.read()[..], [Event::Start { id }] if id == "a"));
+        assert!(events.read().is_empty());
+        file.write_all(b"rt\",\"id\":\"b\"}\n\xff\xfe\n").unwrap();
+        assert!(matches!(&events.read()[..], [Event::Start { id }] if id == "b"));
     }
 }

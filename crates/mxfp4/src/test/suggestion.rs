@@ -5,11 +5,11 @@ use std::path::Path;
 
 use mxfp4_env::nearest;
 
-use super::Bench;
+use crate::context::Context;
 
 /// `; did you mean ...?` for the test whose name resembles `name`, or nothing: the end of a sentence.
-pub fn suggestion(bench: &Bench, name: &str) -> String {
-    let workspace = &bench.context.workspace;
+pub fn suggestion(context: &Context, name: &str) -> String {
+    let workspace = &context.workspace;
     let tests = &workspace.config.tests;
     let mut names = Vec::new();
     for path in tests.mojo.iter().chain(&tests.python) {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::{MODEL, folder, mxfp4, run};
+use crate::support::{MODEL, folder, free_port, mxfp4, run};
 
 /// An SDK's files, as far as a dry run looks at them, and the Python that tells.
 const SDK: [(&str, &str); 4] = [
@@ -76,6 +76,15 @@ pub fn trials() -> Vec<Trial> {
             without_an_sdk,
         ),
         Trial::test("a_model_is_compiled_ahead_for_hopper", warm),
+        Trial::test("the_drain_is_the_flag_s_or_the_variable_s", drain),
+        Trial::test(
+            "a_model_that_looks_like_a_flag_is_refused",
+            a_model_like_a_flag,
+        ),
+        Trial::test(
+            "a_server_that_is_not_there_is_not_waited_for_for_ever",
+            no_server,
+        ),
         Trial::test(
             "what_would_be_refused_is_said_on_stderr",
             what_would_be_refused,
@@ -326,7 +335,7 @@ fn queue_limits() -> Result<(), Failed> {
     let arguments = ["--model", "model"];
     let started = start(workspace.path(), &arguments, &[])?;
     started.variable("MAX_SERVE_MAX_PENDING_REQUESTS", Some("1024"))?;
-    started.variable("MAX_SERVE_MAX_QUEUE_SIZE", Some("64"))?;
+    started.variable("MAX_SERVE_MAX_QUEUE_SIZE", Some("512"))?;
     let users = [("MAX_SERVE_MAX_PENDING_REQUESTS", "7")];
     let started = start(workspace.path(), &arguments, &users)?;
     started.variable("MAX_SERVE_MAX_PENDING_REQUESTS", Some("7"))
@@ -399,6 +408,50 @@ fn what_would_be_refused() -> Result<(), Failed> {
             .zip(expected)
             .all(|(line, part)| line.contains(part));
     match ran.code == Some(0) && all {
+        true => Ok(()),
+        false => Err(format!("{ran:#?}").into()),
+    }
+}
+
+fn drain() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let name = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S";
+    let flags = ["--model", "model", "--drain", "60"];
+    start(workspace.path(), &flags[..2], &[])?.variable(name, None)?;
+    start(workspace.path(), &flags[..2], &[(name, "7")])?.variable(name, Some("7"))?;
+    start(workspace.path(), &flags, &[(name, "7")])?.variable(name, Some("60"))
+}
+
+fn a_model_like_a_flag() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let root = workspace.path().join(ROOT);
+    for (arguments, model) in [
+        (&["--model=--help"][..], "--help"),
+        (&["--model", "-x"], "-x"),
+        (&["--model="], ""),
+        (&["--", "--model=-x"], "-x"),
+    ] {
+        let ran = run(mxfp4(&root).args(["serve", "--dry-run"]).args(arguments));
+        // clap refuses the second itself.
+        let says =
+            ran.stderr.contains(&format!("'{model}'")) || ran.stderr.contains("'--model <MODEL>'");
+        if ran.code != Some(2) || !says || !ran.stdout.is_empty() {
+            return Err(format!("{arguments:?}: {ran:#?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn no_server() -> Result<(), Failed> {
+    let workspace = workspace(&SDK, "");
+    let ran = run(mxfp4(&workspace.path().join(ROOT))
+        .args(["serve", "--wait", "--timeout", "0.1"])
+        .envs([free_port()]));
+    match ran.code == Some(1)
+        && ran
+            .stderr
+            .contains("no server is ready on http://127.0.0.1:")
+    {
         true => Ok(()),
         false => Err(format!("{ran:#?}").into()),
     }

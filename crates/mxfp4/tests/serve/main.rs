@@ -1,6 +1,7 @@
 //! `mxfp4 serve`: the command line it makes, and MAX's real server behind it.
 
 mod command_line;
+mod driven;
 mod real_server;
 mod stand_in_gpu;
 #[path = "../support/mod.rs"]
@@ -13,6 +14,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let mut trials = command_line::trials();
     trials.extend(stand_in_gpu::trials());
+    trials.extend(driven::trials());
     trials.extend(real_server::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -326,7 +326,7 @@ fn serve(
 }
 
 /// A tiny model with random weights.
-fn checkpoint(folder: &Path, sdk: &Path) -> Result<PathBuf, Stop> {
+pub fn checkpoint(folder: &Path, sdk: &Path) -> Result<PathBuf, Stop> {
     let model = folder.join("model");
     python(
         sdk,
@@ -342,7 +342,7 @@ fn checkpoint(folder: &Path, sdk: &Path) -> Result<PathBuf, Stop> {
 }
 
 /// Runs the SDK's Python in the workspace's environment, as a user's shell does.
-fn python(sdk: &Path, arguments: &[&str]) -> Result<String, Stop> {
+pub fn python(sdk: &Path, arguments: &[&str]) -> Result<String, Stop> {
     let mut shell = Command::new("sh");
     shell
         .args([
@@ -373,7 +373,7 @@ fn get(port: u16, path: &str) -> Option<String> {
     response.body_mut().read_to_string().ok()
 }
 
-fn free_ports() -> Result<[u16; 2], Stop> {
+pub fn free_ports() -> Result<[u16; 2], Stop> {
     let listeners = [
         TcpListener::bind("0.0.0.0:0")?,
         TcpListener::bind("0.0.0.0:0")?,
@@ -405,7 +405,7 @@ fn listening(port: u16) -> Result<BTreeSet<String>, Stop> {
 }
 
 /// The processes with `mark` in their environment.
-fn tree(mark: &str) -> Vec<String> {
+pub fn tree(mark: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|process| {

@@ -35,6 +35,11 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
     return index != 0;
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+    *device = &gpu;
+    return strncmp(uuid, "GPU-", 4) != 0;
+}
+
 int nvmlDeviceGetName(void *device, char *name, unsigned length) {
     return snprintf(name, length, "%s", gpu.name) < 0;
 }

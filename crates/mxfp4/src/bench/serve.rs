@@ -1,0 +1,456 @@
+//! `mxfp4 bench serve`
+
+mod level;
+mod plot;
+mod record;
+mod report;
+mod table;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use mxfp4_env::{Environment, Sdk};
+use mxfp4_gpu::{Gpu, Inventory, MemoryWatch};
+use mxfp4_process::{Command, Output, Stream};
+
+use self::level::{Line, Whose};
+use self::record::{Record, Start};
+use super::file;
+use super::record::{Gpu as GpuName, Versions};
+use super::report::INDEX;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+use crate::serve::{self, Launch, LogTail, Model, StartArgs, View, Wait};
+use crate::setup::ensure_sdk;
+
+/// Start a server, drive it, and print how fast it answers.
+///
+/// The server is that of `mxfp4 serve`, with the same checks and the same flags after `--`; --url measures one that runs
+/// already. MAX's own benchmark client sends streaming requests with prompts and answers of fixed lengths, so many at
+/// once, and measures at its end. Every request is accounted for: those that fail, or that come back with another number
+/// of tokens, are counted as lost, and then the exit code is 1.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    server: StartArgs,
+    /// Measure the server at this address, and start none
+    #[arg(long, value_name = "URL", conflicts_with_all = ["devices", "telemetry", "max_flags"])]
+    url: Option<Url>,
+    /// The folder of the model's tokenizer [default: the model's]
+    #[arg(long, value_name = "DIR")]
+    tokenizer: Option<PathBuf>,
+    /// Drive this server too, and compare
+    #[arg(long, value_name = "URL")]
+    peer_url: Option<Url>,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Write the measurements to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write index.html, throughput.svg and tpot.svg into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Measure nothing: show what --json wrote to this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "peer_url", "json", "model", "max_flags"])]
+    from: Option<PathBuf>,
+    /// Write the server's log to this file [default: .mxfp4/bench-serve.log]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Flags for MAX
+    #[arg(last = true, value_name = "MAX FLAGS")]
+    max_flags: Vec<OsString>,
+}
+
+/// What is sent.
+#[derive(clap::Args)]
+struct LoadArgs {
+    /// How many requests at once, with commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536),
+          default_value = "1,8,64,128")]
+    concurrency: Vec<u32>,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+          default_value = "128")]
+    input: u32,
+    /// Tokens of each answer
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+          default_value = "128")]
+    output: u32,
+    /// Tokens of each prompt and each answer, instead of --input and --output; may be given more than once
+    #[arg(long, value_name = "INPUT/OUTPUT", conflicts_with_all = ["input", "output"])]
+    shape: Vec<Shape>,
+    /// How many requests for each row [default: four times those at once, and at least 16]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    requests: Option<u32>,
+    /// Rounds before each row that are not counted, each of as many requests as are sent at once
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(..=1000), default_value = "1")]
+    warmup: u32,
+    /// What the prompts are drawn with
+    #[arg(long, default_value = "0")]
+    seed: u64,
+}
+
+/// Tokens of a prompt and of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    input: u32,
+    output: u32,
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=10_000_000).contains(n));
+        text.split_once('/')
+            .and_then(|(input, output)| {
+                Some(Self {
+                    input: number(input)?,
+                    output: number(output)?,
+                })
+            })
+            .ok_or_else(|| "write tokens of the prompt and of the answer, as in 128/128".into())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.input, self.output)
+    }
+}
+
+/// The address of a server, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Url(String);
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim_end_matches('/');
+        let text = text.strip_suffix("/v1").unwrap_or(text);
+        let scheme = ["http://", "https://"]
+            .iter()
+            .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+        match scheme {
+            true => Ok(Self(text.to_owned())),
+            false => Err("write it as in http://127.0.0.1:8000".into()),
+        }
+    }
+}
+
+impl LoadArgs {
+    /// The flags that ask for the same.
+    fn flags(&self) -> Vec<String> {
+        let shapes = match self.shape.is_empty() {
+            true => &[Shape {
+                input: self.input,
+                output: self.output,
+            }][..],
+            false => &self.shape,
+        };
+        let concurrency: Vec<String> = self.concurrency.iter().map(u32::to_string).collect();
+        let mut flags = Vec::new();
+        for shape in shapes {
+            flags.extend(["--shape".into(), shape.to_string()]);
+        }
+        flags.extend(["--concurrency".into(), concurrency.join(",")]);
+        if let Some(requests) = self.requests {
+            flags.extend(["--requests".into(), requests.to_string()]);
+        }
+        flags.extend(["--warmup".into(), self.warmup.to_string()]);
+        flags.extend(["--seed".into(), self.seed.to_string()]);
+        flags
+    }
+}
+
+/// Runs the command.
+pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+    let Some(recorded) = &args.from else {
+        return measure(context, &args);
+    };
+    let record = Record::read(recorded)?;
+    table::print(&record);
+    if let Some(folder) = &args.report {
+        report::write(&record, folder)?;
+    }
+    Ok(0)
+}
+
+fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
+    args.check_files()?;
+    let launch = args.server.plan(context, &args.max_flags)?;
+    let Some(Url(url)) = &args.url else {
+        return measure_own(context, args, &launch);
+    };
+    if !serve::is_healthy(url) {
+        let message = format!(
+            "no server is ready on {url}; start one, or leave --url out to measure one that is started"
+        );
+        return Err(Failure::new(Exit::Precondition, message).into());
+    }
+    let sdk = ensure_sdk(context, args.server.no_setup)?;
+    let environment = serve::environment(context, Some(&sdk))?;
+    let bench = Bench::new(context, args, &launch, (&sdk, &environment));
+    bench.drive(url, None)
+}
+
+/// Starts the server, drives it, stops it.
+fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Result<i32> {
+    args.server.check(context, launch)?;
+    let (sdk, environment) = serve::prepare(context, args.server.no_setup)?;
+    let log = args.log_file.clone().map_or_else(
+        || context.workspace.state_dir().join("bench-serve.log"),
+        |path| context.cwd.join(path),
+    );
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot write {}", log.display()))?;
+    }
+    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let view = View::new(context.verbosity, false, Some(file));
+    let mut server = serve::start(context, launch, (&sdk, &environment), view)?;
+    if let Wait::Ended(code) = server.await_ready()? {
+        return match code {
+            0 => Err(Failure::new(Exit::Failed, "MAX stopped before it was ready to serve").into()),
+            code => Ok(code),
+        };
+    }
+    let start = server.startup(|startup, compiled| Start {
+        seconds: startup.elapsed().as_secs_f64(),
+        phases: startup.laps(),
+        compiled,
+    });
+    let bench = Bench::new(context, args, launch, (&sdk, &environment));
+    let result = bench.drive(&launch.address().url(), Some(start));
+    if server.ended() && result.as_ref().is_ok_and(|code| *code < 128) {
+        // What it died of matters more than the answers it did not give.
+        server.end()?;
+        return Err(Failure::new(Exit::Failed, "MAX stopped while it was measured").into());
+    }
+    server.stop()?;
+    result
+}
+
+/// What driving a server takes.
+struct Bench<'a> {
+    context: &'a Context,
+    args: &'a Args,
+    launch: &'a Launch,
+    sdk: &'a Sdk,
+    environment: &'a Environment,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        context: &'a Context,
+        args: &'a Args,
+        launch: &'a Launch,
+        (sdk, environment): (&'a Sdk, &'a Environment),
+    ) -> Self {
+        Self {
+            context,
+            args,
+            launch,
+            sdk,
+            environment,
+        }
+    }
+
+    /// Drives the server at `url`, and the peer; prints and writes what was measured.
+    fn drive(&self, url: &str, start: Option<Start>) -> anyhow::Result<i32> {
+        let tokenizer = self.tokenizer()?;
+        let (gpu, watch) = self.gpus();
+        let own = self.args.url.is_none();
+        let mut record = Record {
+            command: self.args.command(),
+            model: self.launch.name.clone(),
+            gpu,
+            versions: Versions {
+                mxfp4: env!("CARGO_PKG_VERSION").to_owned(),
+                max: self.sdk.version("max").filter(|_| own),
+                mojo: self.sdk.version("mojo").filter(|_| own),
+            },
+            start,
+            levels: Vec::new(),
+            peer: Vec::new(),
+        };
+        let mut printer = table::Printer::default();
+        let mut tail = LogTail::default();
+        let outcome = self.client(url, &tokenizer)?.run(&mut |line| {
+            let found = Line::parse(&line.text).filter(|_| line.stream == Stream::Stdout);
+            let Some(Line { server, mut level }) = found else {
+                tail.push(&line.text);
+                return tracing::debug!("{}", line.text);
+            };
+            let peak = watch.as_ref().and_then(MemoryWatch::peak);
+            match server {
+                Whose::Ours => {
+                    level.gpu_memory = peak;
+                    printer.level(&level);
+                    record.levels.push(level);
+                }
+                Whose::Peer => record.peer.push(level),
+            }
+        })?;
+        if outcome.interrupted.is_some() {
+            return Ok(outcome.code());
+        }
+        if !outcome.success() || record.levels.is_empty() {
+            let reason = tail.reason().unwrap_or("it said nothing");
+            let mut message = format!("the load generator failed ({outcome}): {reason}");
+            if reason.contains("No module named") {
+                message.push_str(
+                    "\nthe SDK lacks MAX's benchmark client: run `mxfp4 setup`, or install max[benchmark] into it",
+                );
+            }
+            return Err(Failure::new(Exit::Failed, message).into());
+        }
+        table::print_rest(&record);
+        self.args.write(&record)?;
+        match record.lost() {
+            0 => Ok(0),
+            lost => Err(Failure::new(
+                Exit::Failed,
+                format!("{lost} requests were not answered with as many tokens as were asked for"),
+            )
+            .into()),
+        }
+    }
+
+    /// The load generator.
+    fn client(&self, url: &str, tokenizer: &Path) -> anyhow::Result<Command> {
+        let mut command = Command::new(serve::python(self.sdk)?)
+            .environment(self.environment)
+            .args(["-m", "mxfp4.bench_serve", "--url", url, "--tokenizer"])
+            .arg(tokenizer)
+            .args(self.args.load.flags())
+            .output(Output::Lines)
+            .env("PYTHONSAFEPATH", "1")
+            // Everything it needs is in the tokenizer's folder.
+            .env("HF_HUB_OFFLINE", "1")
+            // A proxy for the outside world has no business on the way to a server that is measured.
+            .env("NO_PROXY", "*")
+            .env("no_proxy", "*");
+        if let Some(Url(peer)) = &self.args.peer_url {
+            command = command.args(["--peer-url", peer]);
+        }
+        Ok(command)
+    }
+
+    /// The folder of the tokenizer. A server that was started has fetched it by now.
+    fn tokenizer(&self) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = &self.args.tokenizer {
+            return Ok(self.context.cwd.join(folder));
+        }
+        let model = Model::resolve(&self.launch.name, &self.context.cwd, &self.context.ambient);
+        match model {
+            Model::Folder(folder) if folder.is_dir() => Ok(folder),
+            Model::Repository {
+                cached: Some(folder),
+                ..
+            } => Ok(folder),
+            _ => {
+                let message = format!(
+                    "the tokenizer of {} is not here; name its folder with --tokenizer",
+                    self.launch.name
+                );
+                Err(Failure::new(Exit::Precondition, message).into())
+            }
+        }
+    }
+
+    /// The GPUs that are served on, and a watch over their memory; none where no driver tells.
+    fn gpus(&self) -> (Option<GpuName>, Option<MemoryWatch>) {
+        let Ok(inventory) = Inventory::probe() else {
+            return (None, None);
+        };
+        let mask = self.context.ambient.get("CUDA_VISIBLE_DEVICES");
+        let mask = mask.map(|devices| devices.to_string_lossy());
+        let visible = inventory.visible(mask.as_deref()).unwrap_or_default();
+        let gpus: Vec<Gpu> = self.launch.devices.select(&visible).unwrap_or_default();
+        let name = gpus.first().map(|gpu| GpuName {
+            name: gpu.name.clone(),
+            driver: inventory.driver,
+        });
+        let watch = (!gpus.is_empty()).then(|| MemoryWatch::start(&gpus));
+        (name, watch)
+    }
+}
+
+impl Args {
+    /// The command that measures the same anywhere: without the files and addresses of this machine.
+    fn command(&self) -> String {
+        let mut command = format!("mxfp4 bench serve {}", self.load.flags().join(" "));
+        if self.url.is_some() {
+            command.push_str(" --url URL");
+        }
+        if self.peer_url.is_some() {
+            command.push_str(" --peer-url URL");
+        }
+        if !self.max_flags.is_empty() {
+            let flags: Vec<_> = self.max_flags.iter().map(|f| f.to_string_lossy()).collect();
+            command.push_str(&format!(" -- {}", flags.join(" ")));
+        }
+        command
+    }
+
+    /// Whether everything that is to be written can be: found out before minutes of measuring.
+    fn check_files(&self) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            file::check(path)?;
+        }
+        if let Some(folder) = &self.report {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            file::check(&folder.join(INDEX))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, record: &Record) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            record.write(path)?;
+        }
+        if let Some(folder) = &self.report {
+            report::write(record, folder)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_two_numbers() {
+        let shape = Shape {
+            input: 2000,
+            output: 256,
+        };
+        assert_eq!("2000/256".parse(), Ok(shape));
+        assert_eq!(shape.to_string(), "2000/256");
+        for text in ["", "1", "1/", "/1", "0/1", "1/2/3", "-1/2", "1/99999999999"] {
+            assert!(text.parse::<Shape>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_kept_without_its_path() {
+        for text in [
+            "http://h:1",
+            "http://h:1/",
+            "http://h:1/v1",
+            "http://h:1/v1/",
+        ] {
+            assert_eq!(text.parse(), Ok(Url("http://h:1".into())), "{text}");
+        }
+        for text in ["", "h:1", "http://", "--help"] {
+            assert!(text.parse::<Url>().is_err(), "{text}");
+        }
+    }
+}
