@@ -22,6 +22,5 @@ gpt_oss_arch = dataclasses.replace(
     config=GptOssConfig,
     memory_planner=GptOssMemoryPlanner,
     reasoning_parser=harmony.NAME,
-    # Experts would have to be sharded before they are packed.
-    multi_gpu_supported=False,
+    multi_gpu_supported=True,
 )
