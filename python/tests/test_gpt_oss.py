@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +14,10 @@ from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef
 from max.graph.weights import SafetensorWeights, WeightData
+from max.nn.comm import Signals
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
-from mxfp4 import custom_extensions, ops
+from mxfp4 import checkpoint, custom_extensions, ops
 from mxfp4.gpt_oss import ARCHITECTURES, packing
 from mxfp4.gpt_oss.inputs import GptOssInputs
 from mxfp4.gpt_oss.memory_planner import (
@@ -227,6 +230,23 @@ def plan(config: SimpleNamespace, **runtime: object) -> int:
     return planner.estimate_activation_memory(
         SimpleNamespace(runtime=SimpleNamespace(**values), model=model), config
     )
+
+
+def test_120b_fits_on_one_80_gb_gpu() -> None:
+    """With the cache for one prompt of full length left, as MAX plans by default."""
+    config = model_config(num_local_experts=128, num_hidden_layers=36)
+    tensors = itertools.chain(*checkpoint.shards(checkpoint.SIZES["120b"]))
+    weights = weight_bytes(config, sum(map(tensor_bytes, tensors)), devices=1)
+    assert 65.2e9 < weights < 65.3e9
+    # An H100 80GB HBM3 has 79.6 GiB, the driver keeps some of it.
+    left = 0.9 * 79 * GIB - weights - plan(config) - Signals.NUM_BYTES
+    head = 2 * config.head_dim * 2
+    token = config.num_hidden_layers // 2 * config.num_key_value_heads * head
+    assert left > 131072 * token
+
+
+def tensor_bytes(tensor: checkpoint.Tensor) -> int:
+    return math.prod(tensor.shape) * (1 if tensor.dtype == "uint8" else 2)
 
 
 def test_nothing_is_reserved_for_dequantizing() -> None:
