@@ -222,9 +222,15 @@ def test_padding_is_counted() -> None:
 
 
 def plan(config: SimpleNamespace, **runtime: object) -> int:
-    values = {"max_batch_input_tokens": 8192, "max_batch_size": None} | runtime
+    values = {
+        "max_batch_input_tokens": 8192,
+        "max_batch_size": None,
+        "enable_chunked_prefill": True,
+    } | runtime
     model = SimpleNamespace(
-        enable_echo=values.pop("enable_echo", False), device_specs=[None]
+        enable_echo=values.pop("enable_echo", False),
+        device_specs=[None],
+        max_length=32768,
     )
     planner = GptOssMemoryPlanner.__new__(GptOssMemoryPlanner)
     return planner.estimate_activation_memory(
@@ -260,6 +266,9 @@ def test_the_plan_follows_the_step() -> None:
     config = model_config()
     assert plan(config, max_batch_input_tokens=16384) > plan(config)
     assert plan(config, max_batch_size=8) < plan(config)
+    # Prompts that are not cut go through whole.
+    whole = plan(config, enable_chunked_prefill=False)
+    assert whole == plan(config, max_batch_input_tokens=32768)
     # Echo returns logits for every token of the step.
     assert plan(config, enable_echo=True) > plan(config) + 10 * GIB
 

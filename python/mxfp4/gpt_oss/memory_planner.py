@@ -40,6 +40,9 @@ class GptOssMemoryPlanner(BuiltinPlanner):
         """Returns what one step holds beside the weights and the KV cache."""
         runtime = pipeline_config.runtime
         tokens = runtime.max_batch_input_tokens
+        if not runtime.enable_chunked_prefill:
+            # Then a prompt goes through whole, however long.
+            tokens = max(tokens, pipeline_config.model.max_length or 0)
         batch = runtime.max_batch_size or DEFAULT_BATCH
         rows = max(tokens, batch)
         devices = len(pipeline_config.model.device_specs)
