@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from max.driver import CPU, Buffer
+from max.dtype import DType
 from max.engine import InferenceSession
+from max.graph import DeviceRef, Graph, ShardingStrategy, TensorValue, Weight
 
 from mxfp4 import checkpoint, custom_extensions, ops
 from mxfp4.gpt_oss import packing
+from mxfp4.gpt_oss.dense import Linear
 from mxfp4.gpt_oss.memory_planner import (
     activation_bytes,
     packed_bytes,
@@ -22,7 +25,7 @@ from mxfp4.gpt_oss.memory_planner import (
     weight_bytes,
 )
 from mxfp4.gpt_oss.packing import pack_experts, parts
-from mxfp4.gpt_oss.shares import check_division, shares
+from mxfp4.gpt_oss.shares import check_division, shares, slices, spread
 from reference import dequantize, swiglu
 from test_gpt_oss import GIB, model_config, set_bits
 
@@ -162,6 +165,50 @@ def test_packing_for_several_devices(
                     (blocks.reshape(EXPERTS, -1), scales.reshape(EXPERTS, -1)), axis=1
                 )
             )
+
+
+def held(weight: Weight, values: np.ndarray) -> np.ndarray:
+    """Returns what a device has of a weight with such values."""
+    # A strategy slices whatever it is given.
+    return weight.sharding_strategy(values, weight.shard_idx)
+
+
+def test_dense_layers_are_divided() -> None:
+    devices = [DeviceRef.GPU(0), DeviceRef.GPU(1)]
+    weight, bias = np.arange(24).reshape(4, 6), np.arange(4)
+    layer = Linear.sized(6, 4, devices[0])
+    layer.sharding_strategy = ShardingStrategy.rowwise(2)
+    first, second = layer.shard(devices)
+    np.testing.assert_array_equal(held(first.weight, weight), weight[:2])
+    np.testing.assert_array_equal(held(second.weight, weight), weight[2:])
+    np.testing.assert_array_equal(held(first.bias, bias), bias[:2])
+    np.testing.assert_array_equal(held(second.bias, bias), bias[2:])
+    assert [shard.weight.device for shard in (first, second)] == devices
+
+    # Two of three heads for the first device, and the bias for it alone.
+    layer = Linear.sized(6, 4, devices[0])
+    layer.sharding_strategy = ShardingStrategy.head_aware_columnwise(2, 3, 2)
+    first, second = layer.shard(devices)
+    np.testing.assert_array_equal(held(first.weight, weight), weight[:, :4])
+    np.testing.assert_array_equal(held(second.weight, weight), weight[:, 4:])
+    np.testing.assert_array_equal(held(first.bias, bias), bias)
+    with Graph("zeros", input_types=[]) as graph:
+        graph.output(TensorValue(second.bias))
+    text = str(graph)
+    assert "dense_array<0.000000e+00> : tensor<bf16>" in text
+    assert "mo.constant.external" not in text
+
+    gate_up = Weight("bias", DType.bfloat16, (2, 6), devices[0])
+    cuts = spread(gate_up, slices(1, [range(4), range(4, 6)]), devices)
+    biases = np.arange(12).reshape(2, 6)
+    np.testing.assert_array_equal(held(cuts[0], biases), biases[:, :4])
+    np.testing.assert_array_equal(held(cuts[1], biases), biases[:, 4:])
+
+
+def test_one_device_holds_a_weight_as_it_is() -> None:
+    weight = Weight("weight", DType.bfloat16, (4, 6), DeviceRef.GPU())
+    assert spread(weight, ShardingStrategy.rowwise(1), [DeviceRef.GPU()]) == [weight]
+    assert weight.device == DeviceRef.GPU()
 
 
 def test_virtual_devices_get_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,16 +91,16 @@ def pack_experts(
         blocks = Buffer.from_dlpack(state_dict.pop(f"{name}.blocks"))
         scales = Buffer.from_dlpack(state_dict.pop(f"{name}.scales"))
         total += blocks.num_elements + scales.num_elements
-        inputs = []
+        cuts, inputs = [], []
         for part, device in zip(parts(name, shape, len(devices)), devices, strict=True):
-            inputs += [
-                part.cut(blocks, per_byte=2).to(device),
-                part.cut(scales, per_byte=ops.GROUP).to(device),
-            ]
+            cuts += [part.cut(blocks, 2), part.cut(scales, ops.GROUP)]
+            inputs += [cut.to(device) for cut in cuts[-2:]]
         for rank, packed in enumerate(packer.execute(*inputs)):
             state_dict[f"{name}.weights.{rank}"] = packed
-    for device in devices:
-        device.synchronize()
+        if len(devices) > 1:
+            # The cuts must outlive their way to the devices.
+            _synchronize(devices)
+    _synchronize(devices)
     seconds = time.perf_counter() - start
     logger.info(
         "Packed %.2f GB of expert weights in %.1f s (%.1f GB/s)",
@@ -108,6 +108,11 @@ def pack_experts(
         seconds,
         total / 1e9 / seconds,
     )
+
+
+def _synchronize(devices: Sequence[Device]) -> None:
+    for device in devices:
+        device.synchronize()
 
 
 def _projection_shape(state_dict: Mapping[str, Any], name: str) -> tuple[int, int, int]:
