@@ -41,7 +41,7 @@ def check_division(config: AutoConfig, devices: int) -> None:
         fitting = [str(count) for count in range(1, heads + 1) if heads % count == 0]
         raise ValueError(
             f"the model's {heads} key-value heads cannot be divided among {devices} "
-            f"GPUs; choose {', '.join(fitting[:-1])} or {fitting[-1]} with --devices"
+            f"GPUs; choose as many with --devices as one of {', '.join(fitting)}"
         )
     shares(config.intermediate_size, devices)
 
