@@ -1,6 +1,6 @@
 """Writes a GPT-OSS checkpoint with random weights, in the published layout.
 
-    python -m mxfp4.checkpoint OUT [--size tiny|20b] [--layers N] [--seed S]
+    python -m mxfp4.checkpoint OUT [--size tiny|20b|120b] [--layers N] [--seed S]
 
 Tensor names, shapes and dtypes are those of the published models; `tiny` keeps
 the structure and shrinks every dimension. The tokenizer is byte-level, with
@@ -39,6 +39,7 @@ class Size:
 SIZES = {
     "tiny": Size(256, 256, 8, 2, 4, 2, 1024, special=1000),
     "20b": Size(2880, 2880, 32, 24, 64, 8, 201088),
+    "120b": Size(2880, 2880, 128, 36, 64, 8, 201088),
 }
 
 # Offsets from `<|startoftext|>`, as in the published vocabulary.

@@ -99,12 +99,6 @@ def rounded(answer: Answer) -> Answer:
     return Answer(answer.want, answer.bound + np.abs(answer.want) * BFLOAT16_STEP)
 
 
-def biased(answer: Answer, bias: np.ndarray) -> Answer:
-    """Returns a dense product, rounded before its bias is added, and after."""
-    once = rounded(answer)
-    return rounded(Answer(once.want + bias, once.bound))
-
-
 def route(logits: np.ndarray, top: int) -> tuple[Answer, Answer]:
     """Returns the experts and their shares, of logits that float32 sums exactly."""
     # Of equals the lower number: a stable sort of what is negated.

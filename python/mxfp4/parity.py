@@ -13,8 +13,19 @@ prompts are drawn, by the reference and before the server sees them, such that n
 router comes that close (`--router-margin`) at any of their tokens. Where it does
 at a token that the server generated, the rest of that answer is set aside.
 
+Long prompts and many layers keep no such margin. With `--ratio R` the prompts are
+any, of several lengths where `--prompt-tokens` lists some (10,500,5000), and what is
+judged is the mean error against float32: it may be R times that of transformers in
+bfloat16. With `--stream` the reference holds one layer at a time.
+
 With `--repeat N` the server is asked everything N times, and has to begin every
 answer as it did the first time: a server that is not reproducible is wrong.
+
+With `--against URL` there is no reference: another server, of the same model but
+started otherwise, has to choose the same tokens. Answers may part where the first
+server holds two tokens for likely alike, by twice the tolerance. The other one is
+not asked for log-probabilities, which some ways to start a server exclude.
+`--compare A B` does the same with two recordings, A of a server that has them.
 
 `--zero-experts` and `--swap-experts A B` spoil the reference: with either the
 comparison has to fail, which shows that it would notice.
@@ -23,7 +34,8 @@ With `--record FILE` the parts run apart, on different machines where need be:
 `--only draw` writes the prompts, `--only ask` adds the server's answers (and needs
 the standard library alone), `--only compare` does the rest.
 
-Needs torch, transformers and safetensors; neither MAX nor this project's SDK.
+Needs torch, transformers and safetensors; neither MAX nor this project's SDK. Two
+servers are compared without torch, and prompts drawn without it if any will do.
 The overlap scheduler gives no log-probabilities, and the reference needs room on the
 GPU: serve with `--no-enable-overlap-scheduler --device-memory-utilization 0.6`.
 """
@@ -38,18 +50,19 @@ import sys
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import torch
+from mxfp4 import parity_tokens
 
-E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+if TYPE_CHECKING:
+    from mxfp4.parity_reference import Reference
+
 TOP = 5
+ROUTER_MARGIN = 0.08
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,12 @@ class Difference:
     served: float
     reference: float
 
+    row: int = 0
+    """Which of the generated tokens it was."""
+
+    id: int = -1
+    """The token that the reference was asked for."""
+
     @property
     def size(self) -> float:
         # Not-a-number on either side must count as a difference.
@@ -81,28 +100,36 @@ class Difference:
 
 
 def request_sample(
-    base_url: str, model: str, prompt: list[int], tokens: int, timeout: float
+    base_url: str,
+    model: str,
+    prompt: list[int],
+    tokens: int,
+    timeout: float,
+    logprobs: bool = True,
 ) -> Sample:
     """Lets the server continue a prompt greedily."""
-    body = {
+    body: dict[str, Any] = {
         "model": model,
         "prompt": prompt,
         "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
-        "logprobs": TOP,
         "return_token_ids": True,
     }
+    if logprobs:
+        body["logprobs"] = TOP
     request = urllib.request.Request(
         f"{base_url}/completions",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=timeout) as response:
-        return parse_sample(prompt, json.load(response))
+        return parse_sample(prompt, json.load(response), logprobs)
 
 
-def parse_sample(prompt: list[int], answer: dict[str, Any]) -> Sample:
+def parse_sample(
+    prompt: list[int], answer: dict[str, Any], logprobs_asked: bool = True
+) -> Sample:
     """Reads a completion, and makes sure that nothing is missing from it."""
     (choice,) = answer["choices"]
     logprobs = choice.get("logprobs") or {}
@@ -117,157 +144,12 @@ def parse_sample(prompt: list[int], answer: dict[str, Any]) -> Sample:
         len(sample.token_logprobs),
         len(sample.top_logprobs),
     ]
-    if not sample.tokens or len(set(counts)) != 1:
+    if not sample.tokens or (logprobs_asked and len(set(counts)) != 1):
         raise ValueError(
             "the server returned {} tokens, {} log-probabilities and {} lists of "
             "top log-probabilities for one prompt".format(*counts)
         )
     return sample
-
-
-def dequantize(blocks: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Returns `[N, K]` float32 weights of one expert.
-
-    Args:
-        blocks: `[N, K / 32, 16]` uint8; the low nibble is the even element.
-        scales: `[N, K / 32]` uint8, biased exponents; 255 is not a number.
-    """
-    import torch
-
-    table = torch.tensor(
-        [*E2M1, *(-value for value in E2M1)], dtype=torch.float64, device=blocks.device
-    )
-    nibbles = torch.stack((blocks & 15, blocks >> 4), dim=-1).flatten(-2)
-    exponents = scales.to(torch.float64) - 127
-    exponents[scales == 255] = float("nan")
-    values = table[nibbles.long()] * torch.exp2(exponents)[..., None]
-    return values.flatten(-2).to(torch.bfloat16).to(torch.float32)
-
-
-def load_reference(folder: Path, device: str) -> Any:
-    """Builds transformers' model in float32 from a published checkpoint."""
-    import torch
-    from safetensors import safe_open
-    from transformers import AutoConfig, GptOssForCausalLM
-
-    config = AutoConfig.from_pretrained(folder)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config.dtype = torch.float32
-    config._attn_implementation = "eager"
-    config._experts_implementation = "eager"
-    torch.backends.cuda.matmul.allow_tf32 = False
-    with torch.device(device):
-        model = GptOssForCausalLM._from_config(config, dtype=torch.float32)
-    model = model.to(device).eval().requires_grad_(False)
-
-    parameters = dict(model.named_parameters())
-    index = json.loads((folder / "model.safetensors.index.json").read_text())
-    for file in sorted(set(index["weight_map"].values())):
-        with safe_open(folder / file, framework="pt", device=device) as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                if name.endswith("_scales"):
-                    continue
-                target = parameters.pop(name.removesuffix("_blocks"))
-                if not name.endswith("_blocks"):
-                    target.copy_(tensors.get_tensor(name))
-                    continue
-                blocks = tensors.get_tensor(name)
-                scales = tensors.get_tensor(name.replace("_blocks", "_scales"))
-                for expert in range(target.shape[0]):
-                    # transformers keeps its experts transposed.
-                    target[expert] = dequantize(blocks[expert], scales[expert]).T
-    if parameters:
-        raise ValueError(f"the checkpoint lacks {', '.join(sorted(parameters))}")
-    return model
-
-
-def spoil(model: Any, *, zero: bool, swap: tuple[int, int] | None) -> None:
-    """Makes the reference wrong on purpose."""
-    for layer in model.model.layers:
-        experts = layer.mlp.experts
-        if zero:
-            experts.down_proj.zero_()
-            experts.down_proj_bias.zero_()
-        if swap:
-            there, back = list(swap), list(reversed(swap))
-            for parameter in experts.parameters():
-                parameter[there] = parameter[back].clone()
-
-
-@contextmanager
-def router_margins(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Collects, layer by layer, by how much each token's router preferred its last
-    expert to the next, `[tokens]`.
-    """
-    import torch
-
-    gaps: list[torch.Tensor] = []
-
-    def watch(router: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-        scores = torch.nn.functional.linear(inputs[0], router.weight, router.bias)
-        top = scores.flatten(0, -2).topk(model.config.num_experts_per_tok + 1).values
-        gaps.append(top[:, -2] - top[:, -1])
-
-    hooks = [
-        layer.mlp.router.register_forward_pre_hook(watch)
-        for layer in model.model.layers
-    ]
-    try:
-        yield gaps
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def smallest_margins(model: Any, prompts: list[list[int]]) -> list[list[float]]:
-    """Returns each token's margin at the router that is least sure of it.
-
-    Args:
-        model: The reference.
-        prompts: All of one length.
-    """
-    import torch
-
-    batch = torch.tensor(prompts, device=model.device)
-    with router_margins(model) as gaps:
-        model.model(input_ids=batch, use_cache=False)
-    return torch.stack(gaps).amin(0).view(len(prompts), -1).tolist()
-
-
-def score(
-    model: Any, samples: list[Sample], batch: int = 32
-) -> list[tuple[torch.Tensor, list[float]]]:
-    """Runs the reference over what the server saw.
-
-    Args:
-        model: The reference.
-        samples: All with equally long prompts and answers.
-        batch: How many to run at once.
-
-    Returns:
-        For each sample, and each token that the server generated in it: the
-        log-probabilities of the whole vocabulary, `[tokens, vocabulary]`, and the
-        margin of the token before.
-    """
-    import torch
-
-    scores = []
-    for begin in range(0, len(samples), batch):
-        part = samples[begin : begin + batch]
-        first = len(part[0].prompt) - 1
-        ids = torch.tensor(
-            [sample.prompt + sample.tokens[:-1] for sample in part],
-            device=model.device,
-        )
-        with router_margins(model) as gaps:
-            hidden = model.model(input_ids=ids, use_cache=False)[0][:, first:]
-        margins = torch.stack(gaps).amin(0).view(len(part), -1)[:, first:]
-        scores += [
-            (model.lm_head(hidden[i]).double().log_softmax(-1).cpu(), row.tolist())
-            for i, row in enumerate(margins)
-        ]
-    return scores
 
 
 def clear_prompts(
@@ -347,7 +229,9 @@ def compare(
         row = reference[position]
         context = len(sample.prompt) + position
         served = sample.token_logprobs[position]
-        differences.append(Difference(context, f"#{token}", served, float(row[token])))
+        differences.append(
+            Difference(context, f"#{token}", served, float(row[token]), position, token)
+        )
         for text, value in sample.top_logprobs[position].items():
             candidates = ids.get(text)
             if not candidates:
@@ -355,7 +239,14 @@ def compare(
             differences.append(
                 min(
                     (
-                        Difference(context, text, value, float(row[candidate]))
+                        Difference(
+                            context,
+                            text,
+                            value,
+                            float(row[candidate]),
+                            position,
+                            candidate,
+                        )
                         for candidate in candidates
                     ),
                     key=lambda difference: difference.size,
@@ -364,32 +255,75 @@ def compare(
     return differences
 
 
-def draw_prompts(args: argparse.Namespace, model: Any) -> list[list[int]]:
-    """Draws prompts that every router is sure of."""
+def draw_prompts(args: argparse.Namespace) -> list[list[int]]:
+    """Draws prompts of each length; where a margin is asked for, such that every
+    router is sure of them.
+    """
+    config = json.loads((args.checkpoint / "config.json").read_text())
     # Special tokens are the vocabulary's last ones.
-    vocabulary = model.config.vocab_size * 97 // 100
+    vocabulary = config["vocab_size"] * 97 // 100
     rng = random.Random(args.seed)
-    return clear_prompts(
-        lambda prompts: smallest_margins(model, prompts),
-        lambda: rng.randrange(vocabulary),
-        args.prompts,
-        args.prompt_tokens,
-        args.router_margin,
+    prompts: list[list[int]] = []
+    for length in args.prompt_tokens:
+        if args.router_margin > 0:
+            prompts += clear_prompts(
+                make_reference(args).smallest_margins,
+                lambda: rng.randrange(vocabulary),
+                args.prompts,
+                length,
+                args.router_margin,
+            )
+        else:
+            prompts += [
+                [rng.randrange(vocabulary) for _ in range(length)]
+                for _ in range(args.prompts)
+            ]
+    return prompts
+
+
+def make_reference(
+    args: argparse.Namespace, *, bfloat16: bool = False, spoiled: bool = False
+) -> Reference:
+    """Makes the reference that the command line asks for."""
+    import torch
+
+    from mxfp4.parity_reference import Reference, Spoil
+
+    spoil = Spoil(args.zero_experts, args.swap_experts and tuple(args.swap_experts))
+    return Reference(
+        args.checkpoint,
+        args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        torch.bfloat16 if bfloat16 else torch.float32,
+        keep=not args.stream,
+        spoil=spoil if spoiled else None,
     )
 
 
-def ask(args: argparse.Namespace, prompts: list[list[int]]) -> list[Sample]:
-    """Lets the server continue the prompts, many at once so that it batches them."""
+def ask(
+    args: argparse.Namespace,
+    prompts: list[list[int]],
+    *,
+    base_url: str | None = None,
+    logprobs: bool = True,
+) -> list[Sample]:
+    """Lets a server continue the prompts, many at once so that it batches them."""
     name = args.model or str(args.checkpoint)
-    with ThreadPoolExecutor(args.concurrency) as pool:
-        return list(
-            pool.map(
-                lambda prompt: request_sample(
-                    args.base_url, name, prompt, args.tokens, args.timeout
-                ),
-                prompts,
+    url = base_url or args.base_url
+    try:
+        with ThreadPoolExecutor(args.concurrency) as pool:
+            return list(
+                pool.map(
+                    lambda prompt: request_sample(
+                        url, name, prompt, args.tokens, args.timeout, logprobs
+                    ),
+                    prompts,
+                )
             )
-        )
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")[:500]
+        raise OSError(f"{url}: HTTP {error.code}: {text}") from error
+    except OSError as error:
+        raise OSError(f"{url}: {error}") from error
 
 
 def begins_alike(one: Sample, other: Sample, tolerance: float) -> bool:
@@ -435,39 +369,124 @@ def reproducible(args: argparse.Namespace, answers: list[Sample]) -> bool:
     return not count
 
 
-def report(args: argparse.Namespace, model: Any, samples: list[Sample]) -> bool:
+def report(args: argparse.Namespace, samples: list[Sample]) -> bool:
     """Compares, prints what came out, and tells whether all is within bounds."""
+    prompts = [sample.prompt for sample in samples]
+    tokens = [sample.tokens for sample in samples]
     # The sound reference says where to compare, also for a spoiled one.
-    scores = score(model, samples)
+    scores = make_reference(args).score(prompts, tokens)
     comparable = [sure(margins, args.router_margin) for _, margins in scores]
-    if args.zero_experts or args.swap_experts:
-        spoil(model, zero=args.zero_experts, swap=args.swap_experts)
-        scores = score(model, samples)
+    spoiled = bool(args.zero_experts or args.swap_experts)
+    if spoiled:
+        scores = make_reference(args, spoiled=True).score(prompts, tokens)
     ids = texts_to_ids(args.checkpoint)
     differences = [
-        difference
+        compare(sample, logprobs, ids, count)
         for sample, (logprobs, _), count in zip(
             samples, scores, comparable, strict=True
         )
-        for difference in compare(sample, logprobs, ids, count)
     ]
-    worst = max(differences, key=lambda difference: difference.size)
-    mean = sum(difference.size for difference in differences) / len(differences)
-    aside = sum(len(sample.tokens) for sample in samples) - sum(comparable)
+    if args.ratio:
+        half = make_reference(args, bfloat16=True, spoiled=spoiled)
+        return within_ratio(
+            args.ratio,
+            samples,
+            differences,
+            [logprobs for logprobs, _ in half.score(prompts, tokens)],
+        )
+    flat = [difference for found in differences for difference in found]
+    worst = max(flat, key=lambda difference: difference.size)
+    aside = sum(map(len, tokens)) - sum(comparable)
     print(
-        f"{sum(comparable)} positions ({aside} more set aside), {len(differences)} "
-        f"log-probabilities: mean difference {mean:.4f}, largest {worst.size:.4f} "
+        f"{sum(comparable)} positions ({aside} more set aside), {len(flat)} "
+        f"log-probabilities: mean difference {mean(found.size for found in flat):.4f}, "
+        f"largest {worst.size:.4f} "
         f"(token {worst.token!r} after {worst.context} tokens: served "
         f"{worst.served:.4f}, reference {worst.reference:.4f}), tolerance "
         f"{args.tolerance}"
     )
-    agrees = worst.size <= args.tolerance
+    return verdict(worst.size <= args.tolerance)
+
+
+def within_ratio(
+    most: float,
+    samples: list[Sample],
+    differences: list[list[Difference]],
+    half: list[Any],
+) -> bool:
+    """Compares the server's error with that of transformers in bfloat16, by the
+    prompts' lengths.
+
+    Args:
+        most: How many times as large the mean error may be.
+        samples: What the server said.
+        differences: The server's, from float32.
+        half: The log-probabilities in bfloat16 for each sample.
+    """
+    lengths: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for sample, found, rows in zip(samples, differences, half, strict=True):
+        for difference in found:
+            value = float(rows[difference.row][difference.id])
+            lengths[len(sample.prompt)].append(
+                (difference.size, abs(value - difference.reference))
+            )
+    agrees = True
+    for length, pairs in sorted(lengths.items()):
+        served = mean(size for size, _ in pairs)
+        expected = mean(size for _, size in pairs)
+        ratio = served / expected if expected else math.inf
+        agrees &= ratio <= most
+        print(
+            f"prompts of {length} tokens, {len(pairs)} log-probabilities: mean error "
+            f"against float32 {served:.4f}, that of transformers in bfloat16 "
+            f"{expected:.4f}, ratio {ratio:.2f} (at most {most:g})"
+        )
+    return verdict(agrees)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Returns the mean of some numbers, of which there must be one."""
+    listed = list(values)
+    return sum(listed) / len(listed)
+
+
+def verdict(agrees: bool) -> bool:
+    """Says whether the server agrees with the reference."""
     print(
         "the served model "
         + ("agrees with" if agrees else "differs from")
         + " the reference"
     )
     return agrees
+
+
+def same_tokens(
+    args: argparse.Namespace, these: list[Sample], those: list[Sample]
+) -> bool:
+    """Compares the tokens of two servers, and says whether they are the same."""
+    cache: dict[str, list[int]] = {}
+
+    def ids() -> dict[str, list[int]]:
+        # Seldom needed, and takes a while.
+        return cache or cache.update(texts_to_ids(args.checkpoint)) or cache
+
+    # Each log-probability may be off by the tolerance.
+    alike = parity_tokens.report(these, those, ids, 2 * args.tolerance)
+    print("the servers " + ("agree" if alike else "differ"))
+    return alike
+
+
+def read_answers(file: Path) -> list[Sample]:
+    """Reads the answers of a recording."""
+    answers = json.loads(file.read_text()).get("answers")
+    if not answers:
+        raise ValueError(f"{file} holds no answers: record some with --only ask")
+    return [Sample(**answer) for answer in answers]
+
+
+def lengths(text: str) -> list[int]:
+    """Reads lengths with commas between them from the command line."""
+    return [positive(part) for part in text.split(",")]
 
 
 def positive(text: str) -> int:
@@ -478,20 +497,40 @@ def positive(text: str) -> int:
     return value
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m mxfp4.parity",
-        description="Compare served log-probabilities with a float32 reference.",
+        description="Compare served log-probabilities with a float32 reference, or "
+        "the tokens of two servers.",
     )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--model", help="the model as served; default: the checkpoint")
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
+    parser.add_argument(
+        "--against", metavar="URL", help="compare tokens with this server's"
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("A", "B"),
+        help="compare the tokens of two recordings",
+    )
     parser.add_argument("--record", type=Path, help="file of prompts and answers")
     parser.add_argument("--only", choices=("draw", "ask", "compare"))
-    parser.add_argument("--prompts", type=int, default=80)
-    parser.add_argument("--prompt-tokens", type=int, default=6, help="of each prompt")
     parser.add_argument(
-        "--tokens", type=int, default=4, help="to generate after each prompt"
+        "--prompts", type=positive, default=80, help="how many of each length"
+    )
+    parser.add_argument(
+        "--prompt-tokens",
+        type=lengths,
+        default=[6],
+        metavar="N[,N]",
+        help="of each prompt",
+    )
+    parser.add_argument(
+        "--tokens", type=positive, default=4, help="to generate after each prompt"
     )
     parser.add_argument(
         "--concurrency", type=positive, default=16, help="prompts asked at once"
@@ -499,40 +538,63 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--repeat", type=positive, default=1, help="how often to ask everything"
     )
-    parser.add_argument("--router-margin", type=float, default=0.08)
+    parser.add_argument(
+        "--no-logprobs", action="store_true", help="ask for tokens alone"
+    )
+    parser.add_argument(
+        "--router-margin",
+        type=float,
+        help=f"default: {ROUTER_MARGIN}; 0 with --ratio, --against and --no-logprobs",
+    )
     parser.add_argument("--tolerance", type=float, default=0.05)
+    parser.add_argument(
+        "--ratio", type=float, help="bound of the error, in bfloat16's errors"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="of the reference; default: cuda if present")
+    parser.add_argument(
+        "--stream", action="store_true", help="hold one layer of the reference"
+    )
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds")
     parser.add_argument("--zero-experts", action="store_true")
     parser.add_argument("--swap-experts", type=int, nargs=2, metavar=("A", "B"))
     args = parser.parse_args(arguments)
     if args.only and not args.record:
         parser.error("--only needs --record FILE, which the parts hand on")
+    if args.no_logprobs and args.only not in ("draw", "ask"):
+        parser.error(
+            "--no-logprobs records tokens: it needs --only ask, then --compare"
+        )
+    if args.no_logprobs and args.repeat > 1:
+        parser.error("--repeat compares log-probabilities: leave --no-logprobs out")
+    if args.router_margin is None:
+        any_will_do = args.ratio or args.against or args.no_logprobs
+        args.router_margin = 0.0 if any_will_do else ROUTER_MARGIN
+    return args
 
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    try:
+        return run(args)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what the command line says."""
+    if args.compare:
+        return 0 if same_tokens(args, *map(read_answers, args.compare)) else 1
     record: dict[str, Any] = {}
     if args.only in ("ask", "compare"):
         record = json.loads(args.record.read_text())
-    model = None
-    if args.only != "ask":
-        import torch
-
-        device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_reference(args.checkpoint, device)
     if args.only in (None, "draw"):
-        record["prompts"] = draw_prompts(args, model)
+        record["prompts"] = draw_prompts(args)
     alike = True
     if args.only in (None, "ask"):
-        try:
-            answers = ask(args, record["prompts"])
-            alike = reproducible(args, answers)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")[:500]
-            print(f"error: {args.base_url}: HTTP {error.code}: {text}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            print(f"error: {args.base_url}: {error}", file=sys.stderr)
-            return 1
+        answers = ask(args, record["prompts"], logprobs=not args.no_logprobs)
+        alike = reproducible(args, answers)
         record["answers"] = [asdict(answer) for answer in answers]
     if args.record and args.only != "compare":
         args.record.write_text(json.dumps(record))
@@ -542,7 +604,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{args.record}: {len(record['prompts'])} prompts")
         return 0
     samples = [Sample(**answer) for answer in record["answers"]]
-    return 0 if report(args, model, samples) else 1
+    if args.against:
+        others = ask(args, record["prompts"], base_url=args.against, logprobs=False)
+        return 0 if same_tokens(args, samples, others) else 1
+    return 0 if report(args, samples) else 1
 
 
 if __name__ == "__main__":

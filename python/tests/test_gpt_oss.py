@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,15 +14,18 @@ from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef
 from max.graph.weights import SafetensorWeights, WeightData
+from max.nn.comm import Signals
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
-from mxfp4 import custom_extensions, ops
+from mxfp4 import checkpoint, custom_extensions, ops
 from mxfp4.gpt_oss import ARCHITECTURES, packing
 from mxfp4.gpt_oss.inputs import GptOssInputs
 from mxfp4.gpt_oss.memory_planner import (
     GptOssMemoryPlanner,
     activation_bytes,
-    packing_overhead,
+    packed_bytes,
+    stored_bytes,
+    weight_bytes,
 )
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
@@ -71,7 +76,7 @@ def test_every_expert_weight_finds_its_place(
         for name, value in adapted.items()
         if name.startswith(prefix)
     }
-    pack_experts(found, InferenceSession(devices=[CPU()]), CPU())
+    pack_experts(found, InferenceSession(devices=[CPU()]), [CPU()])
     weights = layer.raw_state_dict()
     assert found.keys() == weights.keys()
     for name, weight in weights.items():
@@ -149,11 +154,11 @@ def test_packing_through_max(
         )
         for what, array in zip(("blocks", "scales"), plain[name], strict=True):
             state[f"{name}.{what}"] = WeightData.from_numpy(array, f"{name}.{what}")
-    pack_experts(state, InferenceSession(devices=[CPU()]), CPU())
+    pack_experts(state, InferenceSession(devices=[CPU()]), [CPU()])
 
-    assert state.keys() == {"other", "a.gate_up.weights", "a.down.weights"}
+    assert state.keys() == {"other", "a.gate_up.weights.0", "a.down.weights.0"}
     for name, (rows, cols) in shapes.items():
-        packed = state[f"{name}.weights"].to_numpy()
+        packed = state[f"{name}.weights.0"].to_numpy()
         assert packed.shape == ops.packed_shape(3, rows, cols)
         blocks, scales = plain[name]
         # Packing moves bits about, and pads with zeros.
@@ -181,11 +186,11 @@ def test_packing_for_a_device_that_is_not_there(
         "a.down.scales": np.ones((2, 96, 5), np.uint8),
         "a.down.bias": np.ones((2, 96), np.float32),
     }
-    pack_experts(state, None, CPU())
+    pack_experts(state, None, [CPU()])
     assert compiled
-    assert state.keys() == {"a.down.weights", "a.down.bias"}
-    assert state["a.down.weights"].shape == ops.packed_shape(2, 96, 160)
-    assert state["a.down.weights"].dtype == np.uint8
+    assert state.keys() == {"a.down.weights.0", "a.down.bias"}
+    assert state["a.down.weights.0"].shape == ops.packed_shape(2, 96, 160)
+    assert state["a.down.weights.0"].dtype == np.uint8
 
 
 def test_blocks_and_scales_that_do_not_match_are_refused() -> None:
@@ -196,12 +201,13 @@ def test_blocks_and_scales_that_do_not_match_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"\[2, 64, 32\] and a\.down\.scales \[2, 64, 4\] do not"
     ):
-        pack_experts(state, None, CPU())
+        pack_experts(state, None, [CPU()])
 
 
 @pytest.mark.parametrize("experts", [32, 128])
 def test_published_models_pack_without_padding(experts: int) -> None:
-    assert packing_overhead(model_config(num_local_experts=experts)) == 0
+    config = model_config(num_local_experts=experts)
+    assert packed_bytes(config, config.intermediate_size) == stored_bytes(config)
 
 
 def test_padding_is_counted() -> None:
@@ -210,19 +216,43 @@ def test_padding_is_counted() -> None:
     )
     # gate_up 320x96 becomes 320x128; down 96x160 becomes 128x192; 17/32 byte each.
     elements = 320 * (128 - 96) + (128 * 192 - 96 * 160)
-    assert packing_overhead(config) == 2 * 3 * elements * 17 // 32
+    padding = 2 * 3 * elements * 17 // 32
+    assert packed_bytes(config, 160) == stored_bytes(config) + padding
+    assert weight_bytes(config, 10 * GIB, devices=1) == 10 * GIB + padding
 
 
 def plan(config: SimpleNamespace, **runtime: object) -> int:
-    values = {"max_batch_input_tokens": 8192, "max_batch_size": None} | runtime
-    echo = values.pop("enable_echo", False)
+    values = {
+        "max_batch_input_tokens": 8192,
+        "max_batch_size": None,
+        "enable_chunked_prefill": True,
+    } | runtime
+    model = SimpleNamespace(
+        enable_echo=values.pop("enable_echo", False),
+        device_specs=[None],
+        max_length=32768,
+    )
     planner = GptOssMemoryPlanner.__new__(GptOssMemoryPlanner)
     return planner.estimate_activation_memory(
-        SimpleNamespace(
-            runtime=SimpleNamespace(**values), model=SimpleNamespace(enable_echo=echo)
-        ),
-        config,
+        SimpleNamespace(runtime=SimpleNamespace(**values), model=model), config
     )
+
+
+def test_120b_fits_on_one_80_gb_gpu() -> None:
+    """With the cache for one prompt of full length left, as MAX plans by default."""
+    config = model_config(num_local_experts=128, num_hidden_layers=36)
+    tensors = itertools.chain(*checkpoint.shards(checkpoint.SIZES["120b"]))
+    weights = weight_bytes(config, sum(map(tensor_bytes, tensors)), devices=1)
+    assert 65.2e9 < weights < 65.3e9
+    # An H100 80GB HBM3 has 79.6 GiB, the driver keeps some of it.
+    left = 0.9 * 79 * GIB - weights - plan(config) - Signals.NUM_BYTES
+    head = 2 * config.head_dim * 2
+    token = config.num_hidden_layers // 2 * config.num_key_value_heads * head
+    assert left > 131072 * token
+
+
+def tensor_bytes(tensor: checkpoint.Tensor) -> int:
+    return math.prod(tensor.shape) * (1 if tensor.dtype == "uint8" else 2)
 
 
 def test_nothing_is_reserved_for_dequantizing() -> None:
@@ -236,6 +266,9 @@ def test_the_plan_follows_the_step() -> None:
     config = model_config()
     assert plan(config, max_batch_input_tokens=16384) > plan(config)
     assert plan(config, max_batch_size=8) < plan(config)
+    # Prompts that are not cut go through whole.
+    whole = plan(config, enable_chunked_prefill=False)
+    assert whole == plan(config, max_batch_input_tokens=32768)
     # Echo returns logits for every token of the step.
     assert plan(config, enable_echo=True) > plan(config) + 10 * GIB
 

@@ -27,6 +27,5 @@ gpt_oss_arch = dataclasses.replace(
     # There is no grammar of calls. Without this MAX compiles samplers for one.
     required_arguments=builtin.required_arguments
     | {"tool_call_policy": ToolCallPolicy.FORCE_UNCONSTRAINED},
-    # Experts would have to be sharded before they are packed.
-    multi_gpu_supported=False,
+    multi_gpu_supported=True,
 )

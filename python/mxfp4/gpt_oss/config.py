@@ -13,6 +13,7 @@ from max.pipelines.modeling.config_enums import SupportedEncoding
 from typing_extensions import Self, override
 
 from mxfp4 import guard
+from mxfp4.gpt_oss.shares import check_division
 from mxfp4.ops import SWIGLU_LIMIT
 
 
@@ -35,9 +36,9 @@ class GptOssConfig(BuiltinConfig):
         # Memory planning initializes the configuration before the model worker
         # starts, so this is the earliest place to refuse.
         guard.require_package()
-        guard.require_hopper_devices(
-            (model_config or pipeline_config.model).device_specs
-        )
+        model = model_config or pipeline_config.model
+        guard.require_hopper_devices(model.device_specs)
+        check_division(model.huggingface_config, len(model.device_specs))
         config = super().initialize(
             pipeline_config, model_config, max_seq_len=max_seq_len
         )

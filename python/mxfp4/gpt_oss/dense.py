@@ -2,60 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from max.dtype import DType
-from max.graph import BufferValue, DeviceRef, TensorValue, Weight
+from max.graph import (
+    BufferValue,
+    DeviceRef,
+    ShardingStrategy,
+    TensorValue,
+    Weight,
+    ops,
+)
 from max.nn.layer import Module
-from max.nn.stacked_linear import StackedLinear as BuiltinStackedLinear
+from typing_extensions import Self
 
 from mxfp4.gpt_oss.config import GptOssConfig
+from mxfp4.gpt_oss.shares import first_alone, spread
 from mxfp4.ops import count_broken, dense, dense_float32
 
 
 class Linear(Module):
     """A linear layer with a bias.
 
-    Takes the place of the built-in one, whose matmul writes beyond its output.
+    Takes the place of the built-in one, whose matmul writes beyond its output, and
+    is divided among devices as that one is: set `sharding_strategy`, then `shard`.
     """
 
-    def __init__(self, in_features: int, out_features: int, device: DeviceRef) -> None:
+    sharding_strategy: ShardingStrategy | None = None
+
+    def __init__(self, weight: Weight, bias: Weight) -> None:
         super().__init__()
+        self.weight = weight
+        self.bias = bias
+
+    @classmethod
+    def sized(cls, in_features: int, out_features: int, device: DeviceRef) -> Self:
+        """Makes a layer whose weights are yet to be loaded."""
         shape = (out_features, in_features)
-        self.weight = Weight("weight", DType.bfloat16, shape, device)
-        self.bias = Weight("bias", DType.bfloat16, (out_features,), device)
+        return cls(
+            Weight("weight", DType.bfloat16, shape, device),
+            Weight("bias", DType.bfloat16, (out_features,), device),
+        )
+
+    def shard(self, devices: Iterable[DeviceRef]) -> list[Linear]:
+        """Returns each device's share of the layer."""
+        devices, strategy = list(devices), self.sharding_strategy
+        assert strategy is not None
+        # Divided by input features, the outputs are summands of one sum.
+        partial = strategy.sharded_axis == 1
+        for_bias = first_alone(len(devices)) if partial else strategy
+        weights = spread(self.weight, strategy, devices)
+        biases = spread(self.bias, for_bias, devices)
+        return [Linear(*pair) for pair in zip(weights, biases, strict=True)]
 
     def __call__(self, x: TensorValue) -> TensorValue:
         return dense(x, self.weight, self.bias)
 
 
-class StackedLinear(BuiltinStackedLinear):
-    """Several linear layers with biases as one, likewise."""
+class StackedLinear(Module):
+    """Several linear layers as one, likewise."""
+
+    # The checkpoint knows the layers, and nothing of the stack.
+    _omit_module_attr_name = True
+
+    def __init__(self, layers: Mapping[str, Linear]) -> None:
+        super().__init__()
+        self.layers = dict(layers)
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    @property
+    def sharding_strategy(self) -> ShardingStrategy | None:
+        """How each of the layers is divided."""
+        return next(iter(self.layers.values())).sharding_strategy
+
+    @sharding_strategy.setter
+    def sharding_strategy(self, strategy: ShardingStrategy) -> None:
+        for layer in self.layers.values():
+            layer.sharding_strategy = strategy
+
+    def shard(self, devices: Iterable[DeviceRef]) -> list[StackedLinear]:
+        """Returns each device's shares of the layers, as one."""
+        devices = list(devices)
+        shares = {name: layer.shard(devices) for name, layer in self.layers.items()}
+        return [
+            StackedLinear({name: share[rank] for name, share in shares.items()})
+            for rank in range(len(devices))
+        ]
 
     def __call__(self, x: TensorValue) -> TensorValue:
-        bias = self.stacked_bias
-        assert bias is not None
-        return dense(x, self.stacked_weight, bias)
+        layers = self.layers.values()
+        return dense(
+            x,
+            ops.concat([layer.weight for layer in layers]),
+            ops.concat([layer.bias for layer in layers]),
+        )
 
 
 class LogitsHead(Module):
-    """One matmul over the vocabulary whose result is never rounded to bfloat16, and
-    looked at: rows that cannot be are counted at the end of the signal buffer.
+    """One matmul over the vocabulary whose result is never rounded to bfloat16.
 
     Takes the place of the built-in layer, whose calling convention it keeps: a
-    list with one tensor a device.
+    list with one tensor a device. Each device has a share of the vocabulary, and
+    gets all logits. On a single device they are looked at: rows that cannot be are
+    counted at the end of the signal buffer.
     """
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__()
-        (device,) = config.devices
+        devices = config.devices
         shape = (config.vocab_size, config.hidden_size)
-        self.weight = Weight("weight", DType.bfloat16, shape, device)
+        self.weight = Weight("weight", DType.bfloat16, shape, devices[0])
+        by_rows = ShardingStrategy.rowwise(len(devices))
+        self.shares = spread(self.weight, by_rows, devices)
 
     def __call__(
         self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
     ) -> list[TensorValue]:
-        (hidden,) = x
-        logits = dense_float32(hidden, self.weight)
-        count_broken(logits, signal_buffers[0])
-        return [logits]
+        logits = [dense_float32(*pair) for pair in zip(x, self.shares, strict=True)]
+        if len(logits) == 1:
+            # Several devices signal each other through the whole buffer.
+            count_broken(logits[0], signal_buffers[0])
+            return logits
+        return ops.allgather(logits, signal_buffers, axis=-1)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from max.driver import Buffer
 from max.engine import InferenceSession, Model
+from max.nn.layer import LayerList
 from max.pipelines.architectures.gpt_oss.gpt_oss import GptOss as BuiltinGptOss
 from max.pipelines.architectures.gpt_oss.model import GptOssInputs
 from max.pipelines.architectures.gpt_oss.model import GptOssModel as BuiltinModel
@@ -17,10 +18,10 @@ from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
 from mxfp4 import guard
 from mxfp4.gpt_oss import self_check
+from mxfp4.gpt_oss.block import TransformerBlock
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.gpt_oss.dense import Linear, LogitsHead, StackedLinear
+from mxfp4.gpt_oss.dense import LogitsHead
 from mxfp4.gpt_oss.inputs import BatchProcessor
-from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 
 
@@ -29,29 +30,13 @@ class GptOss(BuiltinGptOss):
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
-        for layer in self.language_model.layers:
-            layer.mlp = GptOssMoE(config)
-            layer.mlp_shards = [layer.mlp]
-            self._replace_projections(layer, config)
+        model = self.language_model
+        model.layers = LayerList(
+            [TransformerBlock(layer, config) for layer in model.layers]
+        )
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
-            self.language_model.lm_head = LogitsHead(config)
-
-    @staticmethod
-    def _replace_projections(layer: Any, config: GptOssConfig) -> None:
-        (device,) = config.devices
-        attention = layer.self_attn
-        (shard,) = layer.self_attn_shards
-        query, other = attention.q_weight_dim, attention.kv_weight_dim
-        shard.qkv_proj = attention.qkv_proj = StackedLinear(
-            in_dim=config.hidden_size,
-            out_dims=[query, other, other],
-            names=["q_proj", "k_proj", "v_proj"],
-            dtype=config.dtype,
-            device=device,
-            has_bias=True,
-        )
-        shard.o_proj = attention.o_proj = Linear(query, config.hidden_size, device)
+            model.lm_head = LogitsHead(config)
 
 
 class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
@@ -62,8 +47,7 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
 
     def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
         self._session = session
-        layers = self_check.layers_of(self.huggingface_config)
-        self_check.check(session, self.devices[0], layers)
+        self_check.check(session, self.devices[0])
         return super().load_graphs(session)
 
     def _create_model_config(self, state_dict: dict[str, Any]) -> GptOssConfig:
@@ -81,7 +65,7 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
         """Packs the experts and returns the decoder graph."""
         weights = self._language_weights_dict
         self._language_weights_dict = {}
-        pack_experts(weights, self._session, self.devices[0])
+        pack_experts(weights, self._session, self.devices)
         module = GptOss(model_config)
         module.load_state_dict(
             weights, weight_alignment=1, strict=self._strict_state_dict_loading

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
+from max.graph import DeviceRef, Graph, ShardingStrategy, TensorValue, Weight, ops
 from max.nn.layer import Module
 
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear
+from mxfp4.gpt_oss.shares import first_alone, shares, slices, spread
 from mxfp4.ops import combine, grouped_mxfp4_matmul, packed_shape, route, sort_rows
 
 
 class ExpertProjection(Module):
-    """One projection of all experts: packed weights, and a bias."""
+    """One projection of all experts: each device's packed weights, and a bias.
+
+    Args:
+        experts: How many there are.
+        shapes: Each device's output and input features.
+        devices: The devices.
+        out_features: Those of the checkpoint's bias.
+        bias: How the bias is divided.
+    """
 
     def __init__(
-        self, experts: int, out_features: int, in_features: int, device: DeviceRef
+        self,
+        experts: int,
+        shapes: Sequence[tuple[int, int]],
+        devices: Sequence[DeviceRef],
+        out_features: int,
+        bias: ShardingStrategy,
     ) -> None:
         super().__init__()
-        self.out_features = out_features
-        shape = packed_shape(experts, out_features, in_features)
-        self.weights = Weight("weights", DType.uint8, shape, device)
-        self.bias = Weight("bias", DType.bfloat16, (experts, out_features), device)
+        self.shapes = shapes
+        self.packed = []
+        for rank, (shape, device) in enumerate(zip(shapes, devices, strict=True)):
+            packed = packed_shape(experts, *shape)
+            weights = Weight(f"weights.{rank}", DType.uint8, packed, device)
+            setattr(self, f"weights_{rank}", weights)
+            self.packed.append(weights)
+        self.bias = Weight("bias", DType.bfloat16, (experts, out_features), devices[0])
+        self.biases = spread(self.bias, bias, devices)
 
     def __call__(
         self,
+        rank: int,
         hidden: TensorValue,
         expert_start_indices: TensorValue,
         expert_ids: TensorValue,
@@ -36,15 +58,15 @@ class ExpertProjection(Module):
         # Packing leaves the weights on the device, where a weight's own way into
         # the graph would expect them on the host.
         weights = Graph.current.add_weight(
-            self.weights, force_initial_weight_on_host=False
+            self.packed[rank], force_initial_weight_on_host=False
         )
         return grouped_mxfp4_matmul(
             hidden,
             weights,
             expert_start_indices,
             expert_ids,
-            out_features=self.out_features,
-            bias=self.bias,
+            out_features=self.shapes[rank][0],
+            bias=self.biases[rank],
             swiglu=swiglu,
             sources=sources,
         )
@@ -53,33 +75,65 @@ class ExpertProjection(Module):
 class Router(Module):
     """Chooses each token's experts."""
 
-    def __init__(self, config: GptOssConfig, device: DeviceRef) -> None:
+    def __init__(self, config: GptOssConfig) -> None:
         super().__init__()
         self.top = config.num_experts_per_tok
-        self.gate_score = Linear(config.hidden_size, config.num_local_experts, device)
+        self.gate_score = Linear.sized(
+            config.hidden_size, config.num_local_experts, config.devices[0]
+        )
 
     def __call__(self, hidden: TensorValue) -> tuple[TensorValue, TensorValue]:
         return route(hidden, self.gate_score.weight, self.gate_score.bias, self.top)
 
 
 class GptOssMoE(Module):
-    """Router, both expert projections, and the weighted sum."""
+    """Router, both expert projections, and the weighted sum.
+
+    Each device has a share of every expert's intermediate features, and makes a
+    summand of the result.
+    """
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__()
-        (device,) = config.devices
+        devices = config.devices
         self.experts = config.num_local_experts
-        self.gate = Router(config, device)
-        hidden, inter = config.hidden_size, config.intermediate_size
-        self.gate_up = ExpertProjection(self.experts, 2 * inter, hidden, device)
-        self.down = ExpertProjection(self.experts, hidden, inter, device)
+        self.gate = Router(config)
+        hidden = config.hidden_size
+        parts = shares(config.intermediate_size, len(devices))
+        # A feature's gate and up rows stand side by side.
+        pairs = [range(2 * part.start, 2 * part.stop) for part in parts]
+        self.gate_up = ExpertProjection(
+            self.experts,
+            [(len(pair), hidden) for pair in pairs],
+            devices,
+            2 * config.intermediate_size,
+            slices(1, pairs),
+        )
+        self.down = ExpertProjection(
+            self.experts,
+            [(hidden, len(part)) for part in parts],
+            devices,
+            hidden,
+            first_alone(len(devices)),
+        )
 
-    def __call__(self, x: TensorValue) -> TensorValue:
-        chosen, shares = self.gate(x)
+    def __call__(self, xs: Sequence[TensorValue]) -> list[TensorValue]:
+        # One device chooses for all: MAX's all-reduce adds up in another order on
+        # each, so where a router all but ties they could choose different experts,
+        # and their summands would not belong together.
+        chosen, weighting = self.gate(xs[0])
+        return [
+            self._summand(rank, x, chosen.to(x.device), weighting.to(x.device))
+            for rank, x in enumerate(xs)
+        ]
+
+    def _summand(
+        self, rank: int, x: TensorValue, chosen: TensorValue, weighting: TensorValue
+    ) -> TensorValue:
         starts, sources, places = sort_rows(chosen, self.experts)
         ids = ops.constant(
             np.arange(self.experts, dtype=np.int32), DType.int32, device=x.device
         )
-        rows = self.gate_up(x, starts, ids, swiglu=True, sources=sources)
-        rows = self.down(rows, starts, ids)
-        return combine(rows, places, shares)
+        rows = self.gate_up(rank, x, starts, ids, swiglu=True, sources=sources)
+        rows = self.down(rank, rows, starts, ids)
+        return combine(rows, places, weighting)

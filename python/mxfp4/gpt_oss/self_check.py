@@ -1,4 +1,4 @@
-"""Checks that every kernel computes what it must, on the device, before it serves.
+"""Checks our kernels on the device, before it serves.
 
 One graph holds each op once. It is run with a few numbers of tokens, of which each
 makes the ops choose another kernel, and what comes back is compared with the numeric
@@ -18,8 +18,6 @@ from max.driver import CPU, Buffer, Device, is_virtual_device_mode
 from max.dtype import DType
 from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph, TensorType
-from max.graph.ops import gather
-from transformers import AutoConfig
 
 from mxfp4 import contract, guard, ops
 from mxfp4.contract import Answer, from_bfloat16, to_bfloat16
@@ -36,12 +34,6 @@ FEATURES = 672
 the ring of a wide tile comes round."""
 OUT_FEATURES = 160
 """Two and a half tiles of weight rows."""
-TABLE = 64
-"""Rows that a dense layer's weights repeat, so that the head's answer is told from
-few."""
-SAMPLE = 512
-"""Columns of a dense layer's result that are looked at, the last ones among them."""
-
 VARIANTS = ("_bias", "_swiglu_gather")
 """The grouped matmuls that the model calls; the others are left to the tests."""
 
@@ -73,35 +65,6 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class DenseLayer:
-    """A dense layer of the model.
-
-    Its kernel is compiled for this shape alone, so no other shape would check it.
-    """
-
-    in_features: int
-    out_features: int
-    float32: bool = False
-
-    @property
-    def name(self) -> str:
-        """What is said of it."""
-        (name,) = ops.DENSE_FLOAT32 if self.float32 else ops.DENSE
-        return f"{name} ({self.in_features} to {self.out_features} features)"
-
-
-@dataclass(frozen=True)
-class DenseWeights:
-    """What a dense layer is tried with; bfloat16 as its bits."""
-
-    table: np.ndarray
-    index: np.ndarray
-    """Which row of the table each of its weights' rows is."""
-    bias: np.ndarray
-    sample: np.ndarray
-
-
-@dataclass(frozen=True)
 class Tokens:
     """What comes with so many tokens."""
 
@@ -117,29 +80,12 @@ class Tokens:
     made: np.ndarray
 
 
-def layers_of(config: AutoConfig) -> list[DenseLayer]:
-    """Returns the shapes in which the model calls the dense matmuls."""
-    hidden, size = config.hidden_size, config.head_dim
-    queries = config.num_attention_heads * size
-    keys = config.num_key_value_heads * size
-    layers = [
-        DenseLayer(hidden, queries + 2 * keys),
-        DenseLayer(queries, hidden),
-    ]
-    if not config.tie_word_embeddings:
-        layers.append(DenseLayer(hidden, config.vocab_size, float32=True))
-    return layers
-
-
-def check(
-    session: InferenceSession, device: Device, layers: Sequence[DenseLayer]
-) -> None:
+def check(session: InferenceSession, device: Device) -> None:
     """Compiles the graph and, unless the device is virtual, runs it.
 
     Args:
         session: What to compile with.
         device: Where to run.
-        layers: The model's dense layers.
 
     Raises:
         RuntimeError: A kernel is wrong.
@@ -148,30 +94,24 @@ def check(
         logger.warning("Self-check: skipped, because %s is 0", VARIABLE)
         return
     # Compiled in either mode, so that a warmed cache holds it.
-    model = session.load(graph(DeviceRef.from_device(device), layers))
+    model = session.load(graph(DeviceRef.from_device(device)))
     if is_virtual_device_mode():
         return
     start = time.perf_counter()
     weights = draw_weights()
     experts = contract.decode(weights.blocks, weights.scales)
-    dense = [draw_dense(layer) for layer in layers]
     problems: dict[str, str] = {}
     for count in TOKENS:
         tokens = draw_tokens(count)
-        inputs = _inputs(weights, tokens)
         wanted = answers(weights, experts, tokens)
-        for layer, parts in zip(layers, dense, strict=True):
-            rows = draw_rows(layer, count)
-            inputs += [rows, *vars(parts).values()]
-            wanted[layer.name] = dense_answer(layer, parts, rows)
-        *results, packed, expected = _run(model, device, inputs)
+        *results, packed, expected = _run(model, device, _inputs(weights, tokens))
         wanted[ops.PACK[-1]] = Answer(expected)
         problems |= compare([*results, packed], wanted, count)
     if problems:
         raise RuntimeError(failure(problems))
     logger.info(
         "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
-        len(VARIANTS) + len(layers) + 4,
+        len(VARIANTS) + 4,
         len(TOKENS),
         (time.perf_counter() - start) * 1e3,
     )
@@ -231,37 +171,6 @@ def draw_weights() -> Weights:
     )
 
 
-def draw_dense(layer: DenseLayer) -> DenseWeights:
-    """Draws what a dense layer is tried with, the same each time."""
-    rng = np.random.default_rng(layer.out_features)
-    outs = layer.out_features
-    last = np.arange(max(outs - TABLE, 0), outs)
-    return DenseWeights(
-        table=to_bfloat16(rng.standard_normal((TABLE, layer.in_features))),
-        index=rng.integers(0, TABLE, outs, np.int32),
-        bias=to_bfloat16(rng.standard_normal(outs)),
-        sample=np.concatenate((rng.integers(0, outs, SAMPLE - len(last)), last)).astype(
-            np.int32
-        ),
-    )
-
-
-def draw_rows(layer: DenseLayer, count: int) -> np.ndarray:
-    """Draws the tokens that go into a dense layer, the same each time."""
-    rng = np.random.default_rng((layer.out_features, count))
-    return to_bfloat16(rng.standard_normal((count, layer.in_features)))
-
-
-def dense_answer(layer: DenseLayer, parts: DenseWeights, rows: np.ndarray) -> Answer:
-    """Returns what a dense layer must return in the columns that are looked at."""
-    product = contract.product(from_bfloat16(rows), from_bfloat16(parts.table))
-    column = parts.index[parts.sample]
-    taken = Answer(product.want[:, column], product.bound[:, column])
-    if layer.float32:
-        return taken
-    return contract.biased(taken, from_bfloat16(parts.bias[parts.sample]))
-
-
 def draw_tokens(count: int) -> Tokens:
     """Draws what comes with so many tokens, the same each time."""
     rng = np.random.default_rng(count)
@@ -317,11 +226,11 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     }
 
 
-def graph(device: DeviceRef, layers: Sequence[DenseLayer]) -> Graph:
+def graph(device: DeviceRef) -> Graph:
     """Returns the graph, each op once.
 
-    The results come in the order of `answers`, then the dense layers', then the packed
-    weights of the device and those of the host, which must be the same.
+    The results come in the order of `answers`, then the packed weights of the device
+    and those of the host, which must be the same.
     """
     half, byte, number = DType.bfloat16, DType.uint8, DType.uint32
     projection = EXPERTS, OUT_FEATURES
@@ -343,24 +252,13 @@ def graph(device: DeviceRef, layers: Sequence[DenseLayer]) -> Graph:
         TensorType(half, ("rows", OUT_FEATURES), device),
     ]
     host = [TensorType(byte, kind.shape, DeviceRef.CPU()) for kind in types[:2]]
-    types = host + types
-    shared = len(types)
-    for layer in layers:
-        outs = layer.out_features
-        types += [
-            TensorType(half, ("tokens", layer.in_features), device),
-            TensorType(half, (TABLE, layer.in_features), device),
-            TensorType(DType.int32, (outs,), device),
-            TensorType(half, (outs,), device),
-            TensorType(DType.int32, (SAMPLE,), device),
-        ]
     with Graph(
         "mxfp4_self_check",
-        input_types=types,
+        input_types=host + types,
         custom_extensions=guard.require_package(),
     ) as built:
         values = [value.tensor for value in built.inputs]
-        host_blocks, host_scales, blocks, scales, bias, *rest = values[:shared]
+        host_blocks, host_scales, blocks, scales, bias, *rest = values
         router, router_bias, hidden, grouped, routed, chosen, *rest = rest
         starts, ids, sources, places, shares, made = rest
         packed = ops.pack(blocks, scales)
@@ -374,15 +272,6 @@ def graph(device: DeviceRef, layers: Sequence[DenseLayer]) -> Graph:
             *ops.sort_rows(chosen, EXPERTS),
             ops.combine(made, places, shares),
         ]
-        for number, layer in enumerate(layers):
-            first = shared + 5 * number
-            rows, table, index, bias, sample = values[first : first + 5]
-            weight = gather(table, index, axis=0)
-            if layer.float32:
-                result = ops.dense_float32(rows, weight)
-            else:
-                result = ops.dense(rows, weight, bias)
-            results.append(gather(result, sample, axis=1))
         built.output(*results, packed, ops.pack(host_blocks, host_scales))
     return built
 

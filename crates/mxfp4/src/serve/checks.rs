@@ -204,9 +204,12 @@ mod tests {
         let mixed = || vec![gpu(0, (8, 0), 0), gpu(1, (9, 0), 0)];
         assert_eq!(choose("gpu:1", mixed(), None), Ok(vec![1]));
         assert_eq!(choose("gpu", mixed(), Some("1")), Ok(vec![1]));
+        let two = || vec![gpu(0, (9, 0), 0), gpu(1, (9, 0), 0)];
+        assert_eq!(choose("gpu:0,1", two(), None), Ok(vec![0, 1]));
         for (devices, gpus, mask, expect) in [
             ("gpu", mixed(), None, "--devices gpu:1"),
             ("gpu:all", mixed(), None, "compute capability 8.0"),
+            ("gpu:1,0", mixed(), None, "compute capability 8.0"),
             (
                 "gpu",
                 vec![gpu(0, (10, 0), 0)],
@@ -235,6 +238,10 @@ mod tests {
         assert!(large.contains("smaller model"), "{large}");
         let two = [gpu(0, (9, 0), 60 << 30), gpu(1, (9, 0), 60 << 30)];
         assert_eq!(memory(&two, 100 << 30), Ok(()));
+        let uneven = [gpu(0, (9, 0), 60 << 30), gpu(1, (9, 0), 50 << 30)];
+        let second = memory(&uneven, 100 << 30).unwrap_err();
+        assert!(second.contains("GPU 1"), "{second}");
+        assert!(second.contains("at least 52.0 GiB"), "{second}");
         let mut silent = gpu(0, (9, 0), 0);
         silent.memory_free = None;
         assert_eq!(memory(&[silent], 100 << 30), Ok(()));
