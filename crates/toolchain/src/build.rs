@@ -13,6 +13,9 @@ use mxfp4_process::Command;
 use crate::record::Record;
 use crate::{Error, Job, files, lock, run, run_with};
 
+/// Who else may have the lock of the build folder.
+const IN_WORKSPACE: &str = "`mxfp4 build` in this workspace";
+
 /// Builds what is not fresh with the compiler of `sdk`, in the workspace's
 /// `environment`. Standalone workspaces only.
 pub fn standalone(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
@@ -30,6 +33,37 @@ pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
         }
     }
     Ok(names)
+}
+
+/// Takes the packages that are in the build folder for made from the sources and by the compiler that are there, all of
+/// which must be known from elsewhere: from a carried workspace's checksums. Where a package is missing nothing happens.
+pub fn adopt(job: Job, sdk: &Sdk) -> Result<(), Error> {
+    let build_dir = job.workspace.build_dir();
+    let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
+    for target in packages(job, sdk)? {
+        if target.output.is_file() {
+            let record = target.look(None)?.with_output(&target.output)?;
+            record.write(&target.record_path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether two SDKs make the same packages: the compiler and its own packages are the same files, or alike.
+pub fn is_same_compiler(one: &Sdk, other: &Sdk) -> Result<bool, Error> {
+    let (ours, theirs) = (
+        files::names(&one.lib_mojo())?,
+        files::names(&other.lib_mojo())?,
+    );
+    if ours != theirs || !files::alike(&one.mojo(), &other.mojo())? {
+        return Ok(false);
+    }
+    for name in ours {
+        if !files::alike(&one.lib_mojo().join(&name), &other.lib_mojo().join(&name))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Makes the program `build/FOLDER/NAME` of a Mojo file `FOLDER/NAME.mojo`, the
@@ -95,7 +129,7 @@ fn make(job: Job, targets: &[Target], environment: &Environment) -> Result<(), E
         return Ok(());
     }
     let build_dir = job.workspace.build_dir();
-    let _lock = lock::take(&build_dir.join(".lock"), "`mxfp4 build` in this workspace")?;
+    let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
     let mut failed = Vec::new();
     for target in targets {
         let Some(record) = target.examine()? else {
@@ -222,15 +256,20 @@ impl Target {
         self.output.with_file_name(format!(".{}.json", self.name))
     }
 
-    /// What to make it from when it must be made; `None` when it is fresh.
-    fn examine(&self) -> Result<Option<Record>, Error> {
-        let old = Record::read(&self.record_path());
-        let new = Record::look(
+    /// What it would be made from now.
+    fn look(&self, old: Option<&Record>) -> Result<Record, Error> {
+        Record::look(
             &[self.compiler.clone(), self.library.clone()],
             self.arguments.clone(),
             &self.folders,
-            old.as_ref(),
-        )?;
+            old,
+        )
+    }
+
+    /// What to make it from when it must be made; `None` when it is fresh.
+    fn examine(&self) -> Result<Option<Record>, Error> {
+        let old = Record::read(&self.record_path());
+        let new = self.look(old.as_ref())?;
         match old {
             Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
                 let new = new.with_output_of(&old);
