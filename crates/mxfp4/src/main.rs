@@ -6,6 +6,7 @@ mod print;
 mod allow;
 mod bench;
 mod build;
+mod bundle;
 mod clean;
 mod code;
 mod color;
@@ -113,6 +114,7 @@ enum Anywhere {
     Init(init::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Bundle(bundle::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -179,6 +181,9 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         AnyCommand::Anywhere(Anywhere::Init(args)) => return init::run(&cwd, args),
         AnyCommand::Anywhere(Anywhere::Completions(args)) => return completions::run(args),
         AnyCommand::Anywhere(Anywhere::Man(args)) => return man::run(args),
+        AnyCommand::Anywhere(Anywhere::Bundle(args)) => {
+            return bundle::run(root.as_deref(), cwd, ambient, verbosity, args);
+        }
     };
     if let Command::Deny(_) = command {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;

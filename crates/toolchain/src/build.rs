@@ -17,7 +17,7 @@ use mxfp4_process::{Command, Output};
 pub use self::bazel::modular;
 use self::target::{Made, Target};
 use crate::diagnostics::Message;
-use crate::{Error, Job, lock};
+use crate::{Error, Job, files, lock};
 
 /// How to build, where not as always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub enum Event<'a> {
         fresh: bool,
     },
 }
+
+/// Who else may have the lock of the build folder.
+const IN_WORKSPACE: &str = "`mxfp4 build` in this workspace";
 
 /// Builds what is not fresh with the compiler of `sdk`, in the workspace's
 /// `environment`. Standalone workspaces only.
@@ -102,6 +105,34 @@ pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
         }
     }
     Ok(names)
+}
+
+/// Takes the packages that are in the build folder for made from the sources and by the compiler that are there, all of
+/// which must be known from elsewhere: from a carried workspace's checksums. Where a package is missing nothing happens.
+pub fn adopt(job: Job, sdk: &Sdk) -> Result<(), Error> {
+    let build_dir = job.workspace.build_dir();
+    let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
+    for target in packages(job, sdk, Dialect::of(sdk)?, &[])? {
+        target.adopt()?;
+    }
+    Ok(())
+}
+
+/// Whether two SDKs make the same packages: the compiler and its own packages are the same files, or alike.
+pub fn is_same_compiler(one: &Sdk, other: &Sdk) -> Result<bool, Error> {
+    let (ours, theirs) = (
+        files::names(&one.lib_mojo())?,
+        files::names(&other.lib_mojo())?,
+    );
+    if ours != theirs || !files::alike(&one.mojo(), &other.mojo())? {
+        return Ok(false);
+    }
+    for name in ours {
+        if !files::alike(&one.lib_mojo().join(&name), &other.lib_mojo().join(&name))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Makes the program `build/FOLDER/NAME` of a Mojo file `FOLDER/NAME.mojo`, the
@@ -198,7 +229,7 @@ fn make(
         return Ok(());
     }
     let build_dir = job.workspace.build_dir();
-    let _lock = lock::take(&build_dir.join(".lock"), "`mxfp4 build` in this workspace")?;
+    let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
     let mut failed = Vec::new();
     let mut broken = None;
     for_each_at_once(

@@ -1,6 +1,8 @@
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -118,4 +120,27 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
         .and_then(|mut file| file.write_all(content))
         .and_then(|()| fs::rename(&partial, path));
     written.map_err(Error::file("write", path))
+}
+
+/// The names of what a folder holds.
+pub(crate) fn names(folder: &Path) -> Result<BTreeSet<OsString>, Error> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+        .map_err(Error::file("read", folder))
+}
+
+/// Whether two files have the same content. uv links one and the same file into several places.
+pub(crate) fn alike(one: &Path, other: &Path) -> Result<bool, Error> {
+    let metadata = |path: &Path| fs::metadata(path).map_err(Error::file("read", path));
+    let (ours, theirs) = (metadata(one)?, metadata(other)?);
+    if (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()) {
+        return Ok(true);
+    }
+    let hash = |path: &Path| {
+        let mut hasher = blake3::Hasher::new();
+        fs::File::open(path)
+            .and_then(|file| Ok(hasher.update_reader(file)?.finalize()))
+            .map_err(Error::file("read", path))
+    };
+    Ok(ours.len() == theirs.len() && hash(one)? == hash(other)?)
 }

@@ -6,6 +6,7 @@
 //! making ended.
 
 pub mod build;
+pub mod carry;
 pub mod clean;
 pub mod diagnostics;
 mod error;

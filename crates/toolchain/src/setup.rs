@@ -210,7 +210,7 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
 }
 
 /// Has the lock file agree with the versions that `mxfp4.toml` and `pyproject.toml` name.
-fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
+pub(crate) fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
     let sdk = &workspace.config.sdk;
     let path = lock.path().display();
     let pyproject = read_pyproject(workspace)?;

@@ -45,6 +45,11 @@ impl CompileCache {
         &self.folder
     }
 
+    /// Whether no compiled model was in it.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty()
+    }
+
     /// Whether something was compiled since.
     pub fn has_grown(&self) -> bool {
         !compiled(&self.folder).is_subset(&self.before)

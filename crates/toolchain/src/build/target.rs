@@ -48,18 +48,32 @@ impl Target {
             .with_file_name(format!(".{}.json", stem.to_string_lossy()))
     }
 
+    /// What it would be made from now.
+    fn look(&self, old: Option<&Record>) -> Result<Record, Error> {
+        Record::look(
+            &[self.compiler.clone(), self.library.clone()],
+            self.arguments.clone(),
+            &self.folders,
+            old,
+        )
+    }
+
+    /// Takes the output that is there, if any, for made from what is there now.
+    pub(super) fn adopt(&self) -> Result<(), Error> {
+        if !self.output.is_file() {
+            return Ok(());
+        }
+        let record = self.look(None)?.with_output(&self.output)?;
+        record.write(&self.record_path())
+    }
+
     /// What to make it from when it must be made; `None` when it is fresh, which it never is when made `anew`.
     pub(super) fn examine(&self, anew: bool) -> Result<Option<Record>, Error> {
         let old = match anew {
             true => None,
             false => Record::read(&self.record_path()),
         };
-        let new = Record::look(
-            &[self.compiler.clone(), self.library.clone()],
-            self.arguments.clone(),
-            &self.folders,
-            old.as_ref(),
-        )?;
+        let new = self.look(old.as_ref())?;
         match old {
             Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
                 let new = new.with_output_of(&old);

@@ -1,0 +1,687 @@
+//! `mxfp4 bundle`: what is packed, what it unpacks to, and what an interruption leaves. The compiler and uv only pretend
+//! here; the last test takes the real ones, where it is asked for.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::{MODEL, Ran, folder, repository, run, tool};
+use tempfile::TempDir;
+
+type Tested = Result<Completion, Failed>;
+
+fn main() -> ExitCode {
+    let tests: [(&str, fn()); 10] = [
+        ("what_is_carried", what_is_carried),
+        (
+            "the_host_builds_nothing_and_sets_nothing_up",
+            the_host_builds_nothing,
+        ),
+        ("the_host_sees_a_change", the_host_sees_a_change),
+        ("serve_takes_the_carried_sdk", serve_takes_the_carried_sdk),
+        ("parts_and_their_damage", parts_and_their_damage),
+        ("an_sdk_for_another_python", an_sdk_for_another_python),
+        (
+            "a_package_of_another_compiler_stays_behind",
+            a_package_of_another_compiler,
+        ),
+        ("compiled_models_are_carried", compiled_models_are_carried),
+        ("what_is_refused", what_is_refused),
+        (
+            "kill_leaves_nothing_to_believe_in",
+            kill_leaves_nothing_to_believe_in,
+        ),
+    ];
+    let mut trials: Vec<Trial> = tests
+        .map(|(name, test)| {
+            Trial::test(name, move || {
+                test();
+                Ok(())
+            })
+        })
+        .into();
+    trials.push(Trial::ignorable_test("a_full_disk", a_full_disk));
+    trials.push(Trial::ignorable_test("the_real_sdk", the_real_sdk));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Makes a "package" of the names of its arguments, and says that it did.
+const MOJO: &str = r#"#!/bin/sh
+for output; do :; done
+echo "package" > "$output"
+"#;
+
+/// Makes what uv would make of a file system, as `$BEHAVIOUR` asks, and keeps a log.
+const UV: &str = r#"#!/bin/sh
+echo "$*" >> "$LOG"
+case "$1" in
+--version) echo "uv 0.0.0" ;;
+export) for file; do :; done; echo "max==26.7.0" > "$file" ;;
+pip)
+    [ "$BEHAVIOUR" = fail ] && { echo "no such wheel" >&2; exit 2; }
+    while [ "$1" != --target ]; do shift; done
+    : > "$2/.lock"
+    cp -r "$SDK/." "$2/" ;;
+esac
+"#;
+
+const LOCK: &str = "version = 1\n[[package]]\nname = \"max\"\nversion = \"26.7.0\"\n\
+                    [[package]]\nname = \"mojo\"\nversion = \"1.2.0\"\n";
+
+const CONFIG: &str = "# ours\n[sdk]\nmax = \"26.7.0\"\n\n[[kernels]]\nname = \"tiny\"\nsource = \"kernels/tiny\"\n\n\
+                      [serve]\nmodel = \"model\"\n";
+
+/// A workspace, an SDK for Python 3.12, and programs on PATH: `python3.12` and uv.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let files = [
+            ("here/mxfp4.toml", CONFIG),
+            ("here/.gitignore", "*.log\n/model/\n"),
+            ("here/kernels/tiny/__init__.mojo", "# one\n"),
+            ("here/kernels/tiny/build.log", "no source"),
+            ("here/python/uv.lock", LOCK),
+            ("here/python/pyproject.toml", ""),
+            ("here/python/mxfp4/__init__.py", ""),
+            ("here/python/mxfp4/__pycache__/x.pyc", ""),
+            ("here/notes/mine.txt", "private"),
+            ("sdk/modular/bin/mojo", MOJO),
+            ("sdk/modular/lib/mojo/std.mojoc", "std"),
+            ("sdk/max/_core.cpython-312-x86_64-linux-gnu.so", "core"),
+            ("sdk/max/_entrypoints/pipelines.py", "--host"),
+            ("sdk/max/_ops/__init__.py", ""),
+            ("sdk/max/_ops/ops.mojo", "# ops"),
+            (
+                "sdk/max/_ops/__mojocache__/ops.hash-0.so",
+                "of another machine",
+            ),
+            ("sdk/max-26.7.0.dist-info/METADATA", ""),
+            ("sdk/mojo-1.2.0.dist-info/METADATA", ""),
+            ("sdk/max/__pycache__/x.pyc", ""),
+            ("programs/uv", UV),
+        ];
+        let place = Self {
+            folder: folder(files),
+        };
+        for (name, text) in MODEL {
+            place.write(&format!("here/model/{name}"), text);
+        }
+        // An interpreter is told by its name, and not a script.
+        fs::copy("/bin/true", place.path("programs/python3.12")).unwrap();
+        for program in ["sdk/modular/bin/mojo", "programs/uv"] {
+            fs::set_permissions(place.path(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// `program` as on a machine of this place.
+    fn on(&self, program: &Path, cwd: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new("/usr/bin/env");
+        let path = format!("{}:/usr/bin:/bin", self.path("programs").display());
+        command
+            .arg("--default-signal=HUP,INT,QUIT,TERM")
+            .arg(program)
+            .args(args)
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.folder.path())
+            .env("LOG", self.path("log"))
+            .env("SDK", self.path("sdk"))
+            .current_dir(cwd);
+        command
+    }
+
+    fn mxfp4(&self, args: &[&str]) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_mxfp4"));
+        self.on(program, &self.path("here"), args)
+    }
+
+    fn create(&self, args: &[&str]) -> Ran {
+        run(self.mxfp4(&["bundle", "create"]).args(args))
+    }
+
+    fn unpack(&self, bundle: &Path, into: &str) -> Ran {
+        let into = self.path(into);
+        let args = ["bundle", "unpack", "--into", into.to_str().unwrap()];
+        run(&mut self.on(&bundle.join("mxfp4"), self.folder.path(), &args))
+    }
+
+    /// The program of an unpacked workspace, in it.
+    fn in_workspace(&self, workspace: &str, args: &[&str]) -> Command {
+        let workspace = self.path(workspace);
+        self.on(&workspace.join("mxfp4"), &workspace, args)
+    }
+
+    /// What the place's uv was asked.
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The names in the place that are neither there from the beginning nor `expected`.
+    fn leftovers(&self, expected: &[&str]) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !["here", "sdk", "programs", "log"].contains(&name.as_str()))
+            .filter(|name| !expected.contains(&name.as_str()))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// One bundle for all tests that only read it: most of it is this program, which is large when built for debugging.
+fn bundle() -> &'static (Place, PathBuf) {
+    static BUNDLE: OnceLock<(Place, PathBuf)> = OnceLock::new();
+    BUNDLE.get_or_init(|| {
+        let place = Place::new();
+        let output = place.path("here/dist/b");
+        let ran = place.create(&["--sdk", "../sdk", "--split", "4M", "--output", "dist/b"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.stdout, format!("{}\n", output.display()));
+        (place, output)
+    })
+}
+
+/// A place with that bundle unpacked to `host`.
+fn unpacked() -> Place {
+    let (_, bundle) = bundle();
+    let place = Place::new();
+    let ran = place.unpack(bundle, "host");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.stdout, format!("{}\n", place.path("host").display()));
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+    place
+}
+
+/// The files below `root`, with what is in them, but for the large program.
+fn listing(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                found.insert(path, target.into_os_string().into_encoded_bytes());
+            } else if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == "mxfp4") {
+                found.insert(path, Vec::new());
+            } else {
+                let content = fs::read(&path).unwrap();
+                found.insert(path, content);
+            }
+        }
+    }
+    let below = |(path, content): (PathBuf, _)| (path.strip_prefix(root).unwrap().into(), content);
+    found.into_iter().map(below).collect()
+}
+
+fn what_is_carried() {
+    let place = unpacked();
+    let files = listing(&place.path("host"));
+    let names: Vec<_> = files.keys().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            ".gitignore",
+            "build/.lock",
+            "build/.tiny.json",
+            "build/tiny.mojoc",
+            "kernels/tiny/__init__.mojo",
+            "mxfp4",
+            "mxfp4.toml",
+            "python/mxfp4/__init__.py",
+            "python/pyproject.toml",
+            "python/uv.lock",
+            "sdk/max/_core.cpython-312-x86_64-linux-gnu.so",
+            "sdk/max/_entrypoints/pipelines.py",
+            "sdk/max/_ops/__init__.py",
+            // Compiled ahead, and named as MAX's importer looks for it.
+            "sdk/max/_ops/__mojocache__/ops.hash-47f66043b1fc6d57.so",
+            "sdk/max/_ops/ops.mojo",
+            "sdk/max-26.7.0.dist-info/METADATA",
+            "sdk/modular/bin/mojo",
+            "sdk/modular/lib/mojo/std.mojoc",
+            "sdk/mojo-1.2.0.dist-info/METADATA",
+            "target/release/mxfp4",
+        ]
+    );
+    let config = String::from_utf8(files[Path::new("mxfp4.toml")].clone()).unwrap();
+    let expect = CONFIG.replace("\"26.7.0\"\n", "\"26.7.0\"\npath = \"sdk\"\n");
+    assert_eq!(config, expect);
+
+    let (_, bundle) = bundle();
+    let readme = fs::read_to_string(bundle.join("README.txt")).unwrap();
+    for part in [
+        "MAX 26.7.0",
+        "Mojo 1.2.0",
+        "Python 3.12",
+        "bundle unpack --into",
+    ] {
+        assert!(readme.contains(part), "{part} is not in {readme}");
+    }
+}
+
+fn the_host_builds_nothing() {
+    let place = unpacked();
+    let ran = run(&mut place.in_workspace("host", &["build", "--no-setup"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let package = place.path("host/build/tiny.mojoc");
+    assert_eq!(ran.stdout, format!("{}\n", package.display()));
+    assert!(!ran.stderr.contains("compiling"), "{ran:?}");
+    let ran = run(&mut place.in_workspace("host", &["setup"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("`sdk.path` of mxfp4.toml"), "{ran:?}");
+    assert_eq!(place.log(), "", "uv was started");
+}
+
+fn the_host_sees_a_change() {
+    let place = unpacked();
+    for change in [
+        "host/kernels/tiny/__init__.mojo",
+        "host/sdk/modular/bin/mojo",
+    ] {
+        let text = fs::read_to_string(place.path(change)).unwrap();
+        fs::write(place.path(change), text + "# two\n").unwrap();
+        for compiles in [true, false] {
+            let ran = run(&mut place.in_workspace("host", &["build"]));
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            assert_eq!(ran.stderr.contains("compiling tiny"), compiles, "{ran:?}");
+        }
+    }
+}
+
+fn serve_takes_the_carried_sdk() {
+    let place = unpacked();
+    let model = place.path("here/model");
+    let args = ["serve", "--dry-run", "--model", model.to_str().unwrap()];
+    let ran = run(&mut place.in_workspace("host", &args));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for part in [
+        place.path("programs/python3.12"),
+        place.path("host/sdk"),
+        place.path("host/python"),
+        place.path("host/build/tiny.mojoc"),
+        place.path("host/.mxfp4/cache"),
+    ] {
+        let part = part.to_str().unwrap();
+        assert!(ran.stdout.contains(part), "{part} is not in {ran:?}");
+    }
+
+    fs::remove_file(place.path("programs/python3.12")).unwrap();
+    let ran = place.unpack(&bundle().1, "host2");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.stderr.contains("there is no python3.12 on PATH"),
+        "{ran:?}"
+    );
+}
+
+fn parts_and_their_damage() {
+    let (_, bundle) = bundle();
+    let place = Place::new();
+    let copy = place.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(bundle).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let second = copy.join("bundle.tar.zst.0002");
+    let whole = fs::read(&second).unwrap();
+    assert_eq!(whole.len(), 4 << 20);
+
+    let refused = |says: &str| {
+        let ran = place.unpack(&copy, "host");
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains(says), "{says} is not in {ran:?}");
+        assert_eq!(ran.stdout, "");
+        assert_eq!(place.leftovers(&["copy", "elsewhere"]), [""; 0], "{says}");
+    };
+    let mut bytes = whole.clone();
+    bytes[1_000_000] ^= 1;
+    fs::write(&second, &bytes).unwrap();
+    refused("0002 is damaged");
+    fs::write(&second, &whole[..1_000_000]).unwrap();
+    refused("0002 is truncated: 1000000 of 4194304 bytes are there");
+    fs::remove_file(&second).unwrap();
+    refused("bundle.tar.zst.0002; copy what is missing");
+
+    // It may lie in another folder, which is then named.
+    let elsewhere = place.path("elsewhere/bundle.tar.zst.0002");
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    fs::write(&elsewhere, &whole).unwrap();
+    let ran = run(place
+        .on(&copy.join("mxfp4"), &copy, &["bundle", "unpack"])
+        .args(["--into", "../host", ".", "../elsewhere"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(place.path("host/sdk").is_dir());
+}
+
+fn an_sdk_for_another_python() {
+    let place = Place::new();
+    let create = |behaviour: &str, args: &[&str]| {
+        let mut command = place.mxfp4(&["bundle", "create", "--output", "../b"]);
+        run(command.env("BEHAVIOUR", behaviour).args(args))
+    };
+    let ran = create("fail", &["--python", "3.12"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("no such wheel"), "{ran:?}");
+    assert!(ran.stderr.contains("`uv pip install` failed"), "{ran:?}");
+    assert_eq!(place.leftovers(&[]), [""; 0]);
+
+    let ran = create("", &["--python", "3.12"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let log = place.log();
+    let last = log.lines().last().unwrap();
+    for flags in [
+        "pip install",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary :all:",
+        "--python-version 3.12",
+        "--python-platform x86_64-manylinux_2_34",
+    ] {
+        assert!(last.contains(flags), "{flags} is not in {log}");
+    }
+    assert!(log.contains("export --quiet --frozen --no-dev"), "{log}");
+
+    // What was made for it is gone, and nothing of uv's is carried.
+    let state = listing(&place.path("here/.mxfp4"));
+    assert_eq!(
+        state.keys().collect::<Vec<_>>(),
+        [Path::new("carried.lock")]
+    );
+    let ran = place.unpack(&place.path("b"), "host");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(place.path("host/sdk/modular/bin/mojo").is_file());
+    assert!(!place.path("host/sdk/.lock").exists());
+    assert!(!place.path("host/sdk/requirements.txt").exists());
+}
+
+fn a_package_of_another_compiler() {
+    let place = Place::new();
+    // The workspace's own SDK; its library alone differs.
+    for (name, text) in [
+        ("bin/mojo", MOJO),
+        ("lib/mojo/std.mojoc", "other std of the same age"),
+    ] {
+        place.write(
+            &format!("here/.venv/lib/python3.11/site-packages/modular/{name}"),
+            text,
+        );
+    }
+    let mojo = "here/.venv/lib/python3.11/site-packages/modular/bin/mojo";
+    fs::set_permissions(place.path(mojo), fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = place.create(&["--sdk", "../sdk", "--output", "../b"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("by another compiler"), "{ran:?}");
+    assert!(place.path("here/build/tiny.mojoc").is_file());
+
+    let ran = place.unpack(&place.path("b"), "host");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!place.path("host/build/tiny.mojoc").exists());
+    let ran = run(&mut place.in_workspace("host", &["build", "--no-setup"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("compiling tiny"), "{ran:?}");
+}
+
+fn compiled_models_are_carried() {
+    let place = Place::new();
+    let ran = place.create(&["--sdk", "../sdk", "--with-cache"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.stderr.contains("run `mxfp4 warm` first"), "{ran:?}");
+
+    let model = "cache/.max_cache/mof/mef/26.7.0/model";
+    place.write(&format!("here/.mxfp4/{model}"), "compiled");
+    let ran = place.create(&["--sdk", "../sdk", "--with-cache", "--output", "../b"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = place.unpack(&place.path("b"), "host");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let here = place.path("here");
+    let warning = format!("only where the workspace is {};", here.display());
+    assert!(ran.stderr.contains(&warning), "{warning} is not in {ran:?}");
+    let carried = place.path(&format!("host/.mxfp4/{model}"));
+    assert_eq!(fs::read_to_string(carried).unwrap(), "compiled");
+
+    // Where it is found, nothing is said.
+    fs::remove_dir_all(&here).unwrap();
+    let ran = place.unpack(&place.path("b"), "here");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("compiled models"), "{ran:?}");
+}
+
+fn what_is_refused() {
+    let place = Place::new();
+    place.write("full/file", "");
+    place.write("checkout/bazelw", "");
+    place.write("checkout/max/kernels/src/x", "");
+    place.write("other/modular/bin/mojo", "");
+    place.write("other/max/_core.cpython-311-x86_64-linux-gnu.so", "");
+    let cases: [(&[&str], i32, &str); 11] = [
+        (
+            &["create", "--sdk", "../sdk", "--output", "../full"],
+            1,
+            "not an empty folder",
+        ),
+        (
+            &["create", "--sdk", "../nowhere"],
+            4,
+            "holds no SDK that can be carried",
+        ),
+        (
+            &["create", "--python", "3.12", "--sdk", "../other"],
+            2,
+            "--sdk is for Python 3.11",
+        ),
+        (&["create", "--python", "2.7"], 2, "2.7"),
+        (&["create", "--split", "5"], 2, "too small"),
+        (&["create", "--split", "60X"], 2, "unit"),
+        (&["--root", "../checkout", "create"], 3, "Modular checkout"),
+        (&["unpack"], 2, "--into"),
+        (&["unpack", "--into", "../full"], 1, "not an empty folder"),
+        (
+            &["unpack", "--into", "../new", "../full"],
+            1,
+            "manifest.json is not there",
+        ),
+        (&["unpack", "--into", "../new", "../nowhere"], 1, "nowhere"),
+    ];
+    for (args, code, says) in cases {
+        let (root, args) = match args.strip_prefix(&["--root"]) {
+            Some(args) => (args[0], &args[1..]),
+            None => (".", args),
+        };
+        let ran = run(place.mxfp4(&["--root", root, "bundle"]).args(args));
+        assert_eq!(ran.code, Some(code), "{args:?}: {ran:?}");
+        assert!(
+            ran.stderr.contains(says),
+            "{args:?}: {says} is not in {ran:?}"
+        );
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert!(!place.path("new").exists(), "{args:?}");
+    }
+    let config = fs::read_to_string(place.path("here/mxfp4.toml")).unwrap();
+    place.write(
+        "here/mxfp4.toml",
+        &config.replace("[sdk]\n", "[sdk]\naccepted-pythons = [\"3.11\"]\n"),
+    );
+    let ran = place.create(&["--sdk", "../sdk"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("--python takes 3.11"), "{ran:?}");
+}
+
+/// How often each command is killed; more by hand, where this is set.
+fn kills() -> u32 {
+    let variable = std::env::var("MXFP4_BUNDLE_KILLS").ok();
+    variable.map_or(3, |value| {
+        value.parse().expect("MXFP4_BUNDLE_KILLS is a number")
+    })
+}
+
+fn kill_leaves_nothing_to_believe_in() {
+    let (_, whole) = bundle();
+    let place = Place::new();
+    let unpack = || {
+        let into = place.path("host");
+        let args = ["bundle", "unpack", "--into", into.to_str().unwrap()];
+        place.on(&whole.join("mxfp4"), place.folder.path(), &args)
+    };
+    let create = || {
+        let args = [
+            "bundle", "create", "--sdk", "../sdk", "--split", "4M", "--output", "../host",
+        ];
+        place.mxfp4(&args)
+    };
+    let commands: [&dyn Fn() -> Command; 2] = [&unpack, &create];
+    for command in commands {
+        // How long it takes here, now; then it is killed at some moment of that.
+        let start = Instant::now();
+        let ran = run(&mut command());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let takes = start.elapsed();
+        let expect = listing(&place.path("host"));
+        for number in 0..kills() {
+            fs::remove_dir_all(place.path("host")).unwrap();
+            let mut child = command()
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(takes.mul_f64(moment(number)));
+            child.kill().unwrap();
+            let finished = child.wait().unwrap().success();
+            // Whole, or not there.
+            assert!(place.path("host").exists() || !finished);
+            if place.path("host").exists() {
+                assert_eq!(listing(&place.path("host")).len(), expect.len());
+                fs::remove_dir_all(place.path("host")).unwrap();
+            }
+            let ran = run(&mut command());
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            assert_eq!(listing(&place.path("host")).len(), expect.len());
+            assert_eq!(place.leftovers(&["host"]), [""; 0]);
+        }
+        fs::remove_dir_all(place.path("host")).unwrap();
+    }
+}
+
+/// Some share of the time: the clock's last digits are random enough.
+fn moment(number: u32) -> f64 {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    f64::from((now.subsec_micros() + 377 * number) % 1_000) / 1_000.0
+}
+
+/// A small file system of its own; only who may mount can have one.
+fn a_full_disk() -> Tested {
+    let (_, bundle) = bundle();
+    let place = Place::new();
+    fs::create_dir(place.path("small"))?;
+    let small = |size: &str, program: &Path, args: &str| {
+        let script = format!(
+            "mount -t tmpfs -o size={size} none '{small}' || exit 77; '{program}' bundle {args}; code=$?; ls -A '{small}'; exit $code",
+            small = place.path("small").display(),
+            program = program.display(),
+        );
+        let unshare = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+        run(&mut place.on(Path::new("/usr/bin/unshare"), &place.path("here"), &unshare))
+    };
+    let ran = small("1m", &bundle.join("mxfp4"), "unpack --into ../small/host");
+    if ran.code == Some(77) || ran.stderr.contains("unshare") {
+        return Ok(Completion::ignored_with(
+            "skipped: no file system may be mounted here",
+        ));
+    }
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(
+        ran.stderr.contains("MB are needed; free some space"),
+        "{ran:?}"
+    );
+
+    let program = Path::new(env!("CARGO_BIN_EXE_mxfp4"));
+    let ran = small("1m", program, "create --sdk ../sdk --output ../small/b");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(ran.stderr.contains("is full; free some space"), "{ran:?}");
+    Ok(Completion::Completed)
+}
+
+/// The whole way with the packages of the lock file, which takes minutes.
+fn the_real_sdk() -> Tested {
+    const ASK: &str = "MXFP4_BUNDLE_REAL";
+    let Some(version) = std::env::var_os(ASK) else {
+        return Ok(Completion::ignored_with(format!(
+            "skipped: takes minutes and the network; {ASK}=3.12 runs it, with a python3.12 on PATH"
+        )));
+    };
+    let version = version.to_string_lossy().into_owned();
+    let python = tool(&format!("python{version}"))?;
+    let python = python.parent().expect("it is in a folder").to_owned();
+    let place = folder([("model/", "")]);
+    for (name, text) in MODEL {
+        fs::write(place.path().join("model").join(name), text)?;
+    }
+    let at = |name: &str| place.path().join(name);
+    let mut create = Command::new(env!("CARGO_BIN_EXE_mxfp4"));
+    let ran = run(create
+        .args([
+            "bundle", "create", "--split", "60M", "--python", &version, "--output",
+        ])
+        .arg(at("b"))
+        .current_dir(repository()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    let offline = |program: PathBuf, args: &[&str], cwd: PathBuf| {
+        let mut command = Command::new("unshare");
+        run(command
+            .args(["--user", "--map-root-user", "--net"])
+            .arg(program)
+            .args(args)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", python.display()))
+            .env("HOME", place.path())
+            .current_dir(cwd))
+    };
+    let ran = offline(
+        at("b/mxfp4"),
+        &["bundle", "unpack", "--into", "../host"],
+        at("b"),
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+    let ran = offline(at("host/mxfp4"), &["build", "--no-setup"], at("host"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("compiling"), "{ran:?}");
+    let ran = offline(
+        at("host/mxfp4"),
+        &["serve", "--dry-run", "--model", "../model"],
+        at("host"),
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.stdout.contains(at("host/sdk").to_str().unwrap()),
+        "{ran:?}"
+    );
+    Ok(Completion::Completed)
+}

@@ -1,0 +1,158 @@
+//! An SDK for another machine: the lock file's packages for one version of Python, in a plain folder.
+
+mod modules;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mxfp4_env::config::PythonVersion;
+use mxfp4_env::{Environment, Layout, Sdk};
+use mxfp4_process::Command;
+
+use crate::lock_file::LockFile;
+use crate::setup::{check_pins, project, uv_command};
+use crate::{Error, Job, files, lock, run, uv};
+
+/// The machines that it is for, in uv's words.
+pub const PLATFORM: &str = "x86_64-manylinux_2_34";
+
+/// Where what is to be carried away is made. Dropped, it is removed with all that is in it.
+///
+/// It is the same folder each time, because its path is in what is compiled there.
+#[derive(Debug)]
+pub struct Workshop<'a> {
+    job: Job<'a>,
+    folder: PathBuf,
+    _lock: fs::File,
+}
+
+impl Drop for Workshop<'_> {
+    fn drop(&mut self) {
+        // The next one would remove it, too.
+        let _ = files::remove(&self.folder);
+    }
+}
+
+impl<'a> Workshop<'a> {
+    /// The only one in the workspace: another one is waited for.
+    pub fn open(job: Job<'a>) -> Result<Self, Error> {
+        let state = job.workspace.state_dir();
+        let lock = lock::take(
+            &state.join("carried.lock"),
+            "`mxfp4 bundle create` in this workspace",
+        )?;
+        let folder = state.join("carried");
+        files::remove(&folder)?;
+        files::create_dir(&folder)?;
+        Ok(Self {
+            job,
+            folder,
+            _lock: lock,
+        })
+    }
+
+    /// Makes an SDK for `python` on [`PLATFORM`], whatever Python this machine has: exactly what the lock file names,
+    /// with its hashes. Returns its folder. Standalone workspaces only.
+    pub fn sdk(&self, python: PythonVersion) -> Result<PathBuf, Error> {
+        let workspace = self.job.workspace;
+        debug_assert_eq!(workspace.layout, Layout::Standalone);
+        let lock_file = LockFile::read(project(workspace).join("uv.lock"))?;
+        check_pins(workspace, &lock_file)?;
+        let folder = self.folder.join("sdk");
+        files::create_dir(&folder)?;
+        install(self.job, &lock_file, python, &folder).map_err(|error| match error {
+            Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
+            other => Error::Setup(Box::new(other)),
+        })?;
+        Ok(folder)
+    }
+
+    /// Compiles the Mojo modules that Python packages of `sdk` import. Otherwise their first import does it, with a C
+    /// compiler that a host may not have.
+    pub fn modules(&self, sdk: &Sdk, environment: &Environment) -> Result<Vec<Module>, Error> {
+        modules::find(&sdk.site)?
+            .into_iter()
+            .enumerate()
+            .map(|(number, source)| {
+                let file = self.folder.join(format!("module-{number}.so"));
+                let outcome = run(source.compile(sdk, &file).environment(environment))?;
+                match outcome.success() {
+                    true => Ok(Module {
+                        place: source.place(),
+                        file,
+                    }),
+                    false => Err(Error::Build(format!(
+                        "{} could not be compiled, see above",
+                        source.path().display()
+                    ))),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Whether a path of an SDK is something that was compiled where the SDK was used, for that machine.
+pub fn is_cache(path: &Path) -> bool {
+    path.ends_with("__pycache__") || path.ends_with(modules::CACHE)
+}
+
+/// A compiled Mojo module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Where its importer looks for it, in the SDK's folder.
+    pub place: PathBuf,
+    /// Where it is until the [`Workshop`] is dropped.
+    pub file: PathBuf,
+}
+
+fn install(
+    job: Job,
+    lock_file: &LockFile,
+    python: PythonVersion,
+    folder: &Path,
+) -> Result<(), Error> {
+    let uv = uv::find_or_install(job, lock_file)?;
+    let project = project(job.workspace);
+    tracing::info!("making an SDK for Python {python} on {PLATFORM}");
+    let requirements = folder.join("requirements.txt");
+    let exported = uv_command(job, &uv)
+        .args(["export", "--quiet", "--frozen", "--no-dev"])
+        .args(["--no-emit-project", "--format", "requirements.txt"])
+        .arg("--project")
+        .arg(&project)
+        .arg("--output-file")
+        .arg(&requirements);
+    expect(exported, "uv export")?;
+    // Without --no-deps uv would look for what the lock file leaves out.
+    let installed = uv_command(job, &uv)
+        .args(["pip", "install", "--no-deps", "--require-hashes"])
+        .args(["--only-binary", ":all:"])
+        .args(["--python-platform", PLATFORM])
+        .args(["--python-version", &python.to_string()])
+        .args(job.quiet.then_some("--quiet"))
+        .arg("--target")
+        .arg(folder)
+        .arg("--requirements")
+        .arg(&requirements);
+    expect(installed, "uv pip install")?;
+    files::remove(&requirements)?;
+    // uv's own, against a second uv in the same folder.
+    files::remove(&folder.join(".lock"))?;
+    if folder.join("modular/bin/mojo").is_file() {
+        return Ok(());
+    }
+    Err(Error::Sdk(format!(
+        "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
+        project.join("uv.lock").display()
+    )))
+}
+
+fn expect(command: Command, what: &str) -> Result<(), Error> {
+    let outcome = run(command)?;
+    if outcome.success() {
+        return Ok(());
+    }
+    Err(Error::Sdk(format!(
+        "`{what}` failed ({outcome}), see above; see to it and try again, or carry an SDK that is there with --sdk"
+    )))
+}
