@@ -22,7 +22,9 @@ def _say(event, **fields):
 
 
 def _needs_gpu(item):
-    return "hopper" in getattr(item, "fixturenames", ()) or any(item.iter_markers("gpu"))
+    return "hopper" in getattr(item, "fixturenames", ()) or any(
+        item.iter_markers("gpu")
+    )
 
 
 def _is_wanted(item):
