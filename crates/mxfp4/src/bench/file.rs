@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,8 +8,22 @@ use std::path::Path;
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
-/// Whether a file can be written at `path`: found out before minutes of measuring.
-pub fn check(path: &Path) -> anyhow::Result<()> {
+use super::report::INDEX;
+
+/// Whether what `--json` and `--report` name can be written: found out before minutes of measuring.
+pub fn check_outputs(json: Option<&Path>, report: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(path) = json {
+        check(path)?;
+    }
+    if let Some(folder) = report {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        check(&folder.join(INDEX))?;
+    }
+    Ok(())
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         anyhow::bail!("cannot write {}: it is a folder", path.display());
     }

@@ -1,9 +1,7 @@
 //! `mxfp4 bench kernel`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use mxfp4_env::{Layout, Options, Platform, Sdk};
 use mxfp4_gpu::Inventory;
 use mxfp4_process::Command;
@@ -78,7 +76,7 @@ fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
         ensure_sdk(context, true)?;
     }
     let gpu = gpu(context).map_err(|problem| Failure::new(Exit::Precondition, problem))?;
-    args.check_files()?;
+    file::check_outputs(args.json.as_deref(), args.report.as_deref())?;
     let sdk = ensure_sdk(context, args.no_setup)?;
     let environment = context.environment(Some(&sdk), Options::default())?;
     let includes = INCLUDES.map(Path::new);
@@ -152,19 +150,6 @@ impl Args {
             command.push_str(&format!(" --peer {peer}"));
         }
         command
-    }
-
-    /// Whether everything that is to be written can be: found out before minutes of measuring.
-    fn check_files(&self) -> anyhow::Result<()> {
-        if let Some(path) = &self.json {
-            file::check(path)?;
-        }
-        if let Some(folder) = &self.report {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-            file::check(&folder.join(report::INDEX))?;
-        }
-        Ok(())
     }
 
     fn write(&self, record: &Record) -> anyhow::Result<()> {

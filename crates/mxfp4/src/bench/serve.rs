@@ -21,7 +21,6 @@ use self::level::{Line, Whose};
 use self::record::{Record, Start};
 use super::file;
 use super::record::{Gpu as GpuName, Versions};
-use super::report::INDEX;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::serve::{self, Launch, LogTail, Model, StartArgs, View, Wait};
@@ -182,7 +181,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 }
 
 fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
-    args.check_files()?;
+    file::check_outputs(args.json.as_deref(), args.report.as_deref())?;
     let launch = args.server.plan(context, &args.max_flags)?;
     let Some(Url(url)) = &args.url else {
         return measure_own(context, args, &launch);
@@ -396,19 +395,6 @@ impl Args {
             command.push_str(&format!(" -- {}", flags.join(" ")));
         }
         command
-    }
-
-    /// Whether everything that is to be written can be: found out before minutes of measuring.
-    fn check_files(&self) -> anyhow::Result<()> {
-        if let Some(path) = &self.json {
-            file::check(path)?;
-        }
-        if let Some(folder) = &self.report {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-            file::check(&folder.join(INDEX))?;
-        }
-        Ok(())
     }
 
     fn write(&self, record: &Record) -> anyhow::Result<()> {
