@@ -15,10 +15,13 @@ import logging
 import random
 import sys
 import tempfile
+import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+from mxfp4 import profile
 
 # So few words that a tokenizer has letters and little else.
 FEW = 100
@@ -32,6 +35,10 @@ PERCENTILES = (("p50", "median"), ("p99", "p99"))
 # How many different errors a line tells.
 ERRORS = 5
 
+# How many steps are recorded for a profile, and how long that may take after the load.
+PROFILE_STEPS = 96
+PROFILE_TIMEOUT = 30.0
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -44,6 +51,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=1, help="rounds not counted")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer-url", help="another server, for the same load")
+    parser.add_argument(
+        "--profile", type=Path, help="the folder that the server's MXFP4_PROFILE names"
+    )
     return parser.parse_args(arguments)
 
 
@@ -240,6 +250,34 @@ def measure(
                     "concurrency": concurrency,
                 }
                 print(json.dumps(line | level(result, output)), file=lines, flush=True)
+                if args.profile and name == "ours":
+                    # On its own, because recording takes time.
+                    texts = list(make(concurrency, f"{seed} profile"))
+                    load = (drive, url, *common, texts, output, concurrency)
+                    told = record_steps(args.profile, functools.partial(*load))
+                    shape = f"{length}-{output}-{concurrency}"
+                    Path(args.profile, f"{shape}.md").write_text(told)
+
+
+def record_steps(folder: Path, load: Callable[[], object]) -> str:
+    """Has the server record steps under this load; returns the table of one.
+
+    The first of them take in the prompts; the profile is of those that are alike.
+    """
+    record = folder / "record.json"
+    record.unlink(missing_ok=True)
+    Path(folder, "request").write_text(str(PROFILE_STEPS))
+    load()
+    deadline = time.monotonic() + PROFILE_TIMEOUT
+    while not record.exists():
+        if time.monotonic() > deadline:
+            return "The server recorded nothing: was MXFP4_PROFILE set for it?\n"
+        time.sleep(0.1)
+    activities = [tuple(activity) for activity in json.loads(record.read_text())]
+    try:
+        return profile.table(profile.profile(activities))
+    except ValueError as error:
+        return f"{error}\n"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from max.pipelines.architectures.gpt_oss.batch_processor import GptOssBatchProce
 from max.pipelines.architectures.gpt_oss.model import GptOssInputs as BuiltinInputs
 from max.pipelines.context import TextContext
 
+from mxfp4.gpt_oss import timeline
 from mxfp4.gpt_oss.health import Watch
 
 
@@ -35,6 +36,8 @@ class BatchProcessor(GptOssBatchProcessor):
     """Makes the inputs as the built-in processor does, and looks after the logits."""
 
     _watch: Watch | None = None
+    _timeline: timeline.Timeline | None = None
+    _started = False
 
     def prepare_initial_token_inputs(
         self,
@@ -43,6 +46,12 @@ class BatchProcessor(GptOssBatchProcessor):
         return_n_logits: int = 1,
     ) -> GptOssInputs:
         """Returns the inputs of the next step of a batch."""
+        if not self._started:
+            # Before the first graph is captured.
+            self._started = True
+            self._timeline = timeline.asked_for(self.runtime.devices[0])
+        if self._timeline is not None:
+            self._timeline.step()
         inputs = super().prepare_initial_token_inputs(
             replica_batches, kv_cache_inputs, return_n_logits
         )
