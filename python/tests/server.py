@@ -59,7 +59,7 @@ class Server:
         self._log_file = home / "log"
         shutil.copy(VIRTUAL_GPU, home / "sitecustomize.py")
         environment = dict(os.environ) | {
-            "PYTHONPATH": f"{home}:{ROOT / 'python'}",
+            "PYTHONPATH": search_path(home),
             "MAX_CUSTOM_EXTENSIONS": str(package),
             "MAX_SERVE_DUMMY_MODEL": "1",
             "MAX_SERVE_METRICS_ENDPOINT_PORT": str(self.metrics_port),
@@ -142,6 +142,13 @@ class Server:
                 return Reply(reply.status, dict(reply.headers), reply.read().decode())
         except urllib.error.HTTPError as error:
             return Reply(error.code, dict(error.headers), error.read().decode())
+
+
+def search_path(home: Path) -> str:
+    """Returns where a server finds its modules: those in `home` first."""
+    # An SDK that is no virtual environment is found by the path alone.
+    path = [str(home), str(ROOT / "python"), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(filter(None, path))
 
 
 def _free_ports() -> tuple[int, int]:

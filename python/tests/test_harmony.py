@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from max.pipelines.lib import reasoning
+from max.pipelines.modeling.types import ReasoningPipelineTokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from mxfp4.gpt_oss.arch import gpt_oss_arch
@@ -208,3 +209,10 @@ def test_it_is_the_architecture_s_own() -> None:
     assert gpt_oss_arch.reasoning_parser == NAME
     end = asyncio.run(HarmonyParser.reasoning_end_token_id(TOKENIZER))
     assert [end] == ids("<|end|>")
+
+
+def test_the_overlap_scheduler_takes_the_tokenizer() -> None:
+    # With a reasoning parser it refuses to start with a tokenizer that lacks these.
+    tokenizer = object.__new__(gpt_oss_arch.tokenizer)
+    assert isinstance(tokenizer, ReasoningPipelineTokenizer)
+    assert tokenizer.reasoning_start_token_id == tokenizer.reasoning_end_token_id == -1

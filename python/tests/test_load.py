@@ -26,12 +26,12 @@ from typing import Any
 
 import pytest
 
+from server import VIRTUAL_GPU, search_path
+
 aiohttp = pytest.importorskip(
     "aiohttp", reason="skipped: needs max[benchmark], run `mxfp4 setup`"
 )
 
-ROOT = Path(__file__).parents[2]
-VIRTUAL_GPU = ROOT / "crates/mxfp4/tests/serve/virtual_gpu.py"
 
 REQUESTS = int(os.environ.get("MXFP4_LOAD_REQUESTS", "2000"))
 CLIENTS = 512
@@ -98,11 +98,10 @@ def server(
     home = tmp_path_factory.mktemp("server")
     shutil.copy(VIRTUAL_GPU, home / "sitecustomize.py")
     port, metrics_port = free_port(), free_port()
-    path = os.pathsep.join([str(home), str(ROOT / "python")])
     environment = os.environ | {
         "HOME": str(home),
         "MODULAR_CACHE_DIR": str(home / "cache"),
-        "PYTHONPATH": path,
+        "PYTHONPATH": search_path(home),
         "PYTHONSAFEPATH": "1",
         "OTEL_SDK_DISABLED": "true",
         "MAX_SERVE_DUMMY_MODEL": "1",

@@ -3,7 +3,17 @@
 For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 """
 
+from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
+
 from mxfp4.gpt_oss.arch import gpt_oss_arch
+
+HOST = "x86-64-v3"
+"""What the little code that runs on the host is compiled for, unless something else
+was said before. Were it the very CPU, which is MAX's default, a model compiled on one
+machine would be compiled again on any with another CPU."""
+
+if not get_virtual_cpu_target():
+    set_virtual_cpu_target(HOST)
 
 ARCHITECTURES = [gpt_oss_arch]
 

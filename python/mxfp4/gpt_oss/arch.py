@@ -12,6 +12,7 @@ from mxfp4.gpt_oss import harmony, tool_calls
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.memory_planner import GptOssMemoryPlanner
 from mxfp4.gpt_oss.model import GptOssModel
+from mxfp4.gpt_oss.tokenizer import GptOssTokenizer
 from mxfp4.gpt_oss.weight_adapter import convert_safetensor_state_dict
 
 gpt_oss_arch = dataclasses.replace(
@@ -19,6 +20,7 @@ gpt_oss_arch = dataclasses.replace(
     default_encoding=GptOssConfig.DEFAULT_ENCODING,
     supported_encodings=GptOssConfig.SUPPORTED_ENCODINGS,
     pipeline_model=GptOssModel,
+    tokenizer=GptOssTokenizer,
     weight_adapters={WeightsFormat.safetensors: convert_safetensor_state_dict},
     config=GptOssConfig,
     memory_planner=GptOssMemoryPlanner,
