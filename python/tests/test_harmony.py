@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -211,8 +212,9 @@ def test_it_is_the_architecture_s_own() -> None:
     assert [end] == ids("<|end|>")
 
 
-def test_the_overlap_scheduler_takes_the_tokenizer() -> None:
+def test_the_overlap_scheduler_takes_the_tokenizer(checkpoint_folder: Path) -> None:
     # With a reasoning parser it refuses to start with a tokenizer that lacks these.
-    tokenizer = object.__new__(gpt_oss_arch.tokenizer)
+    tokenizer = gpt_oss_arch.tokenizer(str(checkpoint_folder), None)
     assert isinstance(tokenizer, ReasoningPipelineTokenizer)
-    assert tokenizer.reasoning_start_token_id == tokenizer.reasoning_end_token_id == -1
+    assert tokenizer.reasoning_start_token_id == -1
+    assert tokenizer.reasoning_end_token_id == -1
