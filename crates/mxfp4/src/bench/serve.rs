@@ -53,8 +53,12 @@ pub struct Args {
     /// Write index.html, throughput.svg and tpot.svg into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// After each row, write a table of what the GPU does in one step into this folder (needs cupti-python); with --url
+    /// the server must have been started with MXFP4_PROFILE naming it
+    #[arg(long, value_name = "DIR")]
+    profile: Option<PathBuf>,
     /// Measure nothing: show what --json wrote to this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "peer_url", "json", "model", "max_flags"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "peer_url", "json", "profile", "model", "max_flags"])]
     from: Option<PathBuf>,
     /// Write the server's log to this file [default: .mxfp4/bench-serve.log]
     #[arg(long, value_name = "FILE")]
@@ -182,7 +186,8 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 
 fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
     file::check_outputs(args.json.as_deref(), args.report.as_deref())?;
-    let launch = args.server.plan(context, &args.max_flags)?;
+    let mut launch = args.server.plan(context, &args.max_flags)?;
+    launch.profile = args.profile(context)?;
     let Some(Url(url)) = &args.url else {
         return measure_own(context, args, &launch);
     };
@@ -337,6 +342,9 @@ impl<'a> Bench<'a> {
         if let Some(Url(peer)) = &self.args.peer_url {
             command = command.args(["--peer-url", peer]);
         }
+        if let Some(folder) = &self.launch.profile {
+            command = command.arg("--profile").arg(folder);
+        }
         Ok(command)
     }
 
@@ -395,6 +403,15 @@ impl Args {
             command.push_str(&format!(" -- {}", flags.join(" ")));
         }
         command
+    }
+
+    /// The folder of profiles, which exists then.
+    fn profile(&self, context: &Context) -> anyhow::Result<Option<PathBuf>> {
+        let Some(folder) = self.profile.as_ref().map(|folder| context.cwd.join(folder)) else {
+            return Ok(None);
+        };
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Some(folder))
     }
 
     fn write(&self, record: &Record) -> anyhow::Result<()> {

@@ -80,6 +80,8 @@ pub struct Launch {
     pub port: u16,
     /// The port of `/metrics`.
     pub metrics_port: u16,
+    /// Where profiles of steps are left, if any are asked for.
+    pub profile: Option<PathBuf>,
     telemetry: bool,
     no_self_check: bool,
     drain: Option<u32>,
@@ -166,6 +168,7 @@ impl Launch {
             metrics_port,
             telemetry: request.telemetry,
             no_self_check: request.no_self_check,
+            profile: None,
             drain: request.drain,
             flags: request.flags,
         })
@@ -292,6 +295,9 @@ impl Launch {
         }
         if self.no_self_check {
             variables.push(("MXFP4_SELF_CHECK", "0".into()));
+        }
+        if let Some(folder) = &self.profile {
+            variables.push(("MXFP4_PROFILE", folder.into()));
         }
         if let Some(seconds) = self.drain {
             variables.push((DRAIN_VARIABLE, seconds.to_string().into()));

@@ -1,0 +1,75 @@
+"""Where the time of a step goes: from a record to a table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mxfp4 import bench_serve, profile
+
+MICROSECOND = 1000
+
+
+def step(at: int, kernels: list[tuple[str, int, int]]) -> list[profile.Activity]:
+    """Activities of a step that begins `at`; each with its offset and length in us."""
+    return [
+        (name, (at + offset) * MICROSECOND, (at + offset + length) * MICROSECOND)
+        for name, offset, length in kernels
+    ]
+
+
+DECODE = [("matmul_0123456789abcdef", 0, 40), ("matmul_fedcba9876543210", 30, 20)]
+END = ("mxfp4_health_kernel_0123456789abcdef", 60, 5)
+PROMPT = [("attention", number, 1) for number in range(9)]
+
+
+def test_the_steps_that_are_alike_are_told() -> None:
+    record = []
+    for number, kernels in enumerate([PROMPT, DECODE, DECODE, PROMPT, DECODE, DECODE]):
+        record += step(100 * number, [*kernels, END])
+    told = profile.profile(reversed(record))
+    assert told.steps == 4
+    assert told.period == 100
+    # The two products overlap by 10 us, and are one row.
+    assert told.busy == 55
+    assert [(row.name, row.count, row.microseconds) for row in told.rows] == [
+        ("matmul", 2, 60),
+        ("mxfp4_health_kernel", 1, 5),
+    ]
+    lines = profile.table(told).splitlines()
+    assert lines[2] == "| `matmul` | 2 | 60.0 | 60.0% |"
+    assert lines[-2:] == [
+        "| (nothing runs) | | 45.0 | 45.0% |",
+        "| one step (median of 4) | | 100.0 | |",
+    ]
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_step_that_was_cut_is_none(steps: int) -> None:
+    record = step(0, [*DECODE, END] * steps)
+    with pytest.raises(ValueError, match="no whole step"):
+        profile.profile(record)
+
+
+def test_a_load_makes_a_table(tmp_path: Path) -> None:
+    def load() -> None:
+        steps = int((tmp_path / "request").read_text())
+        record = []
+        for number in range(steps):
+            record += step(100 * number, [*DECODE, END])
+        (tmp_path / "record.json").write_text(json.dumps(record))
+
+    (tmp_path / "record.json").write_text("of another load")
+    told = bench_serve.record_steps(tmp_path, load)
+    steps = bench_serve.PROFILE_STEPS - 1
+    assert f"| one step (median of {steps}) | | 100.0 | |" in told
+
+
+def test_a_server_that_records_nothing_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_serve, "PROFILE_TIMEOUT", 0.0)
+    told = bench_serve.record_steps(tmp_path, lambda: None)
+    assert "was MXFP4_PROFILE set" in told
