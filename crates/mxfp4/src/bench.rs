@@ -17,19 +17,19 @@ use crate::context::Context;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: Box<What>,
+    what: What,
 }
 
 #[derive(clap::Subcommand)]
 enum What {
-    Kernel(kernel::Args),
-    Serve(serve::Args),
+    Kernel(Box<kernel::Args>),
+    Serve(Box<serve::Args>),
 }
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    match *args.what {
-        What::Kernel(args) => kernel::run(context, args),
-        What::Serve(args) => serve::run(context, args),
+    match args.what {
+        What::Kernel(args) => kernel::run(context, *args),
+        What::Serve(args) => serve::run(context, *args),
     }
 }
