@@ -17,7 +17,6 @@ from std.utils.static_tuple import StaticTuple
 
 from max.gpu import (
     MAX_THREADS_PER_BLOCK_METADATA,
-    WARP_SIZE,
     barrier,
     block_idx,
     lane_id,
@@ -32,6 +31,9 @@ from .top_experts import MAX_EXPERTS, Weights, choose_experts, order_key
 
 comptime STAGES = 4
 """Slots of the ring: three steps are under way while one is multiplied."""
+comptime LANES = 32
+"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
+on the GPU."""
 comptime COPY = 16
 """Bytes that a thread copies at once: eight features."""
 
@@ -53,7 +55,7 @@ struct RouteShape[COLUMNS: Int]:
     comptime TOKENS = 32 if Self.COLUMNS == 32 else 64
     """Tokens of a block."""
     comptime WARPS = Self.TOKENS // 4
-    comptime THREADS = Self.WARPS * WARP_SIZE
+    comptime THREADS = Self.WARPS * LANES
     comptime ROWS = 32
     """Tokens of a warp."""
     comptime WIDTH = min(Self.COLUMNS // 2, 64)
@@ -157,7 +159,7 @@ def route_many_kernel[
     comptime PASSES = (TOKENS + COLUMNS) // Shape.PASS
     comptime DOWN = Shape.ROWS // 16
     comptime ACROSS = Shape.WIDTH // 8
-    comptime EACH = COLUMNS // WARP_SIZE
+    comptime EACH = COLUMNS // LANES
     # A pass is all tokens or all router; a thread's rows are all even or all odd.
     comptime assert TOKENS % Shape.PASS == 0 and COLUMNS % Shape.PASS == 0
     comptime assert Shape.PASS % 2 == 0 and Shape.THREADS % Shape.CHUNKS == 0
@@ -170,7 +172,7 @@ def route_many_kernel[
     ]()
     var thread = Int(thread_idx.x)
     var lane = Int(lane_id())
-    var warp_index = thread // WARP_SIZE
+    var warp_index = thread // LANES
     var first = Int(block_idx.x) * TOKENS
     var width = Int(features)
     var steps = ceildiv(width, Shape.STEP)
@@ -187,9 +189,7 @@ def route_many_kernel[
             comptime ROW = i * Shape.PASS
             var here = slot + UInt32(ROW * Shape.CHUNKS * COPY)
             comptime if ROW < TOKENS:
-                _copy(
-                    here, x, first + row + ROW, Int(tokens), feature, width
-                )
+                _copy(here, x, first + row + ROW, Int(tokens), feature, width)
             else:
                 _copy(
                     here,
@@ -274,8 +274,8 @@ def route_many_kernel[
                 )
     var biases = SIMD[DType.float32, EACH](0)
     comptime for i in range(EACH):
-        if i * WARP_SIZE + lane < Int(experts):
-            biases[i] = bias[unsafe_offset=i * WARP_SIZE + lane].cast[
+        if i * LANES + lane < Int(experts):
+            biases[i] = bias[unsafe_offset=i * LANES + lane].cast[
                 DType.float32
             ]()
     barrier()
@@ -286,12 +286,12 @@ def route_many_kernel[
             return
         var keys = SIMD[DType.uint32, EACH](0)
         comptime for i in range(EACH):
-            if i * WARP_SIZE + lane < Int(experts):
+            if i * LANES + lane < Int(experts):
                 var logit = Float32(0)
                 comptime for other in range(Shape.PARTS):
                     logit += floats[
                         unsafe_offset=Shape.sum_place(
-                            other, mine, i * WARP_SIZE + lane
+                            other, mine, i * LANES + lane
                         )
                     ]
                 keys[i] = order_key(logit + biases[i])

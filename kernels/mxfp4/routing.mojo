@@ -7,7 +7,7 @@ work in it. Nothing waits for the host, and the same input gives the same bits.
 Throughout: T tokens of H features, E experts, of which each token takes K.
 """
 
-from std.bit import count_trailing_zeros, pop_count
+from std.bit import pop_count
 from std.math import ceildiv
 from std.memory import Pointer, stack_allocation
 from std.utils.static_tuple import StaticTuple
@@ -121,6 +121,7 @@ def _count_experts(
     comptime AHEAD = 8
     """Loads under way at once: their latency is what this takes."""
     var lane = Int(lane_id())
+    var lower = (UInt32(1) << UInt32(lane)) - 1
     var warp_index = Int(thread_idx.x) // WARP_SIZE
     for at in range(
         first + warp_index * AHEAD * WARP_SIZE,
@@ -134,14 +135,11 @@ def _count_experts(
             )
         comptime for i in range(AHEAD):
             # Lanes beyond the end agree with one another on an expert that there is not.
-            var expert = (
-                experts[i] if at + i * WARP_SIZE + lane
-                < end else UInt32(MAX_EXPERTS)
-            )
+            var expert = experts[
+                i
+            ] if at + i * WARP_SIZE + lane < end else UInt32(MAX_EXPERTS)
             var same = match_any(expert)
-            if expert < UInt32(MAX_EXPERTS) and count_trailing_zeros(
-                same
-            ) == UInt32(lane):
+            if expert < UInt32(MAX_EXPERTS) and same & lower == 0:
                 shared_add(
                     UInt32(Int(counts)) + expert * 4,
                     UInt32(pop_count(same)),
@@ -205,7 +203,8 @@ def sort_kernel(
     var mine = counts.unsafe_offset(warp_index * MAX_EXPERTS)
     var same = match_any(expert)
     var here = expert < UInt32(MAX_EXPERTS)
-    if here and count_trailing_zeros(same) == UInt32(lane):
+    var below = same & ((UInt32(1) << UInt32(lane)) - 1)
+    if here and below == 0:
         mine[unsafe_offset=Int(expert)] = UInt32(pop_count(same))
     barrier()
 
@@ -240,7 +239,6 @@ def sort_kernel(
     barrier()
 
     if here:
-        var below = same & ((UInt32(1) << UInt32(lane)) - 1)
         var place = (
             firsts[unsafe_offset=Int(expert)]
             + mine[unsafe_offset=Int(expert)]
@@ -258,15 +256,16 @@ def sort_blocks(rows: Int) -> Int:
 @__llvm_metadata(
     MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(COMBINE_THREADS))
 )
-def combine_kernel(
-    y: Half,
-    rows: Half,
-    places: RowIndices,
-    weights: Weights,
-    features: UInt32,
-    top: UInt32,
-):
-    """One block for `COMBINE_FEATURES` features of a token, eight a thread; see `combine`."""
+def combine_kernel[
+    TOP: Int
+](y: Half, rows: Half, places: RowIndices, weights: Weights, features: UInt32):
+    """One block for `COMBINE_FEATURES` features of a token, eight a thread; see `combine`.
+
+    The number of experts is compiled in, and there is no branch between the loads: a token's rows are under way together.
+
+    Parameters:
+        TOP: Experts of a token.
+    """
     var parts = ceildiv(features, UInt32(COMBINE_FEATURES))
     var block = UInt32(block_idx.x)
     var token = Int(block // parts)
@@ -274,29 +273,24 @@ def combine_kernel(
     var at = Int(block % parts) * COMBINE_FEATURES + Int(thread_idx.x) * 8
     if at >= width:
         return
-    # All places, then all rows, before the first is used: the latency of each is paid once.
-    var slot = token * Int(top)
-    var from_here = StaticTuple[Int, MAX_TOP]()
-    var shares = SIMD[DType.float32, MAX_TOP]()
-    comptime for pick in range(MAX_TOP):
-        from_here[pick] = 0
-        if pick < Int(top):
-            from_here[pick] = Int(places[unsafe_offset=slot + pick])
-            shares[pick] = weights[unsafe_offset=slot + pick]
-    var values = StaticTuple[SIMD[DType.bfloat16, 8], MAX_TOP]()
-    comptime for pick in range(MAX_TOP):
-        if pick < Int(top):
-            values[pick] = rows.unsafe_offset(
-                from_here[pick] * width + at
-            ).unsafe_load[width=8, alignment=16]()
+    var first = token * TOP
+    var from_here = StaticTuple[Int, TOP]()
+    var shares = StaticTuple[Float32, TOP]()
+    comptime for pick in range(TOP):
+        from_here[pick] = Int(places[unsafe_offset=first + pick])
+        shares[pick] = weights[unsafe_offset=first + pick]
+    var values = StaticTuple[SIMD[DType.bfloat16, 8], TOP]()
+    comptime for pick in range(TOP):
+        values[pick] = rows.unsafe_offset(
+            from_here[pick] * width + at
+        ).unsafe_load[width=8, alignment=16]()
     var sum = SIMD[DType.float32, 8](0)
-    comptime for pick in range(MAX_TOP):
-        if pick < Int(top):
-            sum = (
-                values[pick]
-                .cast[DType.float32]()
-                .fma(SIMD[DType.float32, 8](shares[pick]), sum)
-            )
+    comptime for pick in range(TOP):
+        sum = (
+            values[pick]
+            .cast[DType.float32]()
+            .fma(SIMD[DType.float32, 8](shares[pick]), sum)
+        )
     y.unsafe_offset(token * width + at).unsafe_store[alignment=16](
         sum.cast[DType.bfloat16]()
     )
@@ -471,13 +465,14 @@ def combine(
     _check(MAX_EXPERTS, top, features)
     if tokens == 0:
         return
-    ctx.enqueue_function[combine_kernel](
-        y,
-        rows,
-        places,
-        weights,
-        UInt32(features),
-        UInt32(top),
-        grid_dim=combine_blocks(tokens, features),
-        block_dim=COMBINE_THREADS,
-    )
+    comptime for i in range(MAX_TOP):
+        if top == i + 1:
+            ctx.enqueue_function[combine_kernel[i + 1]](
+                y,
+                rows,
+                places,
+                weights,
+                UInt32(features),
+                grid_dim=combine_blocks(tokens, features),
+                block_dim=COMBINE_THREADS,
+            )
