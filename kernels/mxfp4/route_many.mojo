@@ -164,7 +164,7 @@ def route_many_kernel[
     comptime assert TOKENS % Shape.PASS == 0 and COLUMNS % Shape.PASS == 0
     comptime assert Shape.PASS % 2 == 0 and Shape.THREADS % Shape.CHUNKS == 0
     comptime assert Shape.WARPS % (TOKENS // Shape.ROWS * Shape.ACROSS) == 0
-    # An eighth of a warp's loads, two half rows, must be all of the banks.
+    # What a quarter of a warp loads, two half rows, must be all of the banks.
     comptime assert Shape.CHUNKS % 8 == 0
 
     var memory = external_memory[

@@ -121,10 +121,10 @@ def check_block[
 
     # ---- Banks: shared memory serves eight lanes of 16 bytes at once.
     for warp in range(Shape.WARPS):
-        for eighth in range(4):
+        for quarter in range(4):
             for matrix in range(2):
                 var seen = UInt32(0)
-                for lane in range(eighth * 8, eighth * 8 + 8):
+                for lane in range(quarter * 8, quarter * 8 + 8):
                     var row = lane // 4 + (
                         Shape.TOKENS + Shape.first_expert(warp) if matrix
                         == 1 else Shape.first_token(warp)
