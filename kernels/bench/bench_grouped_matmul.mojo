@@ -39,17 +39,21 @@ from mxfp4.grouped_matmul import (
     tile_tokens,
 )
 from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
+from mxfp4.route_many import RouteShape, route_columns, route_many_kernel
 from mxfp4.routing import (
     COMBINE_THREADS,
     ROUTE_THREADS,
     SORT_THREADS,
+    combine_blocks,
     combine_kernel,
     route,
     route_kernel,
     route_wide,
+    sort_blocks,
     sort_kernel,
     sort_rows,
 )
+from mxfp4.top_experts import MAX_EXPERTS
 
 comptime TOP = 4
 comptime HIDDEN = 2880
@@ -349,40 +353,22 @@ struct Batch:
                 )
         raise Error("no kernel for tiles of ", wanted, " tokens")
 
-    def add_layer(
-        self,
-        mut builder: DeviceGraphBuilder,
-        gate_up: Projection,
-        down: Projection,
-    ) raises:
-        """Add the layer: router, order, both projections, weighted sum."""
-        comptime MANY = 8
+    def add_route(
+        self, mut builder: DeviceGraphBuilder, wide: Bool
+    ) raises -> builder.Node:
+        """Add the router, for many tokens (`wide`) or for few."""
         var chosen = self.chosen.unsafe_ptr().as_unsafe_any_origin()
         var shares = self.shares.unsafe_ptr().as_unsafe_any_origin()
-        var places = self.places.unsafe_ptr().as_unsafe_any_origin()
-        var routed: builder.Node
-        if route_wide(self.tokens):
-            routed = builder.add_function[route_kernel[MANY]](
+        var x = self.x.unsafe_ptr().as_unsafe_any_origin()
+        var router = self.router.unsafe_ptr().as_unsafe_any_origin()
+        var bias = self.router_bias.unsafe_ptr().as_unsafe_any_origin()
+        if not wide:
+            return builder.add_function[route_kernel](
                 chosen,
                 shares,
-                self.x.unsafe_ptr().as_unsafe_any_origin(),
-                self.router.unsafe_ptr().as_unsafe_any_origin(),
-                self.router_bias.unsafe_ptr().as_unsafe_any_origin(),
-                UInt32(self.tokens),
-                UInt32(HIDDEN),
-                UInt32(self.experts),
-                UInt32(TOP),
-                grid_dim=(self.tokens + MANY - 1) // MANY,
-                block_dim=ROUTE_THREADS,
-                dependencies=[],
-            )
-        else:
-            routed = builder.add_function[route_kernel[1]](
-                chosen,
-                shares,
-                self.x.unsafe_ptr().as_unsafe_any_origin(),
-                self.router.unsafe_ptr().as_unsafe_any_origin(),
-                self.router_bias.unsafe_ptr().as_unsafe_any_origin(),
+                x,
+                router,
+                bias,
                 UInt32(self.tokens),
                 UInt32(HIDDEN),
                 UInt32(self.experts),
@@ -391,33 +377,76 @@ struct Batch:
                 block_dim=ROUTE_THREADS,
                 dependencies=[],
             )
-        var sorted = builder.add_function[sort_kernel](
+        comptime for i in range(3):
+            comptime COLUMNS = [32, 128, MAX_EXPERTS][i]
+            comptime Shape = RouteShape[COLUMNS]
+            if route_columns(self.experts) == COLUMNS:
+                return builder.add_function[route_many_kernel[COLUMNS]](
+                    chosen,
+                    shares,
+                    x,
+                    router,
+                    bias,
+                    UInt32(self.tokens),
+                    UInt32(HIDDEN),
+                    UInt32(self.experts),
+                    UInt32(TOP),
+                    grid_dim=(self.tokens + Shape.TOKENS - 1) // Shape.TOKENS,
+                    block_dim=Shape.THREADS,
+                    shared_mem_bytes=Shape.SHARED_BYTES,
+                    func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                        UInt32(Shape.SHARED_BYTES)
+                    ),
+                    dependencies=[],
+                )
+        raise Error("no router for ", self.experts, " experts")
+
+    def add_sort(
+        self, mut builder: DeviceGraphBuilder, after: List[builder.Node]
+    ) raises -> builder.Node:
+        """Add the order of the rows."""
+        return builder.add_function[sort_kernel](
             self.starts.unsafe_ptr().as_unsafe_any_origin(),
             self.sources.unsafe_ptr().as_unsafe_any_origin(),
-            places,
-            chosen,
+            self.places.unsafe_ptr().as_unsafe_any_origin(),
+            self.chosen.unsafe_ptr().as_unsafe_any_origin(),
             UInt32(self.tokens * TOP),
             UInt32(self.experts),
             UInt32(TOP),
-            grid_dim=1,
+            grid_dim=sort_blocks(self.tokens * TOP),
             block_dim=SORT_THREADS,
-            dependencies=[routed],
+            dependencies=after.copy(),
         )
+
+    def add_combine(
+        self, mut builder: DeviceGraphBuilder, after: List[builder.Node]
+    ) raises -> builder.Node:
+        """Add the weighted sum."""
+        return builder.add_function[combine_kernel[TOP]](
+            self.y.unsafe_ptr().as_unsafe_any_origin(),
+            self.rows.unsafe_ptr().as_unsafe_any_origin(),
+            self.places.unsafe_ptr().as_unsafe_any_origin(),
+            self.shares.unsafe_ptr().as_unsafe_any_origin(),
+            UInt32(HIDDEN),
+            grid_dim=combine_blocks(self.tokens, HIDDEN),
+            block_dim=COMBINE_THREADS,
+            dependencies=after.copy(),
+        )
+
+    def add_layer(
+        self,
+        mut builder: DeviceGraphBuilder,
+        gate_up: Projection,
+        down: Projection,
+    ) raises:
+        """Add the layer: router, order, both projections, weighted sum."""
+        var routed = self.add_route(builder, route_wide(self.tokens))
+        var sorted = self.add_sort(builder, [routed])
         var middle = self.add_projection[SWIGLU, True](
             builder, gate_up, [sorted]
         )
         var rows = self.add_projection[BIAS, False](builder, down, [middle])
-        _ = builder.add_function[combine_kernel](
-            self.y.unsafe_ptr().as_unsafe_any_origin(),
-            self.rows.unsafe_ptr().as_unsafe_any_origin(),
-            places,
-            shares,
-            UInt32(HIDDEN),
-            UInt32(TOP),
-            grid_dim=self.tokens,
-            block_dim=COMBINE_THREADS,
-            dependencies=[rows],
-        )
+        _ = self.add_combine(builder, [rows])
 
 
 def times(

@@ -1,5 +1,6 @@
 """MXFP4 mixture-of-experts kernels for Hopper GPUs (sm_90a), registered as MAX custom operations.
 
 `ops` registers the operations, `grouped_matmul` is the kernel, `layout` says where packed weights lie, `format` what
-they mean. `routing` is the rest of the expert layer, `dense` the model's other products, `health` a look at the logits.
+they mean. `routing` is the rest of the expert layer (`route_many` its router for many tokens), `dense` the model's other
+products, `health` a look at the logits.
 """

@@ -4,7 +4,7 @@ Addresses in shared memory are 32-bit (`.shared` window). Each function names it
 """
 
 from std.memory import Pointer
-from std.sys import inlined_assembly
+from std.sys import _RegisterPackType, inlined_assembly
 
 
 @always_inline
@@ -279,3 +279,36 @@ def warp_barrier():
     inlined_assembly[
         "bar.warp.sync 0xffffffff;", NoneType, constraints="~{memory}"
     ]()
+
+
+@always_inline
+def multiply16(
+    a0: UInt32,
+    a1: UInt32,
+    a2: UInt32,
+    a3: UInt32,
+    b0: UInt32,
+    b1: UInt32,
+    sums: SIMD[DType.float32, 4],
+) -> SIMD[DType.float32, 4]:
+    """`mma.m16n8k16`: add the product of 16 by 16 and 16 by 8 bf16 values to 16 by 8 sums in float32.
+
+    With g = lane / 4 and q = 2 (lane % 4), a lane holds of A (row, k) pairs: (g, q), (g + 8, q), (g, q + 8), (g + 8, q + 8),
+    each with the next k; of B (k, column): (q, g), (q + 8, g), likewise; of the sums (row, column): (g, q), (g, q + 1),
+    (g + 8, q), (g + 8, q + 1).
+    """
+    var result = inlined_assembly[
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};",
+        _RegisterPackType[Float32, Float32, Float32, Float32],
+        constraints="=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f",
+        has_side_effect=True,
+    ](a0, a1, a2, a3, b0, b1, sums[0], sums[1], sums[2], sums[3])
+    return SIMD[DType.float32, 4](result[0], result[1], result[2], result[3])
+
+
+@always_inline
+def shared_add(address: UInt32, value: UInt32):
+    """`red.shared.add`: add to a word in shared memory, whoever else does."""
+    inlined_assembly[
+        "red.shared.add.u32 [$0], $1;", NoneType, constraints="r,r,~{memory}"
+    ](address, value)

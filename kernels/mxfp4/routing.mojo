@@ -7,9 +7,9 @@ work in it. Nothing waits for the host, and the same input gives the same bits.
 Throughout: T tokens of H features, E experts, of which each token takes K.
 """
 
-from std.bit import count_trailing_zeros, pop_count
-from std.math import ceildiv, exp
-from std.memory import Pointer, bitcast, stack_allocation
+from std.bit import pop_count
+from std.math import ceildiv
+from std.memory import Pointer, stack_allocation
 from std.utils.static_tuple import StaticTuple
 
 from max.gpu import (
@@ -20,41 +20,36 @@ from max.gpu import (
     lane_id,
     thread_idx,
 )
-from max.gpu.host import DeviceContext
+from max.gpu.host import DeviceContext, FuncAttribute
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
 
 from .grouped_matmul import Half
-from .ptx import match_any, warp_barrier, warp_max, warp_min
-from .scheduler import ExpertIds, GroupStarts, RowIndices
-
-comptime MAX_EXPERTS = 256
-"""Most experts of a layer: the router's logits and the counts of the sort live in shared memory."""
-comptime MAX_TOP = 8
-"""Most experts of a token."""
+from .ptx import match_any, shared_add
+from .route_many import RouteShape, route_columns, route_many_kernel
+from .scheduler import ExpertIds, GroupStarts, RowIndices, SharedCounts
+from .top_experts import (
+    MAX_EXPERTS,
+    MAX_TOP,
+    Weights,
+    choose_experts,
+    order_key,
+)
 
 comptime ROUTE_THREADS = 512
 comptime ROUTE_WARPS = ROUTE_THREADS // WARP_SIZE
 comptime SORT_THREADS = 1024
+"""Threads of a block that sorts, and the rows that it places."""
 comptime SORT_WARPS = SORT_THREADS // WARP_SIZE
 comptime COMBINE_THREADS = 128
-
-comptime Weights = Pointer[Float32, MutAnyOrigin]
-
-
-@always_inline
-def order_key(value: Float32) -> UInt32:
-    """Map a number to an integer of the same order; not-a-number comes above or below all others, and is never lost."""
-    var bits = bitcast[DType.uint32, 1](value)
-    return ~bits if bits >> 31 == 1 else bits | 0x8000_0000
+comptime COMBINE_FEATURES = COMBINE_THREADS * 8
+"""Features that a block sums up."""
 
 
 @__llvm_metadata(
     MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(ROUTE_THREADS))
 )
-def route_kernel[
-    TOKENS: Int
-](
+def route_kernel(
     chosen: ExpertIds,
     weights: Weights,
     x: Half,
@@ -65,24 +60,22 @@ def route_kernel[
     experts: UInt32,
     top: UInt32,
 ):
-    """One block for `TOKENS` tokens; see `route`."""
+    """One block a token; see `route`."""
     comptime EXPERTS = 2
     """Experts that a warp works on at once."""
     var logits = stack_allocation[
-        TOKENS * MAX_EXPERTS,
-        Float32,
-        address_space=AddressSpace.SHARED,
+        MAX_EXPERTS, Float32, address_space=AddressSpace.SHARED
     ]()
     var lane = Int(lane_id())
     var warp_index = Int(thread_idx.x) // WARP_SIZE
-    var first = Int(block_idx.x) * TOKENS
+    var token = Int(block_idx.x)
     var width = Int(features)
 
     # ---- Logits: a warp takes two experts at a time, its lanes share the features.
     for expert in range(
         warp_index * EXPERTS, Int(experts), ROUTE_WARPS * EXPERTS
     ):
-        var sums = SIMD[DType.float32, EXPERTS * TOKENS](0)
+        var sums = SIMD[DType.float32, EXPERTS](0)
         for at in range(lane * 8, width, WARP_SIZE * 8):
             var w = StaticTuple[SIMD[DType.float32, 8], EXPERTS]()
             comptime for e in range(EXPERTS):
@@ -93,65 +86,64 @@ def route_kernel[
                     .unsafe_load[width=8, alignment=16]()
                     .cast[DType.float32]()
                 )
-            comptime for t in range(TOKENS):
-                var token = min(first + t, Int(tokens) - 1)
-                var values = (
-                    x.unsafe_offset(token * width + at)
-                    .unsafe_load[width=8, alignment=16]()
-                    .cast[DType.float32]()
-                )
-                comptime for e in range(EXPERTS):
-                    comptime for i in range(8):
-                        sums[e * TOKENS + t] = values[i].fma(
-                            w[e][i], sums[e * TOKENS + t]
-                        )
+            var values = (
+                x.unsafe_offset(token * width + at)
+                .unsafe_load[width=8, alignment=16]()
+                .cast[DType.float32]()
+            )
+            comptime for e in range(EXPERTS):
+                comptime for i in range(8):
+                    sums[e] = values[i].fma(w[e][i], sums[e])
         comptime for e in range(EXPERTS):
-            comptime for t in range(TOKENS):
-                var sum = warp.sum(sums[e * TOKENS + t])
-                if lane == 0 and expert + e < Int(experts):
-                    logits[unsafe_offset=t * MAX_EXPERTS + expert + e] = (
-                        sum
-                        + bias[unsafe_offset=expert + e].cast[DType.float32]()
-                    )
+            var sum = warp.sum(sums[e])
+            if lane == 0 and expert + e < Int(experts):
+                logits[unsafe_offset=expert + e] = (
+                    sum + bias[unsafe_offset=expert + e].cast[DType.float32]()
+                )
     barrier()
 
-    # ---- The highest logits, and their softmax: a warp a token.
-    var token = first + warp_index
-    if warp_index >= TOKENS or token >= Int(tokens):
+    # ---- The highest logits, and their softmax.
+    if warp_index != 0:
         return
     comptime EACH = MAX_EXPERTS // WARP_SIZE
     var keys = SIMD[DType.uint32, EACH](0)
-    var mine = logits.unsafe_offset(warp_index * MAX_EXPERTS)
     comptime for i in range(EACH):
         if i * WARP_SIZE + lane < Int(experts):
-            # Never zero, which marks those that are gone.
-            keys[i] = max(
-                order_key(mine[unsafe_offset=i * WARP_SIZE + lane]), UInt32(1)
+            keys[i] = order_key(logits[unsafe_offset=i * WARP_SIZE + lane])
+    choose_experts(chosen, weights, keys, token, Int(top))
+
+
+@always_inline
+def _count_experts(
+    counts: SharedCounts, chosen: ExpertIds, first: Int, end: Int
+):
+    """Count how often the rows from `first` to `end` have each expert; the warps of a block share them."""
+    comptime AHEAD = 8
+    """Loads under way at once: their latency is what this takes."""
+    var lane = Int(lane_id())
+    var lower = (UInt32(1) << UInt32(lane)) - 1
+    var warp_index = Int(thread_idx.x) // WARP_SIZE
+    for at in range(
+        first + warp_index * AHEAD * WARP_SIZE,
+        end,
+        SORT_THREADS * AHEAD,
+    ):
+        var experts = SIMD[DType.uint32, AHEAD]()
+        comptime for i in range(AHEAD):
+            experts[i] = UInt32(
+                chosen[unsafe_offset=min(at + i * WARP_SIZE + lane, end - 1)]
             )
-    var highest = Float32(0)
-    var total = Float32(0)
-    var own = Float32(0)
-    for pick in range(Int(top)):
-        var best = warp_max(keys.reduce_max())
-        var index = UInt32(MAX_EXPERTS)
-        comptime for i in reversed(range(EACH)):
-            if keys[i] == best:
-                index = UInt32(i * WARP_SIZE + lane)
-        # Of equals the first.
-        index = warp_min(index)
-        comptime for i in range(EACH):
-            if UInt32(i * WARP_SIZE + lane) == index:
-                keys[i] = 0
-        var logit = mine[unsafe_offset=Int(index)]
-        if pick == 0:
-            highest = logit
-        var share = exp(logit - highest)
-        total += share
-        if lane == pick:
-            own = share
-            chosen[unsafe_offset=token * Int(top) + pick] = Int32(index)
-    if lane < Int(top):
-        weights[unsafe_offset=token * Int(top) + lane] = own / total
+        comptime for i in range(AHEAD):
+            # Lanes beyond the end agree with one another on an expert that there is not.
+            var expert = experts[
+                i
+            ] if at + i * WARP_SIZE + lane < end else UInt32(MAX_EXPERTS)
+            var same = match_any(expert)
+            if expert < UInt32(MAX_EXPERTS) and same & lower == 0:
+                shared_add(
+                    UInt32(Int(counts)) + expert * 4,
+                    UInt32(pop_count(same)),
+                )
 
 
 @__llvm_metadata(
@@ -166,111 +158,147 @@ def sort_kernel(
     experts: UInt32,
     top: UInt32,
 ):
-    """One block; see `sort_rows`."""
+    """One block for `SORT_THREADS` rows; see `sort_rows`.
+
+    Each block counts the rows of all others for itself: they are few bytes in L2, and blocks that wait for one another
+    would need a second launch.
+    """
     # First how often a warp has each expert, then where its rows of that expert go.
     var counts = stack_allocation[
         SORT_WARPS * MAX_EXPERTS, UInt32, address_space=AddressSpace.SHARED
     ]()
-    var ends = stack_allocation[
+    var before = stack_allocation[
         MAX_EXPERTS, UInt32, address_space=AddressSpace.SHARED
+    ]()
+    var after = stack_allocation[
+        MAX_EXPERTS, UInt32, address_space=AddressSpace.SHARED
+    ]()
+    var firsts = stack_allocation[
+        MAX_EXPERTS, UInt32, address_space=AddressSpace.SHARED
+    ]()
+    comptime GROUPS = MAX_EXPERTS // WARP_SIZE
+    var sums = stack_allocation[
+        GROUPS, UInt32, address_space=AddressSpace.SHARED
     ]()
     var thread = Int(thread_idx.x)
     var lane = Int(lane_id())
     var warp_index = thread // WARP_SIZE
-    var mine = counts.unsafe_offset(warp_index * MAX_EXPERTS)
-    for i in range(thread, SORT_WARPS * MAX_EXPERTS, SORT_THREADS):
+    var first = Int(block_idx.x) * SORT_THREADS
+    var end = min(first + SORT_THREADS, Int(count))
+    var warps = ceildiv(end - first, WARP_SIZE)
+    var row = first + thread
+    # Lanes beyond the end agree with one another on an expert that there is not.
+    var expert = UInt32(MAX_EXPERTS)
+    if row < end:
+        expert = UInt32(chosen[unsafe_offset=row])
+    for i in range(thread, warps * MAX_EXPERTS, SORT_THREADS):
         counts[unsafe_offset=i] = 0
-    barrier()
-
-    # Each warp has a stretch of rows, a multiple of its lanes.
-    var stretch = ceildiv(Int(count), SORT_THREADS) * WARP_SIZE
-    var first = warp_index * stretch
-    var end = min(first + stretch, Int(count))
-    for at in range(first, end, WARP_SIZE):
-        # Lanes beyond the end agree with one another on an expert that there is not.
-        var expert = UInt32(MAX_EXPERTS)
-        if at + lane < end:
-            expert = UInt32(chosen[unsafe_offset=at + lane])
-        var same = match_any(expert)
-        if expert < UInt32(MAX_EXPERTS) and count_trailing_zeros(
-            same
-        ) == UInt32(lane):
-            mine[unsafe_offset=Int(expert)] += pop_count(same)
-        warp_barrier()
-    barrier()
-
-    # Where each expert's rows start, and within them each warp's.
     if thread < MAX_EXPERTS:
-        var before = UInt32(0)
-        for other in range(SORT_WARPS):
+        before[unsafe_offset=thread] = 0
+        after[unsafe_offset=thread] = 0
+    barrier()
+
+    _count_experts(before, chosen, 0, first)
+    _count_experts(after, chosen, end, Int(count))
+    var mine = counts.unsafe_offset(warp_index * MAX_EXPERTS)
+    var same = match_any(expert)
+    var here = expert < UInt32(MAX_EXPERTS)
+    var below = same & ((UInt32(1) << UInt32(lane)) - 1)
+    if here and below == 0:
+        mine[unsafe_offset=Int(expert)] = UInt32(pop_count(same))
+    barrier()
+
+    # Where each expert's rows start, and within them each warp's: a thread an expert.
+    var total = UInt32(0)
+    var sum = UInt32(0)
+    if thread < MAX_EXPERTS:
+        total = before[unsafe_offset=thread]
+        for other in range(warps):
             var at = other * MAX_EXPERTS + thread
-            var here = counts[unsafe_offset=at]
-            counts[unsafe_offset=at] = before
-            before += here
-        ends[unsafe_offset=thread] = before
+            var number = counts[unsafe_offset=at]
+            counts[unsafe_offset=at] = total
+            total += number
+        total += after[unsafe_offset=thread]
+        sum = total
+        comptime for step in range(5):
+            var other = warp.shuffle_up(sum, UInt32(1 << step))
+            if lane >= 1 << step:
+                sum += other
+        if lane == WARP_SIZE - 1:
+            sums[unsafe_offset=warp_index] = sum
     barrier()
-    if warp_index == 0:
-        var before = UInt32(0)
-        for base in range(0, MAX_EXPERTS, WARP_SIZE):
-            var sum = ends[unsafe_offset=base + lane]
-            comptime for step in range(5):
-                var other = warp.shuffle_up(sum, UInt32(1 << step))
-                if lane >= 1 << step:
-                    sum += other
-            sum += before
-            ends[unsafe_offset=base + lane] = sum
-            if base + lane < Int(experts):
-                starts[unsafe_offset=base + lane + 1] = sum
-            before = warp.shuffle_idx(sum, UInt32(WARP_SIZE - 1))
-        if lane == 0:
-            starts[unsafe_offset=0] = 0
+    if thread < MAX_EXPERTS:
+        comptime for group in range(GROUPS - 1):
+            if group < warp_index:
+                sum += sums[unsafe_offset=group]
+        firsts[unsafe_offset=thread] = sum - total
+        if first == 0 and thread < Int(experts):
+            starts[unsafe_offset=thread + 1] = sum
+            if thread == 0:
+                starts[unsafe_offset=0] = 0
     barrier()
 
-    for at in range(first, end, WARP_SIZE):
-        var expert = UInt32(MAX_EXPERTS)
-        if at + lane < end:
-            expert = UInt32(chosen[unsafe_offset=at + lane])
-        var same = match_any(expert)
-        if expert < UInt32(MAX_EXPERTS):
-            var below = same & ((UInt32(1) << UInt32(lane)) - 1)
-            var place = mine[unsafe_offset=Int(expert)] + pop_count(below)
-            if expert > 0:
-                place += ends[unsafe_offset=Int(expert) - 1]
-            places[unsafe_offset=at + lane] = place
-            sources[unsafe_offset=Int(place)] = UInt32(at + lane) // top
-        warp_barrier()
-        if expert < UInt32(MAX_EXPERTS) and count_trailing_zeros(
-            same
-        ) == UInt32(lane):
-            mine[unsafe_offset=Int(expert)] += pop_count(same)
-        warp_barrier()
-
-
-def combine_kernel(
-    y: Half,
-    rows: Half,
-    places: RowIndices,
-    weights: Weights,
-    features: UInt32,
-    top: UInt32,
-):
-    """One block a token; see `combine`."""
-    var token = Int(block_idx.x)
-    var width = Int(features)
-    for at in range(Int(thread_idx.x) * 8, width, COMBINE_THREADS * 8):
-        var sum = SIMD[DType.float32, 8](0)
-        for pick in range(Int(top)):
-            var slot = token * Int(top) + pick
-            var row = Int(places[unsafe_offset=slot])
-            sum = (
-                rows.unsafe_offset(row * width + at)
-                .unsafe_load[width=8, alignment=16]()
-                .cast[DType.float32]()
-                .fma(SIMD[DType.float32, 8](weights[unsafe_offset=slot]), sum)
-            )
-        y.unsafe_offset(token * width + at).unsafe_store[alignment=16](
-            sum.cast[DType.bfloat16]()
+    if here:
+        var place = (
+            firsts[unsafe_offset=Int(expert)]
+            + mine[unsafe_offset=Int(expert)]
+            + UInt32(pop_count(below))
         )
+        places[unsafe_offset=row] = place
+        sources[unsafe_offset=Int(place)] = UInt32(row) // top
+
+
+def sort_blocks(rows: Int) -> Int:
+    """How many blocks `sort_kernel` takes for so many rows; without any, one still writes where the experts start."""
+    return max(ceildiv(rows, SORT_THREADS), 1)
+
+
+@__llvm_metadata(
+    MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(COMBINE_THREADS))
+)
+def combine_kernel[
+    TOP: Int
+](y: Half, rows: Half, places: RowIndices, weights: Weights, features: UInt32):
+    """One block for `COMBINE_FEATURES` features of a token, eight a thread; see `combine`.
+
+    The number of experts is compiled in, and there is no branch between the loads: a token's rows are under way together.
+
+    Parameters:
+        TOP: Experts of a token.
+    """
+    var parts = ceildiv(features, UInt32(COMBINE_FEATURES))
+    var block = UInt32(block_idx.x)
+    var token = Int(block // parts)
+    var width = Int(features)
+    var at = Int(block % parts) * COMBINE_FEATURES + Int(thread_idx.x) * 8
+    if at >= width:
+        return
+    var first = token * TOP
+    var from_here = StaticTuple[Int, TOP]()
+    var shares = StaticTuple[Float32, TOP]()
+    comptime for pick in range(TOP):
+        from_here[pick] = Int(places[unsafe_offset=first + pick])
+        shares[pick] = weights[unsafe_offset=first + pick]
+    var values = StaticTuple[SIMD[DType.bfloat16, 8], TOP]()
+    comptime for pick in range(TOP):
+        values[pick] = rows.unsafe_offset(
+            from_here[pick] * width + at
+        ).unsafe_load[width=8, alignment=16]()
+    var sum = SIMD[DType.float32, 8](0)
+    comptime for pick in range(TOP):
+        sum = (
+            values[pick]
+            .cast[DType.float32]()
+            .fma(SIMD[DType.float32, 8](shares[pick]), sum)
+        )
+    y.unsafe_offset(token * width + at).unsafe_store[alignment=16](
+        sum.cast[DType.bfloat16]()
+    )
+
+
+def combine_blocks(tokens: Int, features: Int) -> Int:
+    """How many blocks `combine_kernel` takes."""
+    return tokens * ceildiv(features, COMBINE_FEATURES)
 
 
 def _check(experts: Int, top: Int, features: Int) raises:
@@ -293,7 +321,7 @@ def _check(experts: Int, top: Int, features: Int) raises:
 
 
 def route_wide(tokens: Int) -> Bool:
-    """Whether eight tokens share what a block reads of the router; few are spread over the multiprocessors instead."""
+    """Whether tokens share a block (`route_many`); few are spread over the multiprocessors, each with all of the router."""
     return tokens > 256
 
 
@@ -330,10 +358,26 @@ def route(
     _check(experts, top, features)
     if tokens == 0:
         return
-    comptime for wide in range(2):
-        comptime TOKENS = 8 if wide == 1 else 1
-        if route_wide(tokens) == (wide == 1):
-            ctx.enqueue_function[route_kernel[TOKENS]](
+    if not route_wide(tokens):
+        ctx.enqueue_function[route_kernel](
+            chosen,
+            weights,
+            x,
+            router,
+            bias,
+            UInt32(tokens),
+            UInt32(features),
+            UInt32(experts),
+            UInt32(top),
+            grid_dim=tokens,
+            block_dim=ROUTE_THREADS,
+        )
+        return
+    comptime for i in range(3):
+        comptime COLUMNS = [32, 128, MAX_EXPERTS][i]
+        comptime Shape = RouteShape[COLUMNS]
+        if route_columns(experts) == COLUMNS:
+            ctx.enqueue_function[route_many_kernel[COLUMNS]](
                 chosen,
                 weights,
                 x,
@@ -343,8 +387,12 @@ def route(
                 UInt32(features),
                 UInt32(experts),
                 UInt32(top),
-                grid_dim=ceildiv(tokens, TOKENS),
-                block_dim=ROUTE_THREADS,
+                grid_dim=ceildiv(tokens, Shape.TOKENS),
+                block_dim=Shape.THREADS,
+                shared_mem_bytes=Shape.SHARED_BYTES,
+                func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                    UInt32(Shape.SHARED_BYTES)
+                ),
             )
 
 
@@ -383,7 +431,7 @@ def sort_rows(
         UInt32(tokens * top),
         UInt32(experts),
         UInt32(top),
-        grid_dim=1,
+        grid_dim=sort_blocks(tokens * top),
         block_dim=SORT_THREADS,
     )
 
@@ -417,13 +465,14 @@ def combine(
     _check(MAX_EXPERTS, top, features)
     if tokens == 0:
         return
-    ctx.enqueue_function[combine_kernel](
-        y,
-        rows,
-        places,
-        weights,
-        UInt32(features),
-        UInt32(top),
-        grid_dim=tokens,
-        block_dim=COMBINE_THREADS,
-    )
+    comptime for i in range(MAX_TOP):
+        if top == i + 1:
+            ctx.enqueue_function[combine_kernel[i + 1]](
+                y,
+                rows,
+                places,
+                weights,
+                UInt32(features),
+                grid_dim=combine_blocks(tokens, features),
+                block_dim=COMBINE_THREADS,
+            )

@@ -2,13 +2,29 @@
 the weighted sum.
 """
 
-from std.math import exp
+from std.math import exp, isnan
 from std.memory import Pointer
 
+from max.gpu import global_idx
 from max.gpu.host import DeviceBuffer, DeviceContext
 
 from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
 from mxfp4.routing import combine, route, sort_rows
+
+comptime Half = Pointer[BFloat16, MutAnyOrigin]
+
+comptime RANDOM = 0
+"""Any numbers: sums are not exact."""
+comptime WHOLE = 1
+"""Small whole numbers: sums are exact, and with few features many are equal."""
+comptime ALIKE = 2
+"""No token prefers any expert."""
+comptime BROKEN_EXPERT = 3
+"""The last feature of an expert in the middle is not a number."""
+comptime BROKEN_TOKEN = 4
+"""The last feature of a token in the middle is not a number."""
+comptime SPARE = 64
+"""Values behind the end of a result, which must stay as they are."""
 
 
 def random(
@@ -25,83 +41,194 @@ def random(
     return buffer^
 
 
-def check_route(
-    mut report: Report,
+def make_whole(target: Half, count: UInt64, seed: UInt32):
+    """Kernel, one thread a value: whole numbers from -3 to 3."""
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        target[unsafe_offset=i] = BFloat16(Int(hash32(seed, UInt32(i)) % 7) - 3)
+
+
+def break_value(target: Half, at: UInt64):
+    """Kernel, one thread: make a value no number."""
+    target[unsafe_offset=Int(at)] = (Float32(0) / Float32(0)).cast[
+        DType.bfloat16
+    ]()
+
+
+def plain_logits(
+    logits: Pointer[Float64, MutAnyOrigin],
+    x: Half,
+    router: Half,
+    bias: Half,
+    count: UInt64,
+    features: UInt32,
+    experts: UInt32,
+):
+    """Kernel, one thread a logit: the sum in float64, feature by feature."""
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        var token = i // Int(experts)
+        var expert = i % Int(experts)
+        var sum = bias[unsafe_offset=expert].cast[DType.float64]()
+        for at in range(Int(features)):
+            sum += (
+                x[unsafe_offset=token * Int(features) + at].cast[
+                    DType.float64
+                ]()
+                * router[unsafe_offset=expert * Int(features) + at].cast[
+                    DType.float64
+                ]()
+            )
+        logits[unsafe_offset=i] = sum
+
+
+def wrong_route(
     ctx: DeviceContext,
     tokens: Int,
     features: Int,
     experts: Int,
     top: Int,
-    ties: Bool = False,
-) raises:
-    """Every token's experts, or with `ties` equal logits, where the lower number has to win."""
+    inputs: Int,
+) raises -> Int:
+    """How many choices and shares are wrong."""
     var x = random(ctx, tokens * features, 1)
     var router = random(ctx, experts * features, 2)
     var bias = random(ctx, experts, 3)
-    if ties:
+    var to_x = x.unsafe_ptr().as_unsafe_any_origin()
+    var to_router = router.unsafe_ptr().as_unsafe_any_origin()
+    var to_bias = bias.unsafe_ptr().as_unsafe_any_origin()
+    if inputs == WHOLE:
+        for which in range(3):
+            var count = len([x, router, bias][which])
+            ctx.enqueue_function[make_whole](
+                [to_x, to_router, to_bias][which],
+                UInt64(count),
+                UInt32(which + 1),
+                grid_dim=(count + 255) // 256,
+                block_dim=256,
+            )
+    elif inputs == ALIKE:
         router.enqueue_fill(0)
         bias.enqueue_fill(1)
-    var chosen = ctx.enqueue_create_buffer[DType.int32](max(tokens * top, 1))
-    var weights = ctx.enqueue_create_buffer[DType.float32](max(tokens * top, 1))
+    elif inputs == BROKEN_EXPERT or inputs == BROKEN_TOKEN:
+        var rows = experts if inputs == BROKEN_EXPERT else tokens
+        ctx.enqueue_function[break_value](
+            to_router if inputs == BROKEN_EXPERT else to_x,
+            UInt64((rows // 2 + 1) * features - 1),
+            grid_dim=1,
+            block_dim=1,
+        )
+    var chosen = ctx.enqueue_create_buffer[DType.int32](tokens * top + SPARE)
+    var weights = ctx.enqueue_create_buffer[DType.float32](tokens * top + SPARE)
+    chosen.enqueue_fill(-7)
+    weights.enqueue_fill(-7)
     route(
         chosen.unsafe_ptr().as_unsafe_any_origin(),
         weights.unsafe_ptr().as_unsafe_any_origin(),
-        x.unsafe_ptr().as_unsafe_any_origin(),
-        router.unsafe_ptr().as_unsafe_any_origin(),
-        bias.unsafe_ptr().as_unsafe_any_origin(),
+        to_x,
+        to_router,
+        to_bias,
         tokens=tokens,
         features=features,
         experts=experts,
         top=top,
         ctx=ctx,
     )
+    var count = tokens * experts
+    var logits = ctx.enqueue_create_buffer[DType.float64](max(count, 1))
+    ctx.enqueue_function[plain_logits](
+        logits.unsafe_ptr().as_unsafe_any_origin(),
+        to_x,
+        to_router,
+        to_bias,
+        UInt64(count),
+        UInt32(features),
+        UInt32(experts),
+        grid_dim=max((count + 255) // 256, 1),
+        block_dim=256,
+    )
+    # Sums in float32 may differ by this much. Logits of 2880 random features reach some hundreds.
+    var tolerance = Float64(4e-3 if features > 1000 else 1e-3)
+    var exact = inputs == WHOLE or inputs == ALIKE
+    if exact:
+        tolerance = 1e-5
     var wrong = 0
-    with x.map_to_host() as hx, router.map_to_host() as hr:
-        with bias.map_to_host() as hb, chosen.map_to_host() as hc:
-            with weights.map_to_host() as hw:
-                for token in range(tokens):
-                    var logits = List[Float64]()
-                    for expert in range(experts):
-                        var sum = hb[expert].cast[DType.float64]()
-                        for i in range(features):
-                            sum += (
-                                hx[token * features + i].cast[DType.float64]()
-                                * hr[expert * features + i].cast[
-                                    DType.float64
-                                ]()
-                            )
-                        logits.append(sum)
-                    var total = Float64(0)
+    with logits.map_to_host() as all, chosen.map_to_host() as hc:
+        with weights.map_to_host() as hw:
+            for i in range(tokens * top, tokens * top + SPARE):
+                wrong += Int(hc[i] != -7) + Int(hw[i] != -7)
+            for token in range(tokens):
+                var logit = List(length=experts, fill=Float64(0))
+                var broken = False
+                for expert in range(experts):
+                    logit[expert] = all[token * experts + expert]
+                    broken = broken or isnan(logit[expert])
+                var taken = List(length=experts, fill=False)
+                var total = Float64(0)
+                for pick in range(top):
+                    var expert = Int(hc[token * top + pick])
+                    if expert < 0 or expert >= experts or taken[expert]:
+                        # Nothing about this token means anything then.
+                        wrong += top
+                        total = -1
+                        break
+                    taken[expert] = True
+                    total += exp(logit[expert] - logit[Int(hc[token * top])])
+                if total == -1:
+                    continue
+                if broken:
+                    # It comes first and spoils all shares, and is so not lost.
+                    wrong += Int(not isnan(logit[Int(hc[token * top])]))
                     for pick in range(top):
-                        total += exp(
-                            logits[Int(hc[token * top + pick])]
-                            - logits[Int(hc[token * top])]
-                        )
-                    for pick in range(top):
-                        var expert = Int(hc[token * top + pick])
-                        # No expert left out is likelier; sums in float32 may differ by this much.
-                        for other in range(experts):
-                            var taken = False
-                            for earlier in range(pick + 1):
-                                taken = taken or other == Int(
-                                    hc[token * top + earlier]
+                        wrong += Int(not isnan(hw[token * top + pick]))
+                    continue
+                taken = List(length=experts, fill=False)
+                for pick in range(top):
+                    var expert = Int(hc[token * top + pick])
+                    taken[expert] = True
+                    # No expert left out is likelier, and of equals the lower number is first.
+                    for other in range(experts):
+                        if not taken[other]:
+                            if exact:
+                                wrong += Int(
+                                    logit[other] > logit[expert]
+                                    or (
+                                        logit[other] == logit[expert]
+                                        and other < expert
+                                    )
                                 )
-                            if not taken and (
-                                logits[other] > logits[expert] + 1e-3
-                                or (ties and other < expert)
-                            ):
-                                wrong += 1
-                        for earlier in range(pick):
-                            wrong += Int(
-                                hc[token * top + earlier]
-                                == hc[token * top + pick]
-                            )
-                        var share = (
-                            exp(logits[expert] - logits[Int(hc[token * top])])
-                            / total
-                        )
-                        var got = hw[token * top + pick].cast[DType.float64]()
-                        wrong += Int(not (abs(got - share) <= 1e-3))
+                            else:
+                                wrong += Int(
+                                    logit[other] > logit[expert] + tolerance
+                                )
+                    var share = (
+                        exp(logit[expert] - logit[Int(hc[token * top])]) / total
+                    )
+                    var got = hw[token * top + pick].cast[DType.float64]()
+                    wrong += Int(not (abs(got - share) <= tolerance))
+    _ = x^
+    _ = router^
+    _ = bias^
+    return wrong
+
+
+def check_route(
+    mut report: Report,
+    ctx: DeviceContext,
+    tokens: Int,
+    experts: Int,
+    top: Int,
+    features: List[Int],
+    inputs: Int,
+) raises:
+    """Every token's experts, for each number of features."""
+    var wrong = 0
+    var spots = String()
+    for count in features:
+        var here = wrong_route(ctx, tokens, count, experts, top, inputs)
+        wrong += here
+        if here > 0:
+            spots += String(" (", here, " with ", count, " features)")
     report.check(
         String(
             "route ",
@@ -110,12 +237,61 @@ def check_route(
             top,
             " of ",
             experts,
-            " experts",
-            ", all alike" if ties else "",
+            " experts, ",
+            [
+                "random",
+                "whole numbers",
+                "all alike",
+                "an expert not a number",
+                "a token not a number",
+            ][inputs],
         ),
         wrong,
-        "wrong choices or shares",
+        String("wrong choices or shares", spots),
     )
+
+
+def check_same(
+    mut report: Report, ctx: DeviceContext, tokens: Int, experts: Int
+) raises:
+    """The same input gives the same bits."""
+    comptime FEATURES = 2880
+    comptime TOP = 4
+    var x = random(ctx, tokens * FEATURES, 1)
+    var router = random(ctx, experts * FEATURES, 2)
+    var bias = random(ctx, experts, 3)
+    var chosen = ctx.enqueue_create_buffer[DType.int32](2 * tokens * TOP)
+    var weights = ctx.enqueue_create_buffer[DType.float32](2 * tokens * TOP)
+    for time in range(2):
+        route(
+            chosen.unsafe_ptr()
+            .unsafe_offset(time * tokens * TOP)
+            .as_unsafe_any_origin(),
+            weights.unsafe_ptr()
+            .unsafe_offset(time * tokens * TOP)
+            .as_unsafe_any_origin(),
+            x.unsafe_ptr().as_unsafe_any_origin(),
+            router.unsafe_ptr().as_unsafe_any_origin(),
+            bias.unsafe_ptr().as_unsafe_any_origin(),
+            tokens=tokens,
+            features=FEATURES,
+            experts=experts,
+            top=TOP,
+            ctx=ctx,
+        )
+    var wrong = 0
+    with chosen.map_to_host() as hc, weights.map_to_host() as hw:
+        for i in range(tokens * TOP):
+            wrong += Int(hc[i] != hc[tokens * TOP + i])
+            wrong += Int(hw[i] != hw[tokens * TOP + i])
+    report.check(
+        String("route ", tokens, " tokens of ", experts, " experts twice"),
+        wrong,
+        "different values",
+    )
+    _ = x^
+    _ = router^
+    _ = bias^
 
 
 def check_sort(
@@ -186,7 +362,8 @@ def check_combine(
     var rows = random(ctx, count * features, 7)
     var weights = ctx.enqueue_create_buffer[DType.float32](max(count, 1))
     var places = ctx.enqueue_create_buffer[DType.uint32](max(count, 1))
-    var y = ctx.enqueue_create_buffer[DType.bfloat16](max(tokens * features, 1))
+    var y = ctx.enqueue_create_buffer[DType.bfloat16](tokens * features + SPARE)
+    y.enqueue_fill(-7)
     with weights.map_to_host() as hw, places.map_to_host() as hp:
         for i in range(count):
             hw[i] = Float32(i % 7) / 8
@@ -203,6 +380,8 @@ def check_combine(
     )
     var wrong = 0
     with rows.map_to_host() as hr, y.map_to_host() as hy:
+        for i in range(tokens * features, tokens * features + SPARE):
+            wrong += Int(hy[i] != -7)
         for token in range(tokens):
             for i in range(features):
                 var sum = Float64(0)
@@ -218,7 +397,15 @@ def check_combine(
                 var got = hy[token * features + i].cast[DType.float64]()
                 wrong += Int(not (abs(got - sum) <= abs(sum) / 256 + 1e-6))
     report.check(
-        String("combine ", tokens, " tokens of ", features, " features"),
+        String(
+            "combine ",
+            top,
+            " rows a token, ",
+            tokens,
+            " tokens of ",
+            features,
+            " features",
+        ),
         wrong,
         "wrong sums",
     )
@@ -230,19 +417,35 @@ def main() raises:
         report.skipped("routing", NEEDS_HOPPER)
         return
     var ctx = DeviceContext()
-    for tokens in [0, 1, 7, 64, 257, 300]:
-        check_route(report, ctx, tokens, 288, 32, 4)
-    check_route(report, ctx, 3, 2880, 128, 4)
-    check_route(report, ctx, 260, 64, 5, 3)
-    check_route(report, ctx, 9, 32, 256, 8)
-    check_route(report, ctx, 5, 32, 32, 4, ties=True)
-    for tokens in [0, 1, 8, 64, 300, 8192]:
+    var features: List[Int] = [8, 24, 64, 288, 672, 2880]
+    var some: List[Int] = [24, 672]
+    for tokens in [0, 1, 7, 63, 64, 65, 256, 257, 300, 1000, 8192]:
+        for experts in [8, 12, 32, 128, 256]:
+            for inputs in [RANDOM, WHOLE]:
+                check_route(report, ctx, tokens, experts, 4, features, inputs)
+    for tokens in [9, 260, 321]:
+        check_route(report, ctx, tokens, 1, 1, some, RANDOM)
+        check_route(report, ctx, tokens, 5, 3, some, RANDOM)
+        check_route(report, ctx, tokens, 33, 8, some, WHOLE)
+        check_route(report, ctx, tokens, 129, 2, some, WHOLE)
+        for experts in [8, 32, 100, 256]:
+            check_route(report, ctx, tokens, experts, 8, some, ALIKE)
+            check_route(report, ctx, tokens, experts, 4, some, BROKEN_EXPERT)
+            check_route(report, ctx, tokens, experts, 4, some, BROKEN_TOKEN)
+    for experts in [32, 128, 256]:
+        check_same(report, ctx, 1000, experts)
+    for tokens in [0, 1, 8, 64, 255, 256, 257, 300, 8192, 20000]:
         check_sort(report, ctx, tokens, 32, 4)
     check_sort(report, ctx, 4097, 128, 4)
     check_sort(report, ctx, 100, 1, 1)
     check_sort(report, ctx, 1000, 256, 8)
+    check_sort(report, ctx, 8191, 256, 7)
     check_sort(report, ctx, 500, 32, 4, only=31)
+    check_sort(report, ctx, 9000, 32, 4, only=0)
     for tokens in [0, 1, 65]:
         check_combine(report, ctx, tokens, 2880, 4)
-    check_combine(report, ctx, 3, 32, 1)
+    for count in [8, 32, 1016, 1024, 1032]:
+        check_combine(report, ctx, 3, count, 4)
+    for top in range(1, 9):
+        check_combine(report, ctx, 300, 96, top)
     report.finish()
