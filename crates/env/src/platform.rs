@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -12,6 +12,13 @@ pub const OLDEST_GLIBC: (u32, u32) = (2, 34);
 
 /// More than any C library is long.
 const LONGEST: u64 = 16 << 20;
+
+/// How much of one is looked at at a time: memory for all of it would cost more than the rest of a build that has
+/// nothing to do.
+const WINDOW: usize = 64 << 10;
+
+/// More than a banner is long, up to the end of its version.
+const BANNER: usize = 512;
 
 /// Where glibc is, should this program not use it itself. The place of the
 /// loader is fixed: every program of the architecture names it.
@@ -143,11 +150,25 @@ fn has_musl() -> bool {
 }
 
 fn version_in(file: impl AsRef<Path>) -> Option<(u32, u32)> {
-    let mut content = Vec::new();
-    File::open(file)
-        .and_then(|file| file.take(LONGEST).read_to_end(&mut content))
-        .ok()?;
-    banner_version(&content)
+    version_read(&mut File::open(file).ok()?).ok()?
+}
+
+/// From the end, for what a library says lies behind its code.
+fn version_read(content: &mut (impl Read + Seek)) -> io::Result<Option<(u32, u32)>> {
+    let mut start = content.seek(SeekFrom::End(0))?.min(LONGEST);
+    let mut window = Vec::with_capacity(WINDOW + 2 * BANNER);
+    while start > 0 {
+        start = start.saturating_sub(WINDOW as u64);
+        // With enough around it that each banner is whole in one of them.
+        content.seek(SeekFrom::Start(start.saturating_sub(BANNER as u64)))?;
+        window.clear();
+        let mut part = content.by_ref().take((WINDOW + 2 * BANNER) as u64);
+        part.read_to_end(&mut window)?;
+        if let Some(version) = banner_version(&window) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
 }
 
 /// The version in what glibc and its loader print when they are run as programs:
@@ -199,7 +220,24 @@ mod tests {
             ),
             (String::new(), None),
         ] {
-            assert_eq!(banner_version(content.as_bytes()), expect, "{content:?}");
+            assert_eq!(read(content.as_bytes()), expect, "{content:?}");
+        }
+    }
+
+    fn read(content: &[u8]) -> Option<(u32, u32)> {
+        version_read(&mut io::Cursor::new(content)).unwrap()
+    }
+
+    #[test]
+    fn the_banner_is_found_wherever_it_lies() {
+        let banner = b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\0";
+        let length = 3 * WINDOW + 5;
+        for at in (0..2 * WINDOW).step_by(WINDOW / 2) {
+            for at in at.saturating_sub(2 * banner.len())..at + banner.len() {
+                let mut content = vec![0; length];
+                content[at..at + banner.len()].copy_from_slice(banner);
+                assert_eq!(read(&content), Some((2, 36)), "{at}");
+            }
         }
     }
 

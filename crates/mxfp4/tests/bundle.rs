@@ -1,4 +1,4 @@
-//! `mxfp4 bundle`: what is packed, what it unpacks to, and what an interruption leaves. The compiler and uv only pretend
+//! `mxfp4 bundle`: what is packed and what it unpacks to; what a kill leaves is seen in `faults`. The compiler and uv only pretend
 //! here; the last test takes the real ones, where it is asked for.
 
 mod support;
@@ -7,18 +7,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use support::{MODEL, Ran, folder, repository, run, tool};
-use tempfile::TempDir;
+use support::carry::{CONFIG, MOJO, Place};
+use support::{MODEL, folder, repository, run, tool};
 
 type Tested = Result<Completion, Failed>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 9] = [
         ("what_is_carried", what_is_carried),
         (
             "the_host_builds_nothing_and_sets_nothing_up",
@@ -34,10 +33,6 @@ fn main() -> ExitCode {
         ),
         ("compiled_models_are_carried", compiled_models_are_carried),
         ("what_is_refused", what_is_refused),
-        (
-            "kill_leaves_nothing_to_believe_in",
-            kill_leaves_nothing_to_believe_in,
-        ),
     ];
     let mut trials: Vec<Trial> = tests
         .map(|(name, test)| {
@@ -50,143 +45,6 @@ fn main() -> ExitCode {
     trials.push(Trial::ignorable_test("a_full_disk", a_full_disk));
     trials.push(Trial::ignorable_test("the_real_sdk", the_real_sdk));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// Makes a "package" of the names of its arguments, and says that it did.
-const MOJO: &str = r#"#!/bin/sh
-for output; do :; done
-echo "package" > "$output"
-"#;
-
-/// Makes what uv would make of a file system, as `$BEHAVIOUR` asks, and keeps a log.
-const UV: &str = r#"#!/bin/sh
-echo "$*" >> "$LOG"
-case "$1" in
---version) echo "uv 0.0.0" ;;
-export) for file; do :; done; echo "max==26.7.0" > "$file" ;;
-pip)
-    [ "$BEHAVIOUR" = fail ] && { echo "no such wheel" >&2; exit 2; }
-    while [ "$1" != --target ]; do shift; done
-    : > "$2/.lock"
-    cp -r "$SDK/." "$2/" ;;
-esac
-"#;
-
-const LOCK: &str = "version = 1\n[[package]]\nname = \"max\"\nversion = \"26.7.0\"\n\
-                    [[package]]\nname = \"mojo\"\nversion = \"1.2.0\"\n";
-
-const CONFIG: &str = "# ours\n[sdk]\nmax = \"26.7.0\"\n\n[[kernels]]\nname = \"tiny\"\nsource = \"kernels/tiny\"\n\n\
-                      [serve]\nmodel = \"model\"\n";
-
-/// A workspace, an SDK for Python 3.12, and programs on PATH: `python3.12` and uv.
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let files = [
-            ("here/mxfp4.toml", CONFIG),
-            ("here/.gitignore", "*.log\n/model/\n"),
-            ("here/kernels/tiny/__init__.mojo", "# one\n"),
-            ("here/kernels/tiny/build.log", "no source"),
-            ("here/python/uv.lock", LOCK),
-            ("here/python/pyproject.toml", ""),
-            ("here/python/mxfp4/__init__.py", ""),
-            ("here/python/mxfp4/__pycache__/x.pyc", ""),
-            ("here/notes/mine.txt", "private"),
-            ("sdk/modular/bin/mojo", MOJO),
-            ("sdk/modular/lib/mojo/std.mojoc", "std"),
-            ("sdk/max/_core.cpython-312-x86_64-linux-gnu.so", "core"),
-            ("sdk/max/_entrypoints/pipelines.py", "--host"),
-            ("sdk/max/_ops/__init__.py", ""),
-            ("sdk/max/_ops/ops.mojo", "# ops"),
-            (
-                "sdk/max/_ops/__mojocache__/ops.hash-0.so",
-                "of another machine",
-            ),
-            ("sdk/max-26.7.0.dist-info/METADATA", ""),
-            ("sdk/mojo-1.2.0.dist-info/METADATA", ""),
-            ("sdk/max/__pycache__/x.pyc", ""),
-            ("programs/uv", UV),
-        ];
-        let place = Self {
-            folder: folder(files),
-        };
-        for (name, text) in MODEL {
-            place.write(&format!("here/model/{name}"), text);
-        }
-        // An interpreter is told by its name, and not a script.
-        fs::copy("/bin/true", place.path("programs/python3.12")).unwrap();
-        for program in ["sdk/modular/bin/mojo", "programs/uv"] {
-            fs::set_permissions(place.path(program), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    /// `program` as on a machine of this place.
-    fn on(&self, program: &Path, cwd: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new("/usr/bin/env");
-        let path = format!("{}:/usr/bin:/bin", self.path("programs").display());
-        command
-            .arg("--default-signal=HUP,INT,QUIT,TERM")
-            .arg(program)
-            .args(args)
-            .env_clear()
-            .env("PATH", path)
-            .env("HOME", self.folder.path())
-            .env("LOG", self.path("log"))
-            .env("SDK", self.path("sdk"))
-            .current_dir(cwd);
-        command
-    }
-
-    fn mxfp4(&self, args: &[&str]) -> Command {
-        let program = Path::new(env!("CARGO_BIN_EXE_mxfp4"));
-        self.on(program, &self.path("here"), args)
-    }
-
-    fn create(&self, args: &[&str]) -> Ran {
-        run(self.mxfp4(&["bundle", "create"]).args(args))
-    }
-
-    fn unpack(&self, bundle: &Path, into: &str) -> Ran {
-        let into = self.path(into);
-        let args = ["bundle", "unpack", "--into", into.to_str().unwrap()];
-        run(&mut self.on(&bundle.join("mxfp4"), self.folder.path(), &args))
-    }
-
-    /// The program of an unpacked workspace, in it.
-    fn in_workspace(&self, workspace: &str, args: &[&str]) -> Command {
-        let workspace = self.path(workspace);
-        self.on(&workspace.join("mxfp4"), &workspace, args)
-    }
-
-    /// What the place's uv was asked.
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    /// The names in the place that are neither there from the beginning nor `expected`.
-    fn leftovers(&self, expected: &[&str]) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !["here", "sdk", "programs", "log"].contains(&name.as_str()))
-            .filter(|name| !expected.contains(&name.as_str()))
-            .collect();
-        names.sort();
-        names
-    }
 }
 
 /// One bundle for all tests that only read it: most of it is this program, which is large when built for debugging.
@@ -529,69 +387,6 @@ fn what_is_refused() {
     let ran = place.create(&["--sdk", "../sdk"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("--python takes 3.11"), "{ran:?}");
-}
-
-/// How often each command is killed; more by hand, where this is set.
-fn kills() -> u32 {
-    let variable = std::env::var("MXFP4_BUNDLE_KILLS").ok();
-    variable.map_or(3, |value| {
-        value.parse().expect("MXFP4_BUNDLE_KILLS is a number")
-    })
-}
-
-fn kill_leaves_nothing_to_believe_in() {
-    let (_, whole) = bundle();
-    let place = Place::new();
-    let unpack = || {
-        let into = place.path("host");
-        let args = ["bundle", "unpack", "--into", into.to_str().unwrap()];
-        place.on(&whole.join("mxfp4"), place.folder.path(), &args)
-    };
-    let create = || {
-        let args = [
-            "bundle", "create", "--sdk", "../sdk", "--split", "4M", "--output", "../host",
-        ];
-        place.mxfp4(&args)
-    };
-    let commands: [&dyn Fn() -> Command; 2] = [&unpack, &create];
-    for command in commands {
-        // How long it takes here, now; then it is killed at some moment of that.
-        let start = Instant::now();
-        let ran = run(&mut command());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        let takes = start.elapsed();
-        let expect = listing(&place.path("host"));
-        for number in 0..kills() {
-            fs::remove_dir_all(place.path("host")).unwrap();
-            let mut child = command()
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            std::thread::sleep(takes.mul_f64(moment(number)));
-            child.kill().unwrap();
-            let finished = child.wait().unwrap().success();
-            // Whole, or not there.
-            assert!(place.path("host").exists() || !finished);
-            if place.path("host").exists() {
-                assert_eq!(listing(&place.path("host")).len(), expect.len());
-                fs::remove_dir_all(place.path("host")).unwrap();
-            }
-            let ran = run(&mut command());
-            assert_eq!(ran.code, Some(0), "{ran:?}");
-            assert_eq!(listing(&place.path("host")).len(), expect.len());
-            assert_eq!(place.leftovers(&["host"]), [""; 0]);
-        }
-        fs::remove_dir_all(place.path("host")).unwrap();
-    }
-}
-
-/// Some share of the time: the clock's last digits are random enough.
-fn moment(number: u32) -> f64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    f64::from((now.subsec_micros() + 377 * number) % 1_000) / 1_000.0
 }
 
 /// A small file system of its own; only who may mount can have one.

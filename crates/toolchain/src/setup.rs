@@ -87,6 +87,7 @@ pub fn ensure(job: Job) -> Result<bool, Error> {
         State::Fresh => {
             // Made from the lock file; whether that is what mxfp4.toml asks for now is another question.
             check_pins(job.workspace, &lock_file(job.workspace)?)?;
+            sweep(job.workspace)?;
             return Ok(false);
         }
         State::Foreign => return Err(foreign(&job.workspace.venv_dir())),
@@ -136,6 +137,15 @@ fn make(job: Job) -> Result<bool, Error> {
         let _ = files::remove(&partial);
     }
     made.map(|()| true)
+}
+
+/// Removes the older environment that a setup killed in its last step, when the new one was in place, has left.
+fn sweep(workspace: &Workspace) -> Result<(), Error> {
+    match lock::try_take(&workspace.state_dir().join("setup.lock")) {
+        Ok(Some(_lock)) => files::remove_leftovers(&workspace.venv_dir()),
+        // Another one is at work, or there has never been one.
+        _ => Ok(()),
+    }
 }
 
 /// Makes a virtual environment at `folder` that holds what the lock file names.

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, and the runs in them.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::report::INDEX;
@@ -28,6 +30,28 @@ fn check(path: &Path) -> anyhow::Result<()> {
         anyhow::bail!("cannot write {}: it is a folder", path.display());
     }
     stage(path).map(drop)
+}
+
+/// Reads a run that [`write_run`] wrote, which is `what`; `is_empty` tells one that measured nothing.
+pub fn read_run<R: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    is_empty: impl FnOnce(&R) -> bool,
+) -> anyhow::Result<R> {
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let run: R = serde_json::from_slice(&content)
+        .with_context(|| format!("{} is no {what}", path.display()))?;
+    if is_empty(&run) {
+        anyhow::bail!("{} holds no measurement", path.display());
+    }
+    Ok(run)
+}
+
+/// Writes a run as JSON.
+pub fn write_run(run: &impl Serialize, path: &Path) -> anyhow::Result<()> {
+    let mut content = serde_json::to_vec_pretty(run)?;
+    content.push(b'\n');
+    write(path, &content)
 }
 
 /// Writes the file at `path`.

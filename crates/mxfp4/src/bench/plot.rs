@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::combinators::LogCoord;
 use plotters::prelude::*;
 
 use super::measurement::{Case, Row};
@@ -24,6 +25,10 @@ pub const COLORS: [RGBColor; 7] = [
 
 /// What is painted on.
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A chart whose axes are logarithmic.
+pub type Chart<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
 
 /// The rows of one kernel that make a line. The colour tells the case, the marker the kernel.
 struct Series<'a> {
@@ -88,21 +93,10 @@ pub fn roofline(record: &Record) -> anyhow::Result<String> {
             rows,
         } in series.iter()
         {
-            let (color, is_peer) = (*color, *is_peer);
             let points = rows.iter().map(|row| (row.intensity(), row.tflops()));
-            chart
-                .draw_series(points.map(|point| marker(point, color, is_peer)))?
-                .label(label)
-                .legend(move |(x, y)| marker((x + 10, y), color, is_peer));
+            markers(&mut chart, points, label, *color, *is_peer)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .label_font((FONT, 16))
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
-        Ok(())
+        legend(&mut chart, SeriesLabelPosition::LowerRight)
     })
 }
 
@@ -136,36 +130,15 @@ pub fn latency(record: &Record) -> anyhow::Result<String> {
             rows,
         } in series.iter()
         {
-            let (color, is_peer) = (*color, *is_peer);
-            let mut points: Vec<(f64, f64)> = rows
-                .iter()
-                .map(|row| (tokens(row), row.median_us))
-                .collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let style = color.stroke_width(2);
-            if is_peer {
-                let dashes = DashedLineSeries::new(points.iter().copied(), 6, 4, style);
-                chart.draw_series(dashes)?;
-            } else {
-                chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-            }
+            let points = rows.iter().map(|row| (tokens(row), row.median_us));
+            let points = line(&mut chart, points, *color, *is_peer)?;
             chart.draw_series(rows.iter().map(|row| {
                 let ends = [(tokens(row), row.low_us), (tokens(row), row.high_us)];
                 PathElement::new(ends, color.mix(0.6).stroke_width(1))
             }))?;
-            chart
-                .draw_series(points.iter().map(|point| marker(*point, color, is_peer)))?
-                .label(label)
-                .legend(move |(x, y)| marker((x + 10, y), color, is_peer));
+            markers(&mut chart, points, label, *color, *is_peer)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font((FONT, 16))
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
-        Ok(())
+        legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }
 
@@ -240,8 +213,58 @@ pub fn short(number: &f64) -> String {
     }
 }
 
+/// Draws a line through the points from left to right, and gives them in that order: ours is solid, a peer's dashed.
+pub fn line<'a, 'b: 'a>(
+    chart: &mut Chart<'a, 'b>,
+    points: impl Iterator<Item = (f64, f64)>,
+    color: RGBColor,
+    is_peer: bool,
+) -> anyhow::Result<Vec<(f64, f64)>> {
+    let mut points: Vec<(f64, f64)> = points.collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let style = color.stroke_width(2);
+    if is_peer {
+        let dashes = DashedLineSeries::new(points.iter().copied(), 6, 4, style);
+        chart.draw_series(dashes)?;
+    } else {
+        chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+    }
+    Ok(points)
+}
+
+/// Draws the markers of one series, which the legend calls `label`.
+pub fn markers<'a, 'b: 'a>(
+    chart: &mut Chart<'a, 'b>,
+    points: impl IntoIterator<Item = (f64, f64)>,
+    label: &str,
+    color: RGBColor,
+    is_peer: bool,
+) -> anyhow::Result<()> {
+    let points = points.into_iter();
+    chart
+        .draw_series(points.map(|point| marker(point, color, is_peer)))?
+        .label(label)
+        .legend(move |(x, y)| marker((x + 10, y), color, is_peer));
+    Ok(())
+}
+
+/// Draws the legend.
+pub fn legend<'a, 'b: 'a>(
+    chart: &mut Chart<'a, 'b>,
+    position: SeriesLabelPosition,
+) -> anyhow::Result<()> {
+    chart
+        .configure_series_labels()
+        .position(position)
+        .label_font((FONT, 16))
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    Ok(())
+}
+
 /// Ours is a disc, a peer's a ring.
-pub fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
+fn marker<C>(at: C, color: RGBColor, is_peer: bool) -> Circle<C, i32> {
     let style = ShapeStyle {
         color: color.to_rgba(),
         filled: !is_peer,

@@ -1,9 +1,7 @@
 //! A run of the benchmark, as `--json` writes it and `--from` reads it.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::file;
@@ -71,20 +69,12 @@ pub struct Peer {
 impl Record {
     /// Reads the file that `--json` wrote.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let record: Self = serde_json::from_slice(&content)
-            .with_context(|| format!("{} is no recorded run", path.display()))?;
-        if record.rows.is_empty() {
-            anyhow::bail!("{} holds no measurement", path.display());
-        }
-        Ok(record)
+        file::read_run(path, "recorded run", |record: &Self| record.rows.is_empty())
     }
 
     /// Writes it for [`Self::read`].
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut content = serde_json::to_vec_pretty(self)?;
-        content.push(b'\n');
-        file::write(path, &content)
+        file::write_run(self, path)
     }
 
     /// The peer's row for what `row` measured.

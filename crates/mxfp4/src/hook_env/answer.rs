@@ -12,6 +12,22 @@ use crate::hook::Shell;
 /// at every prompt then.
 const LONGEST: usize = 32 * 1024;
 
+/// How a shell says what `_mxfp4_unchanged` consists of; a pair is what stands before and behind a quoted value.
+struct Words {
+    begin: &'static str,
+    end: &'static str,
+    quote: fn(&OsStr) -> Vec<u8>,
+    folder: (&'static str, &'static str),
+    sdk: (&'static str, &'static str),
+    there: (&'static str, &'static str),
+    gone: (&'static str, &'static str),
+    /// Around the file, twice.
+    readable: [&'static str; 3],
+    local: &'static str,
+    read: &'static str,
+    text: (&'static str, &'static str),
+}
+
 /// What the hook is answered.
 pub struct Answer {
     /// The variables to set and to unset.
@@ -104,59 +120,42 @@ impl Answer {
     /// `_mxfp4_unchanged` for bash and zsh, of builtins only. An option of the user
     /// may have `[[` compare without case.
     fn posix(&self) -> Vec<u8> {
-        let mut code = b"_mxfp4_unchanged() {\n".to_vec();
-        let mut line = |parts: &[&[u8]]| {
-            code.extend_from_slice(b"    ");
-            parts.iter().for_each(|part| code.extend_from_slice(part));
-            code.push(b'\n');
-        };
-        if self.always_ask {
-            line(&[b"return 1"]);
-        }
-        line(&[
-            b"[ \"$PWD\" = ",
-            &posix_quote(&self.folder),
-            b" ] || return 1",
-        ]);
-        line(&[
-            b"[ \"${MXFP4_SDK-}\" = ",
-            &posix_quote(&self.sdk),
-            b" ] || return 1",
-        ]);
-        for path in &self.there {
-            line(&[
-                b"[[ -e ",
-                &posix_quote(path.as_os_str()),
-                b" ]] || return 1",
-            ]);
-        }
-        for path in &self.gone {
-            line(&[
-                b"[[ ! -e ",
-                &posix_quote(path.as_os_str()),
-                b" ]] || return 1",
-            ]);
-        }
-        if let Some((file, text)) = &self.config {
-            let file = posix_quote(file.as_os_str());
-            line(&[b"local text="]);
-            line(&[b"[[ -f ", &file, b" && -r ", &file, b" ]] || return 1"]);
+        self.unchanged(&Words {
+            begin: "_mxfp4_unchanged() {",
+            end: "}",
+            quote: posix_quote,
+            folder: ("[ \"$PWD\" = ", " ] || return 1"),
+            sdk: ("[ \"${MXFP4_SDK-}\" = ", " ] || return 1"),
+            there: ("[[ -e ", " ]] || return 1"),
+            gone: ("[[ ! -e ", " ]] || return 1"),
+            readable: ["[[ -f ", " && -r ", " ]] || return 1"],
+            local: "local text=",
             // Fails, for there is no NUL to end at, and has read everything.
-            line(&[b"IFS= read -r -d '' text < ", &file]);
-            line(&[
-                b"[ \"$text\" = ",
-                &posix_quote(OsStr::from_bytes(text)),
-                b" ] || return 1",
-            ]);
-        }
-        line(&[b"return 0"]);
-        code.extend_from_slice(b"}\n");
-        code
+            read: "IFS= read -r -d '' text < ",
+            text: ("[ \"$text\" = ", " ] || return 1"),
+        })
     }
 
     /// `_mxfp4_unchanged` for fish, of builtins only.
     fn fish(&self) -> Vec<u8> {
-        let mut code = b"function _mxfp4_unchanged\n".to_vec();
+        self.unchanged(&Words {
+            begin: "function _mxfp4_unchanged",
+            end: "end",
+            quote: fish_quote,
+            folder: ("test \"$PWD\" = ", "; or return 1"),
+            sdk: ("test \"$MXFP4_SDK\" = ", "; or return 1"),
+            there: ("test -e ", "; or return 1"),
+            gone: ("test -e ", "; and return 1"),
+            readable: ["test -f ", "; and test -r ", "; or return 1"],
+            local: "set -l text",
+            read: "read --null text < ",
+            text: ("test \"$text\" = ", "; or return 1"),
+        })
+    }
+
+    /// The function that says whether anything that counts is another than now.
+    fn unchanged(&self, words: &Words) -> Vec<u8> {
+        let mut code = format!("{}\n", words.begin).into_bytes();
         let mut line = |parts: &[&[u8]]| {
             code.extend_from_slice(b"    ");
             parts.iter().for_each(|part| code.extend_from_slice(part));
@@ -165,45 +164,29 @@ impl Answer {
         if self.always_ask {
             line(&[b"return 1"]);
         }
-        line(&[
-            b"test \"$PWD\" = ",
-            &fish_quote(&self.folder),
-            b"; or return 1",
-        ]);
-        line(&[
-            b"test \"$MXFP4_SDK\" = ",
-            &fish_quote(&self.sdk),
-            b"; or return 1",
-        ]);
+        let mut compare = |(before, behind): (&str, &str), value: &OsStr| {
+            line(&[before.as_bytes(), &(words.quote)(value), behind.as_bytes()]);
+        };
+        compare(words.folder, &self.folder);
+        compare(words.sdk, &self.sdk);
         for path in &self.there {
-            line(&[b"test -e ", &fish_quote(path.as_os_str()), b"; or return 1"]);
+            compare(words.there, path.as_os_str());
         }
         for path in &self.gone {
-            line(&[
-                b"test -e ",
-                &fish_quote(path.as_os_str()),
-                b"; and return 1",
-            ]);
+            compare(words.gone, path.as_os_str());
         }
         if let Some((file, text)) = &self.config {
-            let file = fish_quote(file.as_os_str());
-            line(&[
-                b"test -f ",
-                &file,
-                b"; and test -r ",
-                &file,
-                b"; or return 1",
-            ]);
-            line(&[b"set -l text"]);
-            line(&[b"read --null text < ", &file]);
-            line(&[
-                b"test \"$text\" = ",
-                &fish_quote(OsStr::from_bytes(text)),
-                b"; or return 1",
-            ]);
+            let file = (words.quote)(file.as_os_str());
+            let [is_file, is_readable, otherwise] = words.readable.map(str::as_bytes);
+            line(&[is_file, &file, is_readable, &file, otherwise]);
+            line(&[words.local.as_bytes()]);
+            line(&[words.read.as_bytes(), &file]);
+            let (before, behind) = words.text;
+            let text = (words.quote)(OsStr::from_bytes(text));
+            line(&[before.as_bytes(), &text, behind.as_bytes()]);
         }
         line(&[b"return 0"]);
-        code.extend_from_slice(b"end\n");
+        code.extend_from_slice(format!("{}\n", words.end).as_bytes());
         code
     }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod carry;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;

@@ -91,6 +91,7 @@ impl Target {
     /// Makes it from what `record` tells of; when the compiler refuses, the last good one is still there.
     fn compile(&self, record: Record, environment: &Environment) -> Result<Made, Error> {
         files::remove_leftovers(&self.output)?;
+        files::remove_leftovers(&self.record_path())?;
         // The file's name becomes the package's, so the folder is what differs.
         let partial = files::partial(&self.output);
         files::create_dir(&partial)?;
@@ -116,12 +117,13 @@ impl Target {
         if !outcome.success() {
             return Ok(Made::Refused(messages, outcome));
         }
-        record
-            .with_output(&self.output)?
-            .write(&self.record_path())?;
+        // The record comes last: with it everything is done.
         if let Some(superseded) = &self.superseded {
             files::remove(superseded)?;
         }
+        record
+            .with_output(&self.output)?
+            .write(&self.record_path())?;
         Ok(Made::Built(messages))
     }
 }

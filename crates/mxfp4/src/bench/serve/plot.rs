@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::level::Level;
 use super::record::Record;
-use crate::bench::plot::{COLORS, FONT, around, draw, marker, short};
+use crate::bench::plot::{COLORS, FONT, around, draw, legend, line, markers, short};
 
 /// The levels of one server with one shape, which make a line.
 struct Series<'a> {
@@ -77,29 +77,11 @@ fn chart(
             levels,
         } in &series
         {
-            let (color, is_peer) = (*color, *is_peer);
-            let mut points: Vec<(f64, f64)> = levels.iter().filter_map(|l| point(l)).collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let style = color.stroke_width(2);
-            if is_peer {
-                let dashes = DashedLineSeries::new(points.iter().copied(), 6, 4, style);
-                chart.draw_series(dashes)?;
-            } else {
-                chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-            }
-            chart
-                .draw_series(points.iter().map(|point| marker(*point, color, is_peer)))?
-                .label(label)
-                .legend(move |(x, y)| marker((x + 10, y), color, is_peer));
+            let points = levels.iter().filter_map(|l| point(l));
+            let points = line(&mut chart, points, *color, *is_peer)?;
+            markers(&mut chart, points, label, *color, *is_peer)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font((FONT, 16))
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
-        Ok(())
+        legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }
 

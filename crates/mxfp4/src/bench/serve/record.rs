@@ -1,9 +1,7 @@
 //! A run of the serving benchmark, as `--json` writes it and `--from` reads it.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::level::Level;
@@ -45,20 +43,14 @@ pub struct Start {
 impl Record {
     /// Reads the file that `--json` wrote.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let record: Self = serde_json::from_slice(&content)
-            .with_context(|| format!("{} is no recorded run of `bench serve`", path.display()))?;
-        if record.levels.is_empty() {
-            anyhow::bail!("{} holds no measurement", path.display());
-        }
-        Ok(record)
+        file::read_run(path, "recorded run of `bench serve`", |record: &Self| {
+            record.levels.is_empty()
+        })
     }
 
     /// Writes it for [`Self::read`].
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut content = serde_json::to_vec_pretty(self)?;
-        content.push(b'\n');
-        file::write(path, &content)
+        file::write_run(self, path)
     }
 
     /// The peer's level for the load of `level`.
