@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -295,3 +298,15 @@ def test_a_captured_graph_reads_the_inputs_in_the_model_s_order() -> None:
     )
     order = (tokens, logits, *offsets, *signals, *cache)
     assert [id(buffer) for buffer in inputs.buffers] == [id(buffer) for buffer in order]
+
+
+def test_host_code_is_compiled_for_any_such_cpu() -> None:
+    # A cache of compiled models would be of use on machines of one CPU alone.
+    program = (
+        "from mxfp4 import gpt_oss\n"
+        "from max.driver import get_virtual_cpu_target\n"
+        "print(get_virtual_cpu_target() == gpt_oss.HOST)\n"
+    )
+    run = [sys.executable, "-c", program]
+    said = subprocess.run(run, env=dict(os.environ), capture_output=True, text=True)
+    assert said.stdout == "True\n", said.stderr
