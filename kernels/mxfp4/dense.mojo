@@ -1,4 +1,5 @@
-"""A dense matmul that stays within its output: MAX's own, with the results stored here.
+"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`, for more MAX's own, with the results stored
+here.
 
 Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
 with 6 tokens, 58 rows of whatever stands behind it in memory. A bias that MAX's compiler fuses to it changes nothing.
@@ -18,6 +19,8 @@ from linalg.matmul import matmul
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
+from .dense_few import FEW_TOKENS, dense_few, few_takes
+
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
 comptime SPARE_ROWS = 128
@@ -35,10 +38,34 @@ def dense_matmul(
 ) raises:
     """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; products are accumulated in float32.
 
-    N and K must be known when this is compiled, or MAX takes another, slower way.
+    N and K must be known when this is compiled, or MAX takes another, slower way where there are more than `FEW_TOKENS`.
     """
     var result = y.ptr.as_unsafe_any_origin()
     var columns = Int(y.dim[1]())
+    var tokens = Int(x.dim[0]())
+    var features = Int(x.dim[1]())
+    var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    if tokens <= FEW_TOKENS and few_takes(
+        result,
+        x_values,
+        w_values,
+        bias,
+        tokens=tokens,
+        rows=columns,
+        features=features,
+    ):
+        dense_few(
+            result,
+            x_values,
+            w_values,
+            bias,
+            tokens=tokens,
+            rows=columns,
+            features=features,
+            ctx=ctx,
+        )
+        return
 
     @__parameter
     @__copy_capture(result, columns, bias)
@@ -101,20 +128,48 @@ struct DenseMatmul:
             target == "gpu"
         ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
         check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        if bias.dim_size(0) != w.dim_size(0):
-            raise Error(
-                "dense matmul: ",
-                w.dim_size(0),
-                " output features, but ",
-                bias.dim_size(0),
-                " biases",
-            )
+        check_bias(bias.dim_size(0), w.dim_size(0))
         dense_matmul(
             y.to_tile_tensor[DType.int64](),
             x.to_tile_tensor[DType.int64](),
             w.to_tile_tensor[DType.int64](),
             bias.unsafe_ptr().as_unsafe_any_origin(),
             ctx,
+        )
+
+
+@register("custom.dense.matmul_few")
+struct DenseMatmulFew:
+    """Compute what `custom.dense.matmul` does, with its kernel for few tokens, of which it takes any number.
+
+    MAX's own matmul is compiled for minutes, once for each shape; this has none of it.
+    """
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
+        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`; see `dense_few`."""
+        comptime assert (
+            target == "gpu"
+        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
+        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
+        check_bias(bias.dim_size(0), w.dim_size(0))
+        dense_few(
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            tokens=x.dim_size(0),
+            rows=w.dim_size(0),
+            features=x.dim_size(1),
+            ctx=ctx,
         )
 
 
@@ -160,4 +215,16 @@ def check_shapes(
             "; they must be [M, K], [N, K] and [",
             rows,
             ", N]",
+        )
+
+
+def check_bias(biases: Int, features: Int) raises:
+    """Refuse a bias that is not one number for each output feature."""
+    if biases != features:
+        raise Error(
+            "dense matmul: ",
+            features,
+            " output features, but ",
+            biases,
+            " biases",
         )

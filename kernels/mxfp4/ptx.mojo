@@ -101,6 +101,21 @@ def copy16(
 
 
 @always_inline
+def copy16_with(
+    target: UInt32,
+    source: Pointer[BFloat16, MutAnyOrigin],
+    valid: UInt32,
+    policy: UInt64,
+):
+    """`copy16`, and `policy` is what the L2 cache makes of what was read."""
+    inlined_assembly[
+        "cp.async.cg.shared.global.L2::cache_hint [$0], [$1], 16, $2, $3;",
+        NoneType,
+        constraints="r,l,r,l,~{memory}",
+    ](target, UInt64(Int(source)), valid, policy)
+
+
+@always_inline
 def copy_commit():
     """`cp.async.commit_group`."""
     inlined_assembly[
@@ -312,3 +327,48 @@ def shared_add(address: UInt32, value: UInt32):
     inlined_assembly[
         "red.shared.add.u32 [$0], $1;", NoneType, constraints="r,r,~{memory}"
     ](address, value)
+
+
+@always_inline
+def cluster_arrive():
+    """`barrier.cluster.arrive`: what this thread wrote before is for all blocks of the cluster once they waited.
+
+    A launch without clusters makes each block one of its own.
+    """
+    inlined_assembly[
+        "barrier.cluster.arrive.release;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def cluster_arrive_relaxed():
+    """The same, but nothing that this thread wrote need be seen by the others."""
+    inlined_assembly[
+        "barrier.cluster.arrive.relaxed;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def cluster_wait():
+    """`barrier.cluster.wait`: wait until all threads of the cluster have arrived."""
+    inlined_assembly[
+        "barrier.cluster.wait.acquire;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def cluster_load(address: UInt32, block: UInt32) -> SIMD[DType.float32, 4]:
+    """`mapa` and `ld.shared::cluster`: read four values that stand at `address`, a multiple of 16, in the shared memory of
+    this block of the cluster.
+    """
+    var result = inlined_assembly[
+        """{
+            .reg .b32 there;
+            mapa.shared::cluster.u32 there, $4, $5;
+            ld.shared::cluster.v4.f32 {$0, $1, $2, $3}, [there];
+        }""",
+        _RegisterPackType[Float32, Float32, Float32, Float32],
+        constraints="=f,=f,=f,=f,r,r,~{memory}",
+        has_side_effect=True,
+    ](address, block)
+    return SIMD[DType.float32, 4](result[0], result[1], result[2], result[3])

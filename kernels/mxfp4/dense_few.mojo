@@ -1,0 +1,497 @@
+"""The dense matmul for few tokens, whose time is that of reading the weights once.
+
+MAX's own takes as long for one token as for a hundred, several times what the weights need from memory. This one is made
+of what keeps that memory busy: blocks on every multiprocessor, each with tens of KiB under way.
+
+- A block takes 96 rows of the weights, all tokens (at most 128 of them), and a part of the features. Rows of that number
+  are few enough tiles that the tokens, which every tile reads again from L2, are less to read than the weights, and
+  many enough blocks once the features are divided.
+- Blocks with the same rows are one cluster, of 1, 2, 4 or 8. Each leaves its sums in its own shared memory, and all add up
+  what they find in that of the others, in a fixed order: one launch, no memory for sums in between, and the same input gives
+  the same bits.
+- Inside a block it is as in `route_many.mojo`: tokens are the rows of `mma.m16n8k16`, weight rows its columns, both go
+  through a ring of slots (`cp.async`), and warps with the same tokens and rows take other features of a slot.
+
+Numbers of which the last step, the last tile of rows and the last tokens have none are zero in shared memory. N and K are
+runtime values; only the largest number of tokens in a tile is compiled in.
+"""
+
+from std.math import ceildiv
+from std.utils.static_tuple import StaticTuple
+
+from max.gpu import (
+    MAX_THREADS_PER_BLOCK_METADATA,
+    barrier,
+    block_idx,
+    grid_dim,
+    lane_id,
+    thread_idx,
+)
+from max.gpu.host import DeviceContext, Dim, FuncAttribute
+from max.gpu.memory import AddressSpace, external_memory
+
+from .grouped_matmul import Half
+from .ptx import (
+    cluster_arrive,
+    cluster_arrive_relaxed,
+    cluster_load,
+    cluster_wait,
+    copy16,
+    copy16_with,
+    copy_commit,
+    copy_wait,
+    evict_first,
+    multiply16,
+)
+
+comptime FEW_TOKENS = 128
+"""Most tokens that `custom.dense.matmul` gives to this kernel.
+
+It is what one tile holds. Above, weights are read once for each tile, and the tensor cores are used better by MAX's own.
+`bench_dense` measures both on either side of it.
+"""
+comptime ROWS = 96
+"""Weight rows of a block.
+
+GPT-OSS's 5120 rows are 54 tiles of it and its 2880 are 30: with four blocks each 216, which is nearly two on each of the
+132 multiprocessors, and 120, which is nearly one.
+"""
+comptime STRIDE = ROWS + 8
+"""Sums from one token to the next: what a warp stores at once then falls into different banks."""
+comptime WARPS = 8
+comptime LANES = 32
+"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
+on the GPU."""
+comptime THREADS = WARPS * LANES
+comptime COPY = 16
+"""Bytes that a thread copies at once: eight features."""
+comptime QUADS = ROWS // 4
+"""A thread makes four neighbours of a result at once."""
+comptime BLOCKS_EACH = 2
+"""Blocks that a multiprocessor has room for: no more registers than that leaves, and no more shared memory."""
+comptime MOST_BLOCKS = 224
+"""The features are divided no further than into so many blocks.
+
+All of them must fit at once: what is left over would take as long again. That would be 264, but clusters of eight do not
+fill every part of the GPU.
+"""
+comptime MOST_PARTS = 8
+"""Blocks of a cluster: no Hopper GPU must take larger ones."""
+comptime RING_BYTES = 112 * 1024
+"""Most shared memory of a block: twice that and 2 KiB is what a multiprocessor has."""
+
+
+def few_tile(tokens: Int) -> Int:
+    """For how many tokens the kernel is compiled that takes so many: 16, 32, 64 or 128, and of more several tiles."""
+    if tokens <= 16:
+        return 16
+    if tokens <= 32:
+        return 32
+    return 64 if tokens <= 64 else 128
+
+
+def few_parts(tiles: Int, steps: Int) -> Int:
+    """Into how many blocks the features of a tile are divided: 1, 2, 4 or 8.
+
+    Args:
+        tiles: Tiles of the launch.
+        steps: Steps of the features; each block has at least one.
+    """
+    var parts = 1
+    while (
+        parts < MOST_PARTS
+        and 2 * parts * tiles <= MOST_BLOCKS
+        and 2 * parts <= steps
+    ):
+        parts *= 2
+    return parts
+
+
+struct FewShape[TOKENS: Int]:
+    """How a block for at most `TOKENS` tokens divides its work, and where things stand in its shared memory."""
+
+    comptime DOWN = min(Self.TOKENS, 32)
+    """Tokens of a warp."""
+    comptime WIDTH = 24 if Self.TOKENS == 32 else 48
+    """Weight rows of a warp."""
+    comptime ACROSS = ROWS // Self.WIDTH
+    comptime PARTS = WARPS // (Self.TOKENS // Self.DOWN * Self.ACROSS)
+    """Warps that have the same tokens and rows, and other features."""
+    comptime STEP = max(Self.PARTS * 32, 64)
+    """Features in a slot: at least a line of 128 bytes of each row."""
+    comptime TURNS = Self.STEP // (Self.PARTS * 32)
+    """How often a warp takes 32 features of a slot, two instructions deep."""
+    comptime CHUNKS = Self.STEP * 2 // COPY
+    """Pieces of 16 bytes in a row of a slot."""
+    comptime PASS = THREADS // Self.CHUNKS
+    """Rows that all threads copy at once."""
+    comptime SLOT_BYTES = (Self.TOKENS + ROWS) * Self.STEP * 2
+    """A slot: rows of tokens, then rows of weights."""
+    comptime STAGES = RING_BYTES // Self.SLOT_BYTES
+    """Slots of the ring: all but one are under way while that is multiplied."""
+    comptime SHARED_BYTES = max(
+        Self.STAGES * Self.SLOT_BYTES, Self.PARTS * Self.TOKENS * STRIDE * 4
+    )
+    """Shared memory of a block: the ring, and after it the sums in the same place."""
+
+    @staticmethod
+    @always_inline
+    def place(row: Int, chunk: Int) -> Int:
+        """The byte of a slot at which this piece of this row stands.
+
+        Every other row has its halves of 64 bytes swapped: eight lanes read two half rows at once, which so fall into
+        different banks.
+        """
+        return (row * Self.CHUNKS + (chunk ^ (row % 2 * 4))) * COPY
+
+    @staticmethod
+    @always_inline
+    def part(warp: Int) -> Int:
+        """Which features of a step are this warp's."""
+        return warp % Self.PARTS
+
+    @staticmethod
+    @always_inline
+    def first_token(warp: Int) -> Int:
+        """The first of a warp's tokens."""
+        return warp // Self.PARTS // Self.ACROSS * Self.DOWN
+
+    @staticmethod
+    @always_inline
+    def first_row(warp: Int) -> Int:
+        """The first of a warp's weight rows."""
+        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
+
+    @staticmethod
+    @always_inline
+    def piece(warp: Int, turn: Int, lane: Int) -> Int:
+        """Which piece of 16 bytes of its rows a lane reads."""
+        return (turn * Self.PARTS + Self.part(warp)) * 4 + lane % 4
+
+    @staticmethod
+    @always_inline
+    def sum_place(part: Int, token: Int, row: Int) -> Int:
+        """Which of the sums is that of this part of the features."""
+        return (part * Self.TOKENS + token) * STRIDE + row
+
+
+@always_inline
+def first_step(block: Int, blocks: Int, steps: Int) -> Int:
+    """The first step of a block of a cluster; that of the block behind the last is the end."""
+    return block * steps // blocks
+
+
+@__llvm_metadata(
+    MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(THREADS)),
+    `nvvm.minctasm`=SIMDLength(BLOCKS_EACH),
+)
+def dense_few_kernel[
+    TOKENS: Int
+](
+    y: Half,
+    x: Half,
+    w: Half,
+    bias: Half,
+    tokens: UInt32,
+    rows: UInt32,
+    features: UInt32,
+):
+    """One cluster (the grid's x) for a tile of weight rows (its y) and of tokens (its z); see `dense_few`.
+
+    Parameters:
+        TOKENS: Most tokens in a tile; see `few_tile`.
+    """
+    comptime Shape = FewShape[TOKENS]
+    comptime STAGES = Shape.STAGES
+    comptime PASSES = (TOKENS + ROWS) // Shape.PASS
+    comptime DOWN = Shape.DOWN // 16
+    comptime ACROSS = Shape.WIDTH // 8
+    # A pass is all tokens or all weights; a thread's rows are all even or all odd.
+    comptime assert TOKENS % Shape.PASS == 0 and ROWS % Shape.PASS == 0
+    comptime assert Shape.PASS % 2 == 0 and THREADS % Shape.CHUNKS == 0
+    comptime assert WARPS % (TOKENS // Shape.DOWN * Shape.ACROSS) == 0
+    # A warp's first row is even, and what a quarter of a warp loads, two half rows, is all of the banks.
+    comptime assert Shape.WIDTH % 8 == 0 and Shape.CHUNKS % 8 == 0
+    comptime assert STAGES >= 3
+
+    var memory = external_memory[
+        UInt8, address_space=AddressSpace.SHARED, alignment=128
+    ]()
+    var thread = Int(thread_idx.x)
+    var lane = Int(lane_id())
+    var warp_index = thread // LANES
+    var block = Int(block_idx.x)
+    var blocks = Int(grid_dim.x)
+    var first_row = Int(block_idx.y) * ROWS
+    var first_token = Int(block_idx.z) * TOKENS
+    var width = Int(features)
+    var steps = ceildiv(width, Shape.STEP)
+    var first = first_step(block, blocks, steps)
+    var count = first_step(block + 1, blocks, steps) - first
+
+    var row = thread // Shape.CHUNKS
+    var chunk = thread % Shape.CHUNKS
+    var target = UInt32(Int(memory)) + UInt32(Shape.place(row, chunk))
+    # Each weight is read once, or by the other tiles of tokens at about the same time; tokens by every tile of rows.
+    var policy = evict_first()
+
+    # 32 bits are enough (`few_takes`), and half of the registers.
+    var tokens_left = tokens - UInt32(first_token)
+    var rows_left = rows - UInt32(first_row)
+    var from_token = UInt32(first_token + row) * features
+    var from_row = UInt32(first_row + row) * features
+
+    @always_inline
+    def load(step: Int) {imm}:
+        var slot = target + UInt32(step % STAGES * Shape.SLOT_BYTES)
+        var feature = UInt32((first + step) * Shape.STEP + chunk * 8)
+        comptime for i in range(PASSES):
+            comptime ROW = i * Shape.PASS
+            var here = slot + UInt32(ROW * Shape.CHUNKS * COPY)
+            comptime if ROW < TOKENS:
+                var there = (
+                    UInt32(row + ROW) < tokens_left and feature < features
+                )
+                var at = from_token + UInt32(ROW) * features + feature
+                copy16(
+                    here,
+                    x.unsafe_offset(Int(at) if there else 0),
+                    UInt32(COPY) if there else 0,
+                )
+            else:
+                comptime BELOW = ROW - TOKENS
+                var there = (
+                    UInt32(row + BELOW) < rows_left and feature < features
+                )
+                var at = from_row + UInt32(BELOW) * features + feature
+                copy16_with(
+                    here,
+                    w.unsafe_offset(Int(at) if there else 0),
+                    UInt32(COPY) if there else 0,
+                    policy,
+                )
+
+    comptime for step in range(STAGES - 1):
+        if step < count:
+            load(step)
+        copy_commit()
+
+    # ---- Products. A lane's 16 bytes are eight features of one row, and four lanes have 32. Which of them the instruction
+    # takes for which k does not matter as long as tokens and weights agree: its first 16 are the lower halves of these 16
+    # bytes, its next 16 the upper halves.
+    var group = lane // 4
+    var part = Shape.part(warp_index)
+    var token = Shape.first_token(warp_index) + group
+    var weight_row = Shape.first_row(warp_index)
+    comptime EIGHT = 8 * Shape.CHUNKS * COPY
+    """Bytes from a row to the eighth after it, which is as even or odd."""
+    var sums = StaticTuple[SIMD[DType.float32, 4], DOWN * ACROSS]()
+    comptime for i in range(DOWN * ACROSS):
+        sums[i] = SIMD[DType.float32, 4](0)
+    for step in range(count):
+        # This step has come, and everyone has done with the slot of the one before, which the next load fills.
+        copy_wait[STAGES - 2]()
+        barrier()
+        if step + STAGES - 1 < count:
+            load(step + STAGES - 1)
+        copy_commit()
+        var slot = memory.unsafe_offset(step % STAGES * Shape.SLOT_BYTES)
+        comptime for turn in range(Shape.TURNS):
+            var piece = Shape.piece(warp_index, turn, lane)
+            var tokens_here = slot.unsafe_offset(Shape.place(token, piece))
+            var weights_here = slot.unsafe_offset(
+                Shape.place(TOKENS + weight_row + group, piece)
+            )
+            var a = StaticTuple[SIMD[DType.uint32, 4], 2 * DOWN]()
+            comptime for i in range(2 * DOWN):
+                a[i] = (
+                    tokens_here.unsafe_offset(i * EIGHT)
+                    .unsafe_bitcast[UInt32]()
+                    .unsafe_load[width=4, alignment=16]()
+                )
+            comptime for n in range(ACROSS):
+                var b = (
+                    weights_here.unsafe_offset(n * EIGHT)
+                    .unsafe_bitcast[UInt32]()
+                    .unsafe_load[width=4, alignment=16]()
+                )
+                comptime for half in range(2):
+                    comptime for m in range(DOWN):
+                        sums[m * ACROSS + n] = multiply16(
+                            a[2 * m][2 * half],
+                            a[2 * m + 1][2 * half],
+                            a[2 * m][2 * half + 1],
+                            a[2 * m + 1][2 * half + 1],
+                            b[2 * half],
+                            b[2 * half + 1],
+                            sums[m * ACROSS + n],
+                        )
+
+    # ---- The sums of all parts, in place of the ring once nobody reads it any more.
+    copy_wait[0]()
+    barrier()
+    var floats = memory.unsafe_bitcast[Float32]()
+    comptime for m in range(DOWN):
+        comptime for n in range(ACROSS):
+            comptime for half in range(2):
+                floats.unsafe_offset(
+                    Shape.sum_place(
+                        part,
+                        token + m * 16 + half * 8,
+                        weight_row + n * 8 + lane % 4 * 2,
+                    )
+                ).unsafe_store[alignment=8](
+                    SIMD[DType.float32, 2](
+                        sums[m * ACROSS + n][2 * half],
+                        sums[m * ACROSS + n][2 * half + 1],
+                    )
+                )
+    cluster_arrive()
+    cluster_wait()
+
+    # ---- The results, four neighbours at a time, divided among all threads of the cluster.
+    comptime AT_ONCE = 4
+    """Blocks whose sums are asked for together. Where there are fewer, a block reads its own instead and adds nothing."""
+    var there = min(TOKENS, Int(tokens) - first_token)
+    for unit in range(
+        block * THREADS + thread, there * QUADS, blocks * THREADS
+    ):
+        var mine = unit // QUADS
+        var offset = unit % QUADS * 4
+        var column = first_row + offset
+        if column >= Int(rows):
+            continue
+        var result = SIMD[DType.float32, 4](0)
+        for other in range(0, blocks, AT_ONCE):
+            var found = StaticTuple[
+                SIMD[DType.float32, 4], AT_ONCE * Shape.PARTS
+            ]()
+            comptime for i in range(AT_ONCE):
+                var from_block = UInt32(
+                    other + i if other + i < blocks else block
+                )
+                comptime for p in range(Shape.PARTS):
+                    found[i * Shape.PARTS + p] = cluster_load(
+                        UInt32(Int(memory))
+                        + UInt32(Shape.sum_place(p, mine, offset) * 4),
+                        from_block,
+                    )
+            comptime for i in range(AT_ONCE):
+                if other + i < blocks:
+                    comptime for p in range(Shape.PARTS):
+                        result += found[i * Shape.PARTS + p]
+        var at = y.unsafe_offset((first_token + mine) * Int(rows) + column)
+        if rows % 4 == 0:
+            var added = bias.unsafe_offset(column).unsafe_load[
+                width=4, alignment=8
+            ]()
+            at.unsafe_store[alignment=8](
+                (result + added.cast[DType.float32]()).cast[DType.bfloat16]()
+            )
+        else:
+            comptime for i in range(4):
+                if column + i < Int(rows):
+                    at[unsafe_offset=i] = (
+                        result[i]
+                        + bias[unsafe_offset=column + i].cast[DType.float32]()
+                    ).cast[DType.bfloat16]()
+
+    # No block ends while another one reads its sums; they have come, or they could not have been added.
+    cluster_arrive_relaxed()
+    cluster_wait()
+
+
+def few_takes(
+    y: Half,
+    x: Half,
+    w: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    rows: Int,
+    features: Int,
+) -> Bool:
+    """Whether sizes and pointers are such that `dense_few` can copy 16 bytes at once and count in 32 bits."""
+    return (
+        features > 0
+        and features % 8 == 0
+        and (max(tokens, rows) + ROWS) * features < 1 << 32
+        and (Int(x) | Int(w)) % COPY == 0
+        and (Int(y) | Int(bias)) % 8 == 0
+    )
+
+
+def dense_few(
+    y: Half,
+    x: Half,
+    w: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    rows: Int,
+    features: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue y = x times w transposed, plus bias; products are accumulated in float32, the result is rounded once.
+
+    Any number of tokens is right; it is made for few, see `FEW_TOKENS`.
+
+    Args:
+        y: Result, bf16 [M, N], aligned to 8 bytes.
+        x: Tokens, bf16 [M, K], aligned to 16 bytes.
+        w: Weights, bf16 [N, K], aligned to 16 bytes.
+        bias: Their bias, bf16 [N], aligned to 8 bytes.
+        tokens: M.
+        rows: N.
+        features: K, a multiple of 8.
+        ctx: The device.
+
+    Raises:
+        When a size or a pointer is not as it must be, or the launch fails.
+    """
+    if not few_takes(
+        y, x, w, bias, tokens=tokens, rows=rows, features=features
+    ):
+        raise Error(
+            "dense matmul for few tokens: x is [",
+            tokens,
+            ", ",
+            features,
+            "] and w [",
+            rows,
+            ", ",
+            features,
+            (
+                "]; features must come in multiples of 8, neither may have"
+                " 2^32 values, x and w must be aligned to 16 bytes, y and the"
+                " bias to 8"
+            ),
+        )
+    if tokens == 0 or rows == 0:
+        return
+    var wanted = few_tile(tokens)
+    comptime for i in range(4):
+        comptime TOKENS = 16 << i
+        comptime Shape = FewShape[TOKENS]
+        if wanted == TOKENS:
+            var tiles = ceildiv(rows, ROWS)
+            var batches = ceildiv(tokens, TOKENS)
+            var parts = few_parts(
+                tiles * batches, ceildiv(features, Shape.STEP)
+            )
+            ctx.enqueue_function[dense_few_kernel[TOKENS]](
+                y,
+                x,
+                w,
+                bias,
+                UInt32(tokens),
+                UInt32(rows),
+                UInt32(features),
+                grid_dim=(parts, tiles, batches),
+                block_dim=THREADS,
+                cluster_dim=Dim(parts, 1, 1),
+                shared_mem_bytes=Shape.SHARED_BYTES,
+                func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                    UInt32(Shape.SHARED_BYTES)
+                ),
+            )
