@@ -41,9 +41,9 @@ def dense_matmul(
     N and K must be known when this is compiled, or MAX takes another, slower way where there are more than `FEW_TOKENS`.
     """
     var result = y.ptr.as_unsafe_any_origin()
-    var columns = Int(y.dim[1]())
     var tokens = Int(x.dim[0]())
     var features = Int(x.dim[1]())
+    var rows = Int(y.dim[1]())
     var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
     var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
     if tokens <= FEW_TOKENS and few_takes(
@@ -52,7 +52,7 @@ def dense_matmul(
         w_values,
         bias,
         tokens=tokens,
-        rows=columns,
+        rows=rows,
         features=features,
     ):
         dense_few(
@@ -61,11 +61,26 @@ def dense_matmul(
             w_values,
             bias,
             tokens=tokens,
-            rows=columns,
+            rows=rows,
             features=features,
             ctx=ctx,
         )
-        return
+    else:
+        dense_many(y, x, w, bias, ctx)
+
+
+def dense_many(
+    y: TileTensor[
+        mut=True, DType.bfloat16, address_space=AddressSpace.GENERIC, ...
+    ],
+    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    bias: Half,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue what `dense_matmul` does, with MAX's matmul for any number of tokens."""
+    var result = y.ptr.as_unsafe_any_origin()
+    var columns = Int(y.dim[1]())
 
     @__parameter
     @__copy_capture(result, columns, bias)

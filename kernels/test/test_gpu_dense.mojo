@@ -1,4 +1,8 @@
-"""The dense matmuls on a Hopper GPU: right against a plain sum in float64, and nothing written beyond their result."""
+"""The dense matmuls on a Hopper GPU: right against a plain sum in float64, and nothing written beyond their result.
+
+MAX's own is compiled for each shape, which takes minutes: it is run with two. The kernel for few tokens is run with many: from
+one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact.
+"""
 
 from std.atomic import Atomic
 from std.memory import Pointer, bitcast
@@ -7,10 +11,11 @@ from std.sys.info import has_accelerator
 
 from layout import Idx, TileTensor, row_major
 from max.gpu import block_idx, global_idx
-from max.gpu.host import DeviceContext
+from max.gpu.host import DeviceBuffer, DeviceContext
 
-from harness import NEEDS_HOPPER, Report, fill_values, has_hopper
+from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
 from mxfp4.dense import SPARE_ROWS, dense_matmul, dense_matmul_float32
+from mxfp4.dense_few import dense_few
 from reference import Half
 
 comptime POISON = UInt8(0x7D)
@@ -18,8 +23,16 @@ comptime POISON = UInt8(0x7D)
 comptime BEYOND = 256
 """Rows behind the result that must stay as they are."""
 
+comptime MOST_ROWS = 300
+"""Rows of the reference that the kernel for few tokens is compared with."""
+comptime BEFORE = 1024
+"""Values before its result that must stay as they are."""
+comptime BEHIND = 200 * 1024
+"""Values behind its result that must, which is more than a tile's."""
+
 comptime Bytes = Pointer[UInt8, MutAnyOrigin]
 comptime Count = Pointer[UInt32, MutAnyOrigin]
+comptime Sums = Pointer[Float64, MutAnyOrigin]
 
 
 def fill_poison(target: Bytes, count: UInt64):
@@ -162,13 +175,311 @@ def check[
         )
 
 
+def fill_whole(target: Half, count: UInt64, seed: UInt32):
+    """Whole numbers from -4 to 3: sums of their products are exact in float32."""
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        target[unsafe_offset=i] = BFloat16(
+            Int32(hash32(seed, UInt32(i)) % 8) - 4
+        )
+
+
+def add_up(
+    sums: Sums,
+    absolutes: Sums,
+    x: Half,
+    w: Half,
+    columns: UInt32,
+    features: UInt32,
+):
+    """One thread a value: the sum of its products, and that of their absolute values."""
+    var column = Int(global_idx.x)
+    var row = Int(block_idx.y)
+    if column >= Int(columns):
+        return
+    var sum = Float64(0)
+    var absolute = Float64(0)
+    for i in range(Int(features)):
+        var product = (
+            x[unsafe_offset=row * Int(features) + i].cast[DType.float64]()
+            * w[unsafe_offset=column * Int(features) + i].cast[DType.float64]()
+        )
+        sum += product
+        absolute += abs(product)
+    sums[unsafe_offset=row * Int(columns) + column] = sum
+    absolutes[unsafe_offset=row * Int(columns) + column] = absolute
+
+
+def expect_sums(
+    wrong: Count,
+    y: Half,
+    sums: Sums,
+    absolutes: Sums,
+    bias: Half,
+    values: UInt64,
+    columns: UInt32,
+    features: UInt32,
+):
+    """One thread a value: within what rounding once may do to it."""
+    var i = Int(global_idx.x)
+    if i >= Int(values):
+        return
+    var added = bias[unsafe_offset=i % Int(columns)].cast[DType.float64]()
+    var want = sums[unsafe_offset=i] + added
+    var bound = (
+        Float64(Int(features) + 1)
+        / Float64(1 << 23)
+        * (absolutes[unsafe_offset=i] + abs(added))
+        + abs(want) / 256
+    )
+    var got = y[unsafe_offset=i].cast[DType.float64]()
+    if not (abs(got - want) <= bound):
+        _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
+def expect_exact(
+    wrong: Count,
+    y: Half,
+    sums: Sums,
+    bias: Half,
+    values: UInt64,
+    columns: UInt32,
+):
+    """One thread a value: a whole number, rounded to bf16."""
+    var i = Int(global_idx.x)
+    if i >= Int(values):
+        return
+    var want = (
+        Float32(sums[unsafe_offset=i])
+        + bias[unsafe_offset=i % Int(columns)].cast[DType.float32]()
+    )
+    if y[unsafe_offset=i] != want.cast[DType.bfloat16]():
+        _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
+def expect_same(wrong: Count, a: Bytes, b: Bytes, count: UInt64):
+    var i = Int(global_idx.x)
+    if i < Int(count) and a[unsafe_offset=i] != b[unsafe_offset=i]:
+        _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
+struct Case:
+    """Tokens, weights and bias of one shape, and what they make."""
+
+    var ctx: DeviceContext
+    var columns: Int
+    var features: Int
+    var x: DeviceBuffer[DType.bfloat16]
+    var w: DeviceBuffer[DType.bfloat16]
+    var bias: DeviceBuffer[DType.bfloat16]
+    var sums: DeviceBuffer[DType.float64]
+    var absolutes: DeviceBuffer[DType.float64]
+
+    def __init__[
+        fill: def(Half, UInt64, UInt32) thin -> None
+    ](out self, ctx: DeviceContext, columns: Int, features: Int) raises:
+        self.ctx = ctx
+        self.columns = columns
+        self.features = features
+        self.x = ctx.enqueue_create_buffer[DType.bfloat16](MOST_ROWS * features)
+        self.w = ctx.enqueue_create_buffer[DType.bfloat16](columns * features)
+        self.bias = ctx.enqueue_create_buffer[DType.bfloat16](columns)
+        self.sums = ctx.enqueue_create_buffer[DType.float64](
+            MOST_ROWS * columns
+        )
+        self.absolutes = ctx.enqueue_create_buffer[DType.float64](
+            MOST_ROWS * columns
+        )
+        var buffers = [self.x, self.w, self.bias]
+        for i in range(3):
+            ctx.enqueue_function[fill](
+                buffers[i].unsafe_ptr().as_unsafe_any_origin(),
+                UInt64(len(buffers[i])),
+                UInt32(i + 1),
+                grid_dim=(len(buffers[i]) + 255) // 256,
+                block_dim=256,
+            )
+        ctx.enqueue_function[add_up](
+            self.sums.unsafe_ptr().as_unsafe_any_origin(),
+            self.absolutes.unsafe_ptr().as_unsafe_any_origin(),
+            self.x.unsafe_ptr().as_unsafe_any_origin(),
+            self.w.unsafe_ptr().as_unsafe_any_origin(),
+            UInt32(columns),
+            UInt32(features),
+            grid_dim=((columns + 127) // 128, MOST_ROWS),
+            block_dim=128,
+        )
+
+    def multiply(
+        self, rows: Int, wrong: Count
+    ) raises -> DeviceBuffer[DType.bfloat16]:
+        """Multiply the first rows into the middle of a poisoned buffer, count what is written around them, and return all of it."""
+        var values = rows * self.columns
+        var y = self.ctx.enqueue_create_buffer[DType.bfloat16](
+            BEFORE + values + BEHIND
+        )
+        var bytes = (
+            y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
+        )
+        var end = len(y) * 2
+        self.ctx.enqueue_function[fill_poison](
+            bytes, UInt64(end), grid_dim=(end + 255) // 256, block_dim=256
+        )
+        dense_few(
+            y.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
+            self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            self.bias.unsafe_ptr()
+            .unsafe_mut_cast[True]()
+            .as_unsafe_any_origin(),
+            tokens=rows,
+            rows=self.columns,
+            features=self.features,
+            ctx=self.ctx,
+        )
+        var behind = (BEFORE + values) * 2
+        self.ctx.enqueue_function[expect_poison](
+            wrong,
+            bytes,
+            UInt64(0),
+            UInt64(BEFORE * 2),
+            grid_dim=BEFORE * 2 // 256,
+            block_dim=256,
+        )
+        self.ctx.enqueue_function[expect_poison](
+            wrong,
+            bytes,
+            UInt64(behind),
+            UInt64(end),
+            grid_dim=(end - behind + 255) // 256,
+            block_dim=256,
+        )
+        return y^
+
+
+def check_few(
+    mut report: Report,
+    ctx: DeviceContext,
+    columns: Int,
+    features: Int,
+    counts: List[Int],
+) raises:
+    """One shape with all numbers of rows."""
+    comptime KINDS = 4
+    var kinds: List[String] = [
+        "values are wrong",
+        "whole numbers are not exact",
+        "values are written beside the result",
+        "bytes differ the second time",
+    ]
+    var random = Case.__init__[fill_values](ctx, columns, features)
+    var whole = Case.__init__[fill_whole](ctx, columns, features)
+    var wrong = ctx.enqueue_create_buffer[DType.uint32](len(counts) * KINDS)
+    wrong.enqueue_fill(0)
+    for i in range(len(counts)):
+        var rows = counts[i]
+        var here = (
+            wrong.unsafe_ptr().as_unsafe_any_origin().unsafe_offset(i * KINDS)
+        )
+        var values = rows * columns
+        var blocks = (values + 255) // 256
+        var y = random.multiply(rows, here.unsafe_offset(2))
+        var again = random.multiply(rows, here.unsafe_offset(2))
+        var exact = whole.multiply(rows, here.unsafe_offset(2))
+        if rows > 0:
+            ctx.enqueue_function[expect_sums](
+                here,
+                y.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
+                random.sums.unsafe_ptr().as_unsafe_any_origin(),
+                random.absolutes.unsafe_ptr().as_unsafe_any_origin(),
+                random.bias.unsafe_ptr().as_unsafe_any_origin(),
+                UInt64(values),
+                UInt32(columns),
+                UInt32(features),
+                grid_dim=blocks,
+                block_dim=256,
+            )
+            ctx.enqueue_function[expect_exact](
+                here.unsafe_offset(1),
+                exact.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
+                whole.sums.unsafe_ptr().as_unsafe_any_origin(),
+                whole.bias.unsafe_ptr().as_unsafe_any_origin(),
+                UInt64(values),
+                UInt32(columns),
+                grid_dim=blocks,
+                block_dim=256,
+            )
+        ctx.enqueue_function[expect_same](
+            here.unsafe_offset(3),
+            y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            again.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            UInt64(len(y) * 2),
+            grid_dim=(len(y) * 2 + 255) // 256,
+            block_dim=256,
+        )
+        # Until here, and not only until the last mention.
+        _ = y^
+        _ = again^
+        _ = exact^
+    var problems = String()
+    with wrong.map_to_host() as host:
+        for i in range(len(counts)):
+            for kind in range(KINDS):
+                if host[i * KINDS + kind] > 0:
+                    problems += String(
+                        "; with ",
+                        counts[i],
+                        " rows ",
+                        host[i * KINDS + kind],
+                        " ",
+                        kinds[kind],
+                    )
+    var name = String(
+        "dense matmul for few tokens, ", features, " to ", columns, " features"
+    )
+    if problems:
+        report.failed(name, String(problems.removeprefix("; ")))
+    else:
+        report.passed(name)
+    _ = random^
+    _ = whole^
+
+
 def main() raises:
     var report = Report()
     # MAX's matmul does not compile for no GPU at all, so a machine without one must not get that far.
     comptime if has_accelerator():
         if has_hopper():
             var ctx = DeviceContext()
-            for rows in [1, 2, 6, 7, 16, 33, 61, 64, 65, 96, 127, 130, 300]:
+            var counts: List[Int] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33]
+            counts += [63, 64, 65, 100, 127, 128, 129, 300]
+            # GPT-OSS's two projections on one device, two and four.
+            for columns, features in [(5120, 2880), (2560, 2880), (1280, 2880)]:
+                check_few(report, ctx, columns, features, counts)
+            for columns, features in [(2880, 4096), (2880, 2048), (2880, 1024)]:
+                check_few(report, ctx, columns, features, counts)
+            # What fills no tile, no step and no four neighbours; one block, and many tiles.
+            for columns, features in [(8, 8), (24, 40), (100, 72), (8, 2880)]:
+                check_few(report, ctx, columns, features, counts)
+            for columns, features in [(97, 264), (191, 1032), (24600, 136)]:
+                check_few(report, ctx, columns, features, counts)
+            for rows in [
+                1,
+                2,
+                6,
+                7,
+                16,
+                33,
+                61,
+                64,
+                65,
+                96,
+                127,
+                128,
+                129,
+                130,
+                300,
+            ]:
                 # GPT-OSS's output projection, and its head.
                 check[DType.bfloat16, 2880, 4096](report, ctx, rows)
                 check[DType.float32, 201088, 2880](report, ctx, rows)
