@@ -204,7 +204,7 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(*args: object) -> list[np.ndarray]:
         *_, inputs = args
-        tokens = draw_tokens(len(inputs[7]))
+        tokens = draw_tokens(len(inputs[9]))
         right = [a.want for a in self_check.answers(WEIGHTS, EXPERTS, tokens).values()]
         packed = np.ones(3, np.uint8)
         return [*right[:-1], right[-1] + 1, packed, packed]

@@ -39,7 +39,8 @@ VARIANTS = ("_bias", "_swiglu_gather")
 
 TOKENS = (6, 12, 30, 64, 140, 300)
 """On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
-take tiles of another width, 8 to 256, and the last the router its other kernel."""
+take tiles of another width, 8 to 256, and the last the router its other kernel. The
+dense matmul for few tokens has tiles of 16, 32, 64 and 128, all of which occur."""
 
 LOADS = (300, 250, 0, 210, 180, 120, 90, 50)
 """How many of 300 tokens go to each expert: none to one of them, and so many to the
@@ -62,6 +63,8 @@ class Weights:
     bias: np.ndarray
     router: np.ndarray
     router_bias: np.ndarray
+    dense: np.ndarray
+    dense_bias: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def check(session: InferenceSession, device: Device) -> None:
         raise RuntimeError(failure(problems))
     logger.info(
         "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
-        len(VARIANTS) + 4,
+        len(VARIANTS) + 5,
         len(TOKENS),
         (time.perf_counter() - start) * 1e3,
     )
@@ -168,6 +171,8 @@ def draw_weights() -> Weights:
         # Logits of these are exact in float32: a choice is right or wrong, ties too.
         router=to_bfloat16(rng.integers(-2, 3, (EXPERTS, FEATURES)) / 16),
         router_bias=to_bfloat16(rng.integers(-2, 3, EXPERTS) / 16),
+        dense=to_bfloat16(rng.standard_normal((OUT_FEATURES, FEATURES))),
+        dense_bias=to_bfloat16(rng.standard_normal(OUT_FEATURES)),
     )
 
 
@@ -212,6 +217,10 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
     chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
     starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
+    dense = contract.add(
+        contract.product(from_bfloat16(tokens.hidden), from_bfloat16(weights.dense)),
+        from_bfloat16(weights.dense_bias),
+    )
     return {
         _matmul("_bias"): contract.rounded(biased),
         _matmul("_swiglu_gather"): contract.rounded(contract.swiglu(biased)),
@@ -220,6 +229,7 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.SORT[0]} (starts)": starts,
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
+        ops.DENSE_FEW[0]: contract.rounded(dense),
         ops.COMBINE[0]: contract.combine(
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
@@ -240,6 +250,8 @@ def graph(device: DeviceRef) -> Graph:
         TensorType(half, projection, device),
         TensorType(half, (EXPERTS, FEATURES), device),
         TensorType(half, (EXPERTS,), device),
+        TensorType(half, (OUT_FEATURES, FEATURES), device),
+        TensorType(half, (OUT_FEATURES,), device),
         TensorType(half, ("tokens", FEATURES), device),
         TensorType(half, ("rows", FEATURES), device),
         TensorType(half, ("tokens", FEATURES), device),
@@ -259,7 +271,8 @@ def graph(device: DeviceRef) -> Graph:
     ) as built:
         values = [value.tensor for value in built.inputs]
         host_blocks, host_scales, blocks, scales, bias, *rest = values
-        router, router_bias, hidden, grouped, routed, chosen, *rest = rest
+        router, router_bias, dense, dense_bias, *rest = rest
+        hidden, grouped, routed, chosen, *rest = rest
         starts, ids, sources, places, shares, made = rest
         packed = ops.pack(blocks, scales)
         experts = {"out_features": OUT_FEATURES, "bias": bias}
@@ -270,6 +283,7 @@ def graph(device: DeviceRef) -> Graph:
             ),
             *ops.route(routed, router, router_bias, TOP),
             *ops.sort_rows(chosen, EXPERTS),
+            ops.dense_few(hidden, dense, dense_bias),
             ops.combine(made, places, shares),
         ]
         built.output(*results, packed, ops.pack(host_blocks, host_scales))
