@@ -17,6 +17,7 @@ runtime values; only the largest number of tokens in a tile is compiled in.
 """
 
 from std.math import ceildiv
+from std.sys.info import _is_sm_9x
 from std.utils.static_tuple import StaticTuple
 
 from max.gpu import (
@@ -201,6 +202,7 @@ def dense_few_kernel[
     Parameters:
         TOKENS: Most tokens in a tile; see `few_tile`.
     """
+    comptime assert _is_sm_9x(), "mxfp4 dense matmul needs Hopper (sm_90)"
     comptime Shape = FewShape[TOKENS]
     comptime STAGES = Shape.STAGES
     comptime PASSES = (TOKENS + ROWS) // Shape.PASS
