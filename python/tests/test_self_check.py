@@ -12,7 +12,7 @@ import pytest
 from max.driver import CPU
 
 import reference
-from mxfp4 import contract, custom_extensions
+from mxfp4 import contract, custom_extensions, ops
 from mxfp4.gpt_oss import self_check
 from mxfp4.gpt_oss.self_check import (
     TOKENS,
@@ -215,6 +215,23 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     session = SimpleNamespace(load=lambda graph: None)
     with pytest.raises(RuntimeError, match=r"custom\.moe\.combine with 6 tokens: 960"):
         self_check.check(session, CPU())
+
+
+def test_the_dense_kernel_for_few_tokens_is_tried_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(ops.FEW_VARIABLE, raising=False)
+    without = self_check.answers(WEIGHTS, EXPERTS, CASE)
+    monkeypatch.setenv(ops.FEW_VARIABLE, "1")
+    answers = self_check.answers(WEIGHTS, EXPERTS, CASE)
+    assert set(answers) - set(without) == set(ops.DENSE_FEW)
+    hidden = reference.from_bfloat16(CASE.hidden).astype(np.float64)
+    weights = reference.from_bfloat16(WEIGHTS.dense).astype(np.float64)
+    bias = reference.from_bfloat16(WEIGHTS.dense_bias)
+    assert (
+        self_check.mismatch(hidden @ weights.T + bias, answers[ops.DENSE_FEW[0]])
+        is None
+    )
 
 
 def test_a_device_that_is_not_there_compiles_and_runs_nothing(
