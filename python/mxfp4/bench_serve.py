@@ -264,9 +264,9 @@ def record_steps(folder: Path, load: Callable[[], object]) -> str:
 
     The first of them take in the prompts; the profile is of those that are alike.
     """
-    record = folder / "record.json"
+    record = folder / profile.RECORD
     record.unlink(missing_ok=True)
-    Path(folder, "request").write_text(str(PROFILE_STEPS))
+    Path(folder, profile.REQUEST).write_text(str(PROFILE_STEPS))
     load()
     deadline = time.monotonic() + PROFILE_TIMEOUT
     while not record.exists():

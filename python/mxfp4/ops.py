@@ -362,17 +362,7 @@ def dense_few(
 ) -> TensorValue:
     """Multiplies like `dense`, with its kernel for few tokens, however many there are.
 
-    Args:
-        hidden: The rows.
-        weight: The weights, output features first.
-        bias: `[N]` bfloat16, added to each row.
-
-    Returns:
-        `[M, N]` bfloat16, accumulated in float32.
-
-    Raises:
-        ValueError: A shape or dtype is wrong.
-        RuntimeError: No loaded kernel package registers the op.
+    Shapes, dtypes and errors are those of `dense`.
     """
     return _dense(DENSE_FEW, hidden, weight, bias)
 

@@ -20,6 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+REQUEST = "request"
+"""File with the number of steps that the server is to record."""
+RECORD = "record.json"
+"""What it recorded: `[name, start, end]`, times in nanoseconds."""
+
 MARK = "health_kernel"
 """Part of the name of the kernel that stands once in each step."""
 

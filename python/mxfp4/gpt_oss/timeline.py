@@ -18,14 +18,12 @@ from typing import Any
 
 from max.driver import Device
 
+from mxfp4.profile import RECORD, REQUEST
+
 logger = logging.getLogger("max.pipelines.mxfp4")
 
 VARIABLE = "MXFP4_PROFILE"
 """Environment variable that names the folder."""
-REQUEST = "request"
-"""File with the number of steps to record."""
-RECORD = "record.json"
-"""What was recorded: `[name, start, end]`, times in nanoseconds."""
 
 BUFFER_BYTES = 64 << 20
 """Room for what some steps make, so that nothing is handed over while they run."""

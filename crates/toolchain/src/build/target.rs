@@ -14,7 +14,8 @@ pub(super) struct Target {
     /// The compiler's arguments, the output's name excepted.
     pub(super) arguments: Vec<String>,
     pub(super) compiler: PathBuf,
-    pub(super) library: PathBuf,
+    /// Where the compiler finds its own packages.
+    pub(super) packages: PathBuf,
     /// Where its sources, and those it may import, are.
     pub(super) folders: Vec<PathBuf>,
     pub(super) output: PathBuf,
@@ -51,7 +52,7 @@ impl Target {
     /// What it would be made from now.
     fn look(&self, old: Option<&Record>) -> Result<Record, Error> {
         Record::look(
-            &[self.compiler.clone(), self.library.clone()],
+            &[self.compiler.clone(), self.packages.clone()],
             self.arguments.clone(),
             &self.folders,
             old,
