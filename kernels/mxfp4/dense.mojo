@@ -138,35 +138,6 @@ struct DenseMatmul:
         bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`; see `dense_many`."""
-        comptime assert (
-            target == "gpu"
-        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
-        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        check_bias(bias.dim_size(0), w.dim_size(0))
-        dense_many(
-            y.to_tile_tensor[DType.int64](),
-            x.to_tile_tensor[DType.int64](),
-            w.to_tile_tensor[DType.int64](),
-            bias.unsafe_ptr().as_unsafe_any_origin(),
-            ctx,
-        )
-
-
-@register("custom.dense.matmul_by_tokens")
-struct DenseMatmulByTokens:
-    """Compute what `custom.dense.matmul` does, with the kernel for few tokens where there are no more than `FEW_TOKENS`."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
-        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
         """Enqueue on `ctx`; see `dense_matmul`."""
         comptime assert (
             target == "gpu"

@@ -46,7 +46,7 @@ from .ptx import (
 )
 
 comptime FEW_TOKENS = 128
-"""Most tokens that `custom.dense.matmul_by_tokens` gives to this kernel.
+"""Most tokens that `custom.dense.matmul` gives to this kernel.
 
 It is what one tile holds. Above, weights are read once for each tile, and the tensor cores are used better by MAX's own.
 `bench_dense` measures both on either side of it.

@@ -29,13 +29,6 @@ PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 DENSE = ("custom.dense.matmul",)
 """Name of the dense matmul."""
 
-DENSE_BY_TOKENS = ("custom.dense.matmul_by_tokens",)
-"""Name of the one that takes a kernel of ours for few tokens."""
-
-FEW_VARIABLE = "MXFP4_DENSE_FEW"
-"""Environment variable that has `dense` take that one, with `1`. It is not the default
-because that kernel has not been run on a GPU yet."""
-
 DENSE_FEW = ("custom.dense.matmul_few",)
 """Name of its kernel for few tokens, alone: it compiles in seconds."""
 
@@ -105,7 +98,6 @@ def required_names() -> list[tuple[str, ...]]:
     return [
         PACK,
         DENSE,
-        DENSE_BY_TOKENS,
         DENSE_FEW,
         DENSE_FLOAT32,
         ROUTE,
@@ -348,13 +340,7 @@ def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> Tensor
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
-    names = DENSE_BY_TOKENS if takes_few() else DENSE
-    return _dense(names, hidden, weight, bias)
-
-
-def takes_few() -> bool:
-    """Whether `dense` takes the kernel for few tokens where there are few."""
-    return os.environ.get(FEW_VARIABLE) == "1"
+    return _dense(DENSE, hidden, weight, bias)
 
 
 def dense_few(

@@ -41,9 +41,6 @@ pub struct About {
     pub max: String,
     /// The version of Mojo.
     pub mojo: String,
-    /// Where a workspace must stand to find the compiled models in its cache, where any are carried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_of: Option<String>,
 }
 
 /// A part of the archive: a file beside the manifest.

@@ -23,7 +23,6 @@ fn about() -> About {
         platform: "x86_64-manylinux_2_34".into(),
         max: "1".into(),
         mojo: "1".into(),
-        cache_of: None,
     }
 }
 

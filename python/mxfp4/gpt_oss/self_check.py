@@ -114,7 +114,7 @@ def check(session: InferenceSession, device: Device) -> None:
         raise RuntimeError(failure(problems))
     logger.info(
         "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
-        len(VARIANTS) + 4 + ops.takes_few(),
+        len(VARIANTS) + 5,
         len(TOKENS),
         (time.perf_counter() - start) * 1e3,
     )
@@ -221,7 +221,6 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         contract.product(from_bfloat16(tokens.hidden), from_bfloat16(weights.dense)),
         from_bfloat16(weights.dense_bias),
     )
-    few = {ops.DENSE_FEW[0]: contract.rounded(dense)} if ops.takes_few() else {}
     return {
         _matmul("_bias"): contract.rounded(biased),
         _matmul("_swiglu_gather"): contract.rounded(contract.swiglu(biased)),
@@ -230,7 +229,7 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.SORT[0]} (starts)": starts,
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
-        **few,
+        ops.DENSE_FEW[0]: contract.rounded(dense),
         ops.COMBINE[0]: contract.combine(
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
@@ -277,7 +276,6 @@ def graph(device: DeviceRef) -> Graph:
         starts, ids, sources, places, shares, made = rest
         packed = ops.pack(blocks, scales)
         experts = {"out_features": OUT_FEATURES, "bias": bias}
-        few = [ops.dense_few(hidden, dense, dense_bias)] if ops.takes_few() else []
         results = [
             ops.grouped_mxfp4_matmul(grouped, packed, starts, ids, **experts),
             ops.grouped_mxfp4_matmul(
@@ -285,7 +283,7 @@ def graph(device: DeviceRef) -> Graph:
             ),
             *ops.route(routed, router, router_bias, TOP),
             *ops.sort_rows(chosen, EXPERTS),
-            *few,
+            ops.dense_few(hidden, dense, dense_bias),
             ops.combine(made, places, shares),
         ]
         built.output(*results, packed, ops.pack(host_blocks, host_scales))

@@ -21,7 +21,6 @@ fn sample() -> Manifest {
             platform: "x86_64-manylinux_2_34".into(),
             max: "26.7.0".into(),
             mojo: "1.2.0".into(),
-            cache_of: None,
         },
         parts: ["bundle.tar.zst.0001", "bundle.tar.zst.0002"]
             .map(|name| Part {

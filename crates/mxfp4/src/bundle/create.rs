@@ -21,7 +21,7 @@ use crate::setup::ensure_sdk;
 const PROGRAM: &str = "mxfp4";
 
 /// Where compiled models are in what a bundle unpacks to.
-const CACHE: &str = ".mxfp4/cache";
+const GRAPHS: &str = ".mxfp4/cache/graphs";
 
 /// Make a bundle for a host without internet.
 ///
@@ -40,7 +40,7 @@ pub struct Args {
     /// The most bytes that a part of the archive may have, such as 60M or 2GB [default: one part]
     #[arg(long, value_name = "SIZE")]
     split: Option<Size>,
-    /// Carry the compiled models, too; they are found where the workspace on the host has the path of this one
+    /// Carry the models that `mxfp4 warm` compiled, too
     #[arg(long)]
     with_cache: bool,
     /// The folder to make [default: dist/mxfp4-VERSION-pythonVERSION in the workspace]
@@ -118,14 +118,16 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         tree.file(place, &module.file)?;
     }
     if let Some(cache) = &cache {
-        tree.all(cache, Path::new(""), CACHE, &|_| false)?;
+        tree.all(cache, Path::new(""), GRAPHS, &|path| {
+            path.extension() != Some("mef".as_ref())
+        })?;
     }
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     tree.file(PROGRAM, &program)?;
     // Where the scripts look for it.
     tree.link("target/release/mxfp4", "../../mxfp4")?;
 
-    let about = about(context, &sdk, python, cache.is_some());
+    let about = about(context, &sdk, python);
     let beside = [
         Beside {
             name: PROGRAM.into(),
@@ -167,15 +169,15 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 
 /// The folder of compiled models, which has to hold some.
 fn compiled_models(context: &Context) -> anyhow::Result<PathBuf> {
-    let cache = CompileCache::of(context);
-    if cache.is_empty() {
+    let graphs = CompileCache::of(context).graphs();
+    if std::fs::read_dir(&graphs).map_or(true, |mut files| files.next().is_none()) {
         let message = format!(
             "there is no compiled model in {} to carry: run `mxfp4 warm` first, or leave --with-cache out",
-            cache.folder().display()
+            graphs.display()
         );
         return Err(Failure::new(Exit::Precondition, message).into());
     }
-    Ok(cache.folder().to_owned())
+    Ok(graphs)
 }
 
 /// The SDK at `path`, as packages of Python in one folder.
@@ -230,7 +232,7 @@ fn below_root<'a>(context: &Context, path: &'a Path) -> anyhow::Result<&'a Path>
     )
 }
 
-fn about(context: &Context, sdk: &Sdk, python: PythonVersion, with_cache: bool) -> About {
+fn about(context: &Context, sdk: &Sdk, python: PythonVersion) -> About {
     let config = &context.workspace.config.sdk;
     let version = |name, configured: &str| sdk.version(name).unwrap_or(configured.to_owned());
     About {
@@ -239,7 +241,6 @@ fn about(context: &Context, sdk: &Sdk, python: PythonVersion, with_cache: bool) 
         platform: carry::PLATFORM.into(),
         max: version("max", config.max.as_str()),
         mojo: version("mojo", config.mojo.as_str()),
-        cache_of: with_cache.then(|| context.workspace.root.to_string_lossy().into_owned()),
     }
 }
 
@@ -251,7 +252,7 @@ fn readme(about: &About) -> String {
         mojo,
         ..
     } = about;
-    let into = about.cache_of.as_deref().unwrap_or("/opt/mxfp4");
+    let into = "/opt/mxfp4";
     format!(
         "{created_by} with MAX {max} and Mojo {mojo}, for GPU hosts without internet: Linux on x86-64 with glibc 2.34 or \
          newer, Python {python}, a Hopper GPU and its driver.\n\n\

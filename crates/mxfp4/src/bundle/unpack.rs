@@ -56,13 +56,6 @@ pub fn run(ambient: &Ambient, cwd: &Path, verbosity: Verbosity, args: Args) -> a
     if let Err(error) = make_ready(ambient, &into) {
         tracing::warn!("{error:#}");
     }
-    if let Some(root) = &manifest.about.cache_of
-        && Path::new(root) != into
-    {
-        tracing::warn!(
-            "the compiled models are found only where the workspace is {root}; here the first start compiles, for minutes"
-        );
-    }
     print(&into)?;
     Ok(0)
 }

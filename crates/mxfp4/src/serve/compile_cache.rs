@@ -9,8 +9,14 @@ use crate::context::Context;
 /// The variable that MAX reads.
 pub const VARIABLE: &str = "MODULAR_CACHE_DIR";
 
-/// Below the cache's folder: a folder for each version, a file for each compiled graph.
+/// Below the cache's folder: a folder for each version, a file for each compiled graph. Good for the machine alone.
 const MODELS: &str = ".max_cache/mof/mef";
+
+/// Below the cache's folder: a file for each graph that `mxfp4 warm` compiled. Good for any machine.
+const GRAPHS: &str = "graphs";
+
+/// How a file's name ends there; while it is written it ends otherwise.
+const GRAPH: &str = "mef";
 
 /// What MAX says when the model is compiled and loaded; the sampler comes later.
 const LOADED: &str = "compiling, and initializing model took";
@@ -45,9 +51,9 @@ impl CompileCache {
         &self.folder
     }
 
-    /// Whether no compiled model was in it.
-    pub fn is_empty(&self) -> bool {
-        self.before.is_empty()
+    /// The folder of the graphs that can be carried to another machine.
+    pub fn graphs(&self) -> PathBuf {
+        self.folder.join(GRAPHS)
     }
 
     /// Whether something was compiled since.
@@ -74,7 +80,10 @@ fn compiled(folder: &Path) -> BTreeSet<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    files(folder.join(MODELS)).flat_map(files).collect()
+    let graphs = files(folder.join(GRAPHS)).filter(|path| path.extension() == Some(GRAPH.as_ref()));
+    graphs
+        .chain(files(folder.join(MODELS)).flat_map(files))
+        .collect()
 }
 
 #[cfg(test)]

@@ -233,6 +233,8 @@ impl Launch {
         for (name, value) in self.variables(context) {
             command = command.env(name, value);
         }
+        let (graphs, folder) = (graphs_variable(task), CompileCache::of(context).graphs());
+        command = command.env(graphs, folder);
         if task == Task::Serve && !entry_point.host_flag && !self.flags.has("host") {
             command = command.env("MAX_SERVE_HOST", &self.host);
         }
@@ -308,6 +310,14 @@ impl Launch {
             variables.extend(NO_TELEMETRY.map(|(name, value)| (name, value.into())));
         }
         variables
+    }
+}
+
+/// What tells our Python package where compiled graphs are; see `mxfp4.gpt_oss.compiled_graphs`.
+fn graphs_variable(task: Task<'_>) -> &'static str {
+    match task {
+        Task::Serve => "MXFP4_COMPILED_GRAPHS",
+        Task::Compile(_) => "MXFP4_EXPORT_GRAPHS",
     }
 }
 
