@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from sse_starlette.sse import AppStatus, EventSourceResponse
+from sse_starlette.sse import AppStatus, EventSourceResponse, ensure_bytes
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -223,6 +223,71 @@ def test_another_function_has_the_whole_middleware() -> None:
         return server
 
     assert b"".join(asyncio.run(run()).bodies) == b"page, read"
+
+
+def test_a_begun_body_goes_past_those_that_watch_for_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    past = streaming._past_watchers
+
+    def recorded(send: Any) -> Any:
+        found.append((send, past(send)))
+        return found[-1][1]
+
+    monkeypatch.setattr(streaming, "_past_watchers", recorded)
+
+    async def page(request: Request) -> Response:
+        return EventSourceResponse(pieces())
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    assert len(ask(page).bodies) == 3
+    [(before, after)] = found
+    assert before is not after
+    # What the server gave.
+    assert after.__qualname__ == "Server.ask.<locals>.send"
+
+
+def test_a_body_goes_past_no_function_that_may_change_it() -> None:
+    class Loud:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def loud(message: Message) -> None:
+                if message["type"] == streaming.BODY:
+                    message = message | {"body": message["body"].upper()}
+                await send(message)
+
+            await self.app(scope, receive, loud)
+
+    async def run() -> Server:
+        async def pieces() -> AsyncIterator[str]:
+            yield "a"
+            yield "b"
+
+        async def page(request: Request) -> Response:
+            return EventSourceResponse(pieces(), sep="\n")
+
+        server = Server(page)
+        server.app.add_middleware(Loud)
+        await asyncio.wait_for(server.ask(), 30)
+        return server
+
+    assert asyncio.run(run()).bodies == [b"DATA: A\n\n", b"DATA: B\n\n", b""]
+
+
+@pytest.mark.parametrize(
+    "data", ["", "a", "é\u2028", "a\nb", "a\r\nb", "a\r", b"raw", {"data": "x"}, 7]
+)
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_an_event_is_what_it_was(data: Any, separator: str) -> None:
+    copy = dict(data) if isinstance(data, dict) else data
+    wanted = ensure_bytes(copy, separator)
+    assert streaming.as_event(data, separator) == wanted
 
 
 def test_with_tracing_nothing_is_changed() -> None:

@@ -5,7 +5,7 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
-from mxfp4.gpt_oss import compiled_graphs, streaming
+from mxfp4.gpt_oss import compiled_graphs, http_process
 from mxfp4.gpt_oss.arch import gpt_oss_arch
 
 HOST = "x86-64-v3"
@@ -16,7 +16,7 @@ machine would be compiled again on any with another CPU."""
 if not get_virtual_cpu_target():
     set_virtual_cpu_target(HOST)
 
-streaming.install()
+http_process.install()
 compiled_graphs.install()
 
 ARCHITECTURES = [gpt_oss_arch]

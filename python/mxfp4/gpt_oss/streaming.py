@@ -6,14 +6,14 @@ the answer through a queue to another task, which costs more than all that MAX i
 does for a token. MAX's function wants to see a response begin, and no more; so here
 the rest of the server writes to the client directly, once it has.
 
-For the same reason nothing watches how long the sending of a piece takes, which MAX
+Once a body has begun its pieces also pass by what has watched for its beginning. For
+the same reason nothing watches how long the sending of a piece takes, which MAX
 sets no limit to.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 from typing import Any
 
@@ -26,7 +26,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SESSION = "max.serve.request"
 """The module of MAX's function. Another one's may want to read or change bodies."""
 
+START = "http.response.start"
 BODY = "http.response.body"
+
+WATCHERS = {
+    (
+        "starlette._exception_handler",
+        "wrap_app_handling_exceptions.<locals>.wrapped_app.<locals>.sender",
+    ),
+    ("starlette.middleware.errors", "ServerErrorMiddleware.__call__.<locals>._send"),
+}
+"""Functions through which every piece of a body goes, for the sake of its start."""
 
 
 class _Direct(Response):
@@ -48,7 +58,7 @@ class _Direct(Response):
         if self._send is not None:
             await self._send(message)
             return
-        if message["type"] == "http.response.start" and not self._began.is_set():
+        if message["type"] == START and not self._began.is_set():
             self.status_code = message["status"]
             self.raw_headers = list(message.get("headers", []))
             self._began.set()
@@ -71,7 +81,7 @@ class _Direct(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start"} | start)
+        await send({"type": START} | start)
         self._send = send
         self._open.set()
         await self._task
@@ -86,14 +96,49 @@ class _Direct(Response):
             self._task.exception()
 
 
-def install() -> None:
-    """Takes the detour out of this process's middleware, if it serves clients.
+def as_event(data: Any, separator: str) -> bytes:
+    """Returns what `ensure_bytes` does, sooner for one line of text."""
+    if type(data) is not str or "\n" in data or "\r" in data:
+        piece: bytes = ensure_bytes(data, separator)
+        return piece
+    return f"data: {data}{separator}{separator}".encode()
 
-    The worker processes serve none. With tracing MAX wants to know when a body ends,
-    so all stays as it is.
+
+def _past_watchers(send: Send) -> Send:
+    """Returns where `send` hands the pieces of a body that has begun.
+
+    On the way are functions of Starlette's that look for a response's start, and have
+    seen it. Any other function is where this ends.
     """
-    if multiprocessing.parent_process() is not None:
-        return
+    while True:
+        following: Any = None
+        if getattr(send, "__func__", None) is _Direct._take:
+            following = send.__self__._send  # type: ignore[attr-defined]
+        elif _only_watches(send):
+            at = send.__code__.co_freevars.index("send")  # type: ignore[attr-defined]
+            following = send.__closure__[at].cell_contents  # type: ignore[attr-defined]
+        if following is None:
+            return send
+        send = following
+
+
+def _only_watches(send: Send) -> bool:
+    """Says whether a function does no more than to tell whether a response began."""
+    code = getattr(send, "__code__", None)
+    return (
+        code is not None
+        and (send.__module__, send.__qualname__) in WATCHERS  # type: ignore[attr-defined]
+        and set(code.co_freevars) == {"send", "response_started"}
+        and not code.co_names
+        and set(code.co_consts) <= {None, True, "type", START}
+    )
+
+
+def install() -> None:
+    """Takes the detour out of this process's middleware.
+
+    With tracing MAX wants to know when a body ends, so all stays as it is.
+    """
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
         return
     detour = BaseHTTPMiddleware.__call__
@@ -127,10 +172,13 @@ def install() -> None:
             await watched(self, send)
             return
         start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start"} | start)
+        await send({"type": START} | start)
+        straight: Send | None = None
         async for data in self.body_iterator:
-            piece = ensure_bytes(data, self.sep)
-            await send({"type": BODY, "body": piece, "more_body": True})
+            piece = as_event(data, self.sep)
+            await (straight or send)({"type": BODY, "body": piece, "more_body": True})
+            if straight is None:
+                straight = _past_watchers(send)
         async with self._send_lock:
             self.active = False
             await send({"type": BODY, "body": b"", "more_body": False})

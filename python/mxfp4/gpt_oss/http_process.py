@@ -1,0 +1,36 @@
+"""Makes a token cost the HTTP process less.
+
+It is one process, whatever the number of GPUs, and every token of every stream goes
+through it. With many streams it, and not the GPU, says how long a step takes. So what
+MAX does there for each token is replaced where that is safe and worth it; each of the
+modules named here does one thing, and leaves alone what it does not know.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import sys
+
+from mxfp4.gpt_oss import chunks, streaming
+
+SERVER = "max.serve.api_server"
+"""Loaded where there are clients to serve."""
+
+YOUNG = 20_000
+"""Objects after which Python looks for garbage in cycles; with its own 700 it looks
+several times a step, among what the streams are about to use, and finds none."""
+
+
+def install() -> None:
+    """Does so in the process that serves clients, and in no other."""
+    if multiprocessing.parent_process() is not None:
+        return
+    streaming.install()
+    if SERVER not in sys.modules:
+        return
+    from mxfp4 import measurements
+
+    chunks.install()
+    measurements.install()
+    gc.set_threshold(max(YOUNG, gc.get_threshold()[0]), *gc.get_threshold()[1:])
