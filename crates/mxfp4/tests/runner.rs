@@ -78,6 +78,10 @@ impl Place {
             .env("LOG", self.path("log"))
             .arg("test")
             .args(args);
+        // In order, however many cores this machine has.
+        if !args.iter().any(|arg| arg.starts_with("--jobs")) {
+            command.arg("--jobs=1");
+        }
         command
     }
 
