@@ -100,7 +100,7 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     if let Some(problem) = problem {
         anyhow::bail!("pytest cannot collect the tests: {}", visible(&problem));
     }
-    if !ended_well(run.outcome, true) {
+    if !ended_well(run.outcome, true, 0) {
         anyhow::bail!(
             "pytest cannot collect the tests ({}):\n{}",
             run.outcome,
@@ -242,8 +242,7 @@ impl<'a> Pytest<'a> {
             found.interrupted = Some(Interrupted(run.outcome.code()));
             return Ok(found);
         }
-        let well = ended_well(run.outcome, self.is_filtered);
-        if run.timed_out || (failures == 0 && !well) {
+        if run.timed_out || !ended_well(run.outcome, self.is_filtered, failures) {
             let reason = run.reason();
             self.failed_itself(&command, teller, reason, run.output);
             return Ok(found);
@@ -333,8 +332,7 @@ impl<'a> Pytest<'a> {
             let Some((id, time)) = run.current else {
                 // Tests of a batch were there a moment ago.
                 let may_be_none = !is_first || (self.is_filtered && part.only.is_none());
-                let well = ended_well(run.outcome, may_be_none);
-                if run.timed_out || (failures == 0 && !well) {
+                if run.timed_out || !ended_well(run.outcome, may_be_none, failures) {
                     let reason = run.reason();
                     self.failed_itself(&part.command, teller, reason, run.output);
                 }
@@ -627,8 +625,15 @@ fn contains(path: &Path, word: &str) -> bool {
         && (has(&path.to_string_lossy()) || fs::read_to_string(path).is_ok_and(|text| has(&text)))
 }
 
-fn ended_well(outcome: Outcome, filtered: bool) -> bool {
-    outcome.success() || (filtered && outcome.code() == NOTHING_COLLECTED)
+/// Whether pytest did all that it was to do, where so many failures were told. It ends with 1 when tests failed and with 2
+/// when modules cannot be read; anything else is a failure of its own.
+fn ended_well(outcome: Outcome, may_be_none: bool, failures: usize) -> bool {
+    match outcome.code() {
+        _ if outcome.success() => true,
+        NOTHING_COLLECTED => may_be_none || failures > 0,
+        1 | 2 => failures > 0,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
