@@ -4,7 +4,8 @@ use std::num::NonZero;
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// Compiling takes most of the time and much memory: a job of ours takes up to this much.
+/// Compiling takes most of the time and much memory: 3 GB for the largest of our jobs (pytest, and MAX in a process of
+/// its own), with room for the next MAX.
 const MEMORY: u64 = 4 << 30;
 /// There are not many more tests that take long, and those on the GPU share its memory.
 const MOST: u64 = 8;
