@@ -14,6 +14,8 @@ import pytest
 
 from server import PATIENCE, Reply, Server
 
+pytestmark = pytest.mark.job(first=True)
+
 TOOLS = [
     {
         "type": "function",

@@ -34,6 +34,8 @@ from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 from mxfp4.gpt_oss.weight_adapter import convert_safetensor_state_dict
 
+pytestmark = pytest.mark.job(first=True)
+
 GIB = 2**30
 
 

@@ -13,6 +13,9 @@ import pytest
 from mxfp4 import custom_extensions, guard, ops
 from reference import dequantize, from_bfloat16, grouped_matmul, swiglu, to_bfloat16
 
+# Compiles for most of a minute in each test, and nothing twice.
+pytestmark = pytest.mark.job(first=True, apart=True)
+
 
 def test_op_graph_compiles_for_sm_90a(kernel_package: Path, tmp_path: Path) -> None:
     run = subprocess.run(

@@ -32,6 +32,8 @@ aiohttp = pytest.importorskip(
     "aiohttp", reason="skipped: needs max[benchmark], run `mxfp4 setup`"
 )
 
+pytestmark = pytest.mark.job(first=True)
+
 
 REQUESTS = int(os.environ.get("MXFP4_LOAD_REQUESTS", "2000"))
 CLIENTS = 512

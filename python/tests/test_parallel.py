@@ -29,6 +29,8 @@ from mxfp4.gpt_oss.shares import check_division, shares, slices, spread
 from reference import dequantize, swiglu
 from test_gpt_oss import GIB, model_config, set_bits
 
+pytestmark = pytest.mark.job(first=True)
+
 EXPERTS, HIDDEN, INTER = 4, 64, 160
 
 

@@ -1,25 +1,35 @@
 //! `mxfp4 test`
 
+mod batch;
 mod filter;
+mod jobs;
 mod junit;
 mod mojo;
 mod python;
+mod queue;
 mod report;
 mod screen;
 mod suggestion;
+mod teller;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mxfp4_env::{Options, Sdk};
 use mxfp4_gpu::Inventory;
-use mxfp4_process::Command;
+use mxfp4_process::{Command, Stopper};
 use serde_json::json;
 
+use self::batch::Batch;
 use self::filter::Filter;
+use self::mojo::Program;
+use self::python::Pytest;
+use self::queue::Queue;
 use self::report::{Language, Report};
 use self::screen::Screen;
 use self::suggestion::suggestion;
+use self::teller::Teller;
 use crate::build::ensure_built_with;
 use crate::context::Context;
 use crate::duration;
@@ -73,10 +83,19 @@ pub struct How {
     /// [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
+    /// Run so many Mojo programs and parts of the Python tests at once [default: half the cores, as far as the memory
+    /// goes]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
 }
 
 /// When a test is taken to hang.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// The share of the GPU's memory, in percent, that MAX sets aside as soon as a program uses the GPU. It is nearly all of
+/// it otherwise, and programs at the same time would find none.
+const GPU_SHARE: &str = "MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE_PERCENT";
+/// What all programs together may set aside: each has its code there too, and contexts of the driver.
+const GPU_SHARES: usize = 80;
 
 impl How {
     /// Whether anything was asked for.
@@ -87,8 +106,10 @@ impl How {
             no_gpu,
             retries,
             timeout,
+            jobs,
         } = self;
-        filter.is_some() || *gpu || *no_gpu || *retries > 0 || timeout.is_some()
+        let chosen = filter.is_some() || *gpu || *no_gpu;
+        chosen || *retries > 0 || timeout.is_some() || jobs.is_some()
     }
 }
 
@@ -104,6 +125,19 @@ struct Bench<'a> {
     hopper: bool,
     retries: u32,
     timeout: Duration,
+    jobs: usize,
+    /// Ends whatever runs.
+    stopper: Stopper,
+}
+
+/// What is run at once with others.
+enum Job<'a> {
+    Mojo(Program<'a>),
+    /// All Python tests in one process.
+    Python,
+    /// Finds out which Python tests there are, for batches of them.
+    Collect,
+    Batch(Batch),
 }
 
 /// A test that was not run.
@@ -156,8 +190,7 @@ fn run_tests(
         format.event(&event);
     })?;
     let bench = Bench::new(context, sdk, filter, how, format)?;
-    let mut report = Report::default();
-    let interrupted = run_all(&bench, &mut report)?;
+    let (report, interrupted) = run_all(&bench)?;
     let filter = bench.filter.clone();
     // The last of its lines goes before the summary comes.
     drop(bench);
@@ -215,11 +248,75 @@ fn filter(name: Option<&str>, how: &How) -> anyhow::Result<Filter> {
     }
 }
 
-fn run_all(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-    if let Some(interrupted) = mojo::run(bench, report)? {
-        return Ok(Some(interrupted));
+/// Runs all jobs. A signal, or what keeps the tests from being run at all, ends those that run, and no other begins.
+fn run_all(bench: &Bench) -> anyhow::Result<(Report, Option<Interrupted>)> {
+    let report = Mutex::new(Report::default());
+    let teller = Teller::new(&bench.screen, &report);
+    teller.begin(Language::Mojo);
+    teller.begin(Language::Python);
+    drop(teller);
+    let pytest = Pytest::new(bench)?;
+    let queue = Queue::new(jobs(bench, pytest.as_ref())?);
+    let end = Mutex::new(None);
+    queue.run(bench.jobs, |job| {
+        // Those that a signal has ended say so only once they have ended.
+        if mxfp4_process::interrupted().is_some() {
+            return queue.close();
+        }
+        let mut teller = Teller::new(&bench.screen, &report);
+        let result = match (job, &pytest) {
+            (Job::Mojo(program), _) => program.check(&mut teller),
+            (Job::Python, Some(pytest)) => pytest.run(&mut teller),
+            (Job::Collect, Some(pytest)) => pytest.collect(&mut teller).map(|collected| {
+                let (alone, others): (Vec<_>, Vec<_>) =
+                    collected.batches.into_iter().partition(|batch| batch.alone);
+                let (first, last): (Vec<_>, Vec<_>) =
+                    others.into_iter().partition(|batch| batch.first);
+                let jobs = |batches: Vec<Batch>| batches.into_iter().map(Job::Batch).collect();
+                queue.add_first(jobs(first));
+                queue.add_last(jobs(last));
+                queue.add_alone(jobs(alone));
+                collected.interrupted
+            }),
+            (Job::Batch(batch), Some(pytest)) => pytest.run_batch(&batch, &mut teller),
+            (_, None) => Ok(None),
+        };
+        let how = match result {
+            Ok(None) => return,
+            Ok(Some(interrupted)) => Ok(interrupted),
+            Err(error) => Err(error),
+        };
+        queue.close();
+        let mut end = end.lock().unwrap_or_else(PoisonError::into_inner);
+        // What ends now is ended by this.
+        if end.is_none() {
+            bench.stopper.stop();
+            *end = Some(how);
+        }
+    });
+    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let interrupted = match end.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(Err(error)) => return Err(error),
+        Some(Ok(interrupted)) => Some(interrupted),
+        None => mxfp4_process::interrupted().map(|signal| Interrupted(128 + signal)),
+    };
+    Ok((report, interrupted))
+}
+
+/// What is to be done, in order. What takes long begins first where there is more than one thread: it would run alone in
+/// the end.
+fn jobs<'a>(bench: &'a Bench, pytest: Option<&Pytest>) -> anyhow::Result<Vec<Job<'a>>> {
+    let programs = mojo::programs(bench)?;
+    let python = pytest.map(|pytest| match pytest.divides() {
+        true => Job::Collect,
+        false => Job::Python,
+    });
+    if bench.jobs == 1 {
+        return Ok(programs.into_iter().map(Job::Mojo).chain(python).collect());
     }
-    python::run(bench, report)
+    let (long, short): (Vec<_>, Vec<_>) = programs.into_iter().partition(Program::is_long);
+    let programs = long.into_iter().chain(short).map(Job::Mojo);
+    Ok(python.into_iter().chain(programs).collect())
 }
 
 impl<'a> Bench<'a> {
@@ -230,25 +327,32 @@ impl<'a> Bench<'a> {
         how: &How,
         format: MessageFormat,
     ) -> anyhow::Result<Self> {
+        let jobs = how.jobs.map_or_else(jobs::default, usize::from);
         Ok(Self {
             context,
             environment: context.environment(Some(&sdk), Options::default())?,
             sdk,
-            screen: Screen::new(context, format),
+            screen: Screen::new(context, format, jobs),
             filter,
             gpu: (how.gpu || how.no_gpu).then_some(how.gpu),
             hopper: has_hopper(context),
             retries: how.retries,
             timeout: how.timeout.unwrap_or(TIMEOUT),
+            jobs,
+            stopper: Stopper::new(),
         })
     }
 
     /// A command as a test runs it: in the workspace's root, in its environment.
     fn prepare(&self, command: &Command) -> Command {
-        command
+        let command = command
             .clone()
             .environment(&self.environment)
-            .cwd(&self.context.workspace.root)
+            .cwd(&self.context.workspace.root);
+        match self.jobs > 1 && self.hopper && self.context.ambient.get(GPU_SHARE).is_none() {
+            true => command.env(GPU_SHARE, (GPU_SHARES / self.jobs).max(1).to_string()),
+            false => command,
+        }
     }
 
     /// Why a test failed that ran for too long.

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         ("what_hangs_or_dies_is_one_failure", hangs_or_dies),
         ("what_is_tried_again", tried_again),
         ("what_is_chosen", chosen),
+        ("what_runs_side_by_side", side_by_side),
     ];
     let trials = tests.map(|(name, test)| {
         Trial::ignorable_test(name, move || -> Result<Completion, Failed> {
@@ -208,4 +209,78 @@ fn chosen(place: &Place) {
             .contains("no test has a name that /nothing/ matches"),
         "{ran:?}"
     );
+}
+
+/// Python that says that it has come, and waits for another test to say so.
+fn meets(own: &str, other: &str) -> String {
+    format!("    open('{own}', 'w')\n    while not os.path.exists('{other}'): time.sleep(0.02)\n")
+}
+
+fn side_by_side(place: &Place) {
+    let imports = "import os, pytest, time\nhere = pytest.mark.job\n";
+    // Two modules, and two tests of a third, each of which waits for another.
+    for (name, own, other) in [("test_a.py", "a", "b"), ("test_b.py", "b", "a")] {
+        let test = format!("{imports}def test_x():\n{}", meets(own, other));
+        place.write(name, &test);
+    }
+    place.write(
+        "test_c.py",
+        &format!(
+            "{imports}pytestmark = here(apart=True, first=True)\n\
+             def test_one():\n{}def test_two():\n{}    assert 1 == 2\n",
+            meets("one", "two"),
+            meets("two", "one")
+        ),
+    );
+    // Two modules that have something to share, and what must be alone.
+    for name in ["test_d.py", "test_e.py"] {
+        place.write(
+            name,
+            &format!(
+                "{imports}pytestmark = here(together='server')\n\
+                 def test_pid(): open('pids', 'a').write(f'{{os.getpid()}}\\n')\n"
+            ),
+        );
+    }
+    place.write(
+        "test_f.py",
+        &format!(
+            "{imports}@here(alone=True)\n\
+             def test_last():\n    \
+                 assert all(map(os.path.exists, ('a', 'b', 'one', 'two', 'pids', 'plain')))\n\
+             def test_plain(): open('plain', 'w')\n"
+        ),
+    );
+    let ran = place.test(&["--jobs=2", "--retries=1"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_last(&ran, "7 passed, 1 failed, 0 skipped");
+    for part in [
+        "  python: python/tests/test_c.py::test_two\n      assert 1 == 2\n",
+        " test --filter python/tests/test_c.py::test_two\n",
+    ] {
+        assert!(ran.stdout.contains(part), "{part:?} is not in {ran:?}");
+    }
+    let pids = fs::read_to_string(place.path("pids")).unwrap();
+    let pids: Vec<&str> = pids.lines().collect();
+    assert!(pids.len() == 2 && pids[0] == pids[1], "{pids:?}");
+
+    // What hangs or dies takes nobody along.
+    place.write(
+        "test_a.py",
+        "import os, signal\ndef test_dies(): os.kill(os.getpid(), signal.SIGSEGV)\ndef test_after(): pass\n",
+    );
+    place.write("test_broken.py", "import nothing_of_that_name\n");
+    let ran = place.test(&["--jobs=3", "--filter", "/test_(a|d|e)/"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    // The module that cannot be read counts too.
+    assert_last(&ran, "3 passed, 2 failed, 0 skipped");
+
+    place.write(
+        "test_a.py",
+        &format!("{imports}@here(sooner=True)\ndef test_x(): pass\n"),
+    );
+    let ran = place.test(&["--jobs=2"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let said = "the marker `job` takes first, apart, alone, together, and not sooner";
+    assert!(ran.stdout.contains(said), "{ran:?}");
 }

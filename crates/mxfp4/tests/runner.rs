@@ -78,6 +78,10 @@ impl Place {
             .env("LOG", self.path("log"))
             .arg("test")
             .args(args);
+        // In order, however many cores this machine has.
+        if !args.iter().any(|arg| arg.starts_with("--jobs")) {
+            command.arg("--jobs=1");
+        }
         command
     }
 
@@ -537,6 +541,153 @@ fn nothing_survives_the_end_of_a_run() {
             }
         }
         assert_eq!(survivors(&mark), 0, "{name}");
+    }
+}
+
+/// Says that it has come, and waits for another test to say so.
+fn meets(own: &str, other: &str) -> String {
+    format!("> {own}; until [ -e {other} ]; do sleep 0.02; done; ")
+}
+
+#[test]
+fn two_jobs_run_side_by_side() {
+    // Each waits for the other, and the Python part for both.
+    let python = PYTHON.replacen(
+        "\n[ -f",
+        "\nuntil [ -e a ] && [ -e b ]; do sleep 0.02; done\n[ -f",
+        1,
+    );
+    let (a, b) = (meets("a", "b"), meets("b", "a"));
+    let place = Place::new(&[
+        ("kernels/test/test_a.mojo", &format!("{a} echo PASS one")),
+        (
+            "kernels/test/test_b.mojo",
+            &format!("{b} echo FAIL two: bad; exit 1"),
+        ),
+        ("sdk/bin/python", &python),
+    ]);
+    let ran = place.test(&["--jobs=3", "--junit", "out.xml"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    // Each language is counted, and there is one summary.
+    let [mojo, python, all, plain] = last_lines(&ran, 4)[..] else {
+        panic!("{ran:?}");
+    };
+    assert_eq!(mojo, "mojo: 1 passed, 1 failed, 0 skipped");
+    assert_eq!(python, "python: 1 passed, 0 failed, 1 skipped");
+    assert!(all.starts_with("mxfp4 test: 2 passed, 1 failed, 1 skipped in "));
+    assert_eq!(plain, "2 passed, 1 failed, 1 skipped");
+    assert_eq!(ran.stdout.matches("\nmxfp4 test: ").count(), 1, "{ran:?}");
+    assert!(ran.stdout.contains(" test test_b\n"), "{ran:?}");
+    let xml = fs::read_to_string(place.path("out.xml")).unwrap();
+    let xml = roxmltree::Document::parse(&xml).unwrap();
+    let cases = xml
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"));
+    assert_eq!(cases.count(), 4);
+}
+
+#[test]
+fn lines_of_different_tests_do_not_mix() {
+    // Both have printed half of their words before either prints the rest.
+    let script = |own: &str, other: &str| {
+        let (meets, word) = (meets(own, other), format!("word of {own}"));
+        format!(
+            "for i in 1 2 3 4 5; do echo {word}; done; {meets} \
+             for i in 6 7 8 9; do echo {word}; done; echo FAIL {own}: bad; exit 1"
+        )
+    };
+    let place = Place::new(&[
+        ("kernels/test/test_a.mojo", &script("a", "b")),
+        ("kernels/test/test_b.mojo", &script("b", "a")),
+        ("events", ""),
+    ]);
+    for (args, indent) in [(&["--jobs=2"][..], "    "), (&["--jobs=2", "-v"], "")] {
+        for file in ["a", "b"] {
+            let _ = fs::remove_file(place.path(file));
+        }
+        let ran = run(place.mxfp4(args).env("PYTEST", "5"));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        for own in ["a", "b"] {
+            let words = format!("{indent}word of {own}\n").repeat(9);
+            assert!(ran.stdout.contains(&words), "{own} {args:?}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn one_job_keeps_the_order() {
+    let script = |name: &str| format!("echo {name} >> order; echo PASS {name}");
+    let place = Place::new(&[
+        ("kernels/test/compile_z.mojo", ""),
+        ("kernels/test/test_a.mojo", &script("a")),
+        ("kernels/test/test_b.mojo", &script("b")),
+        ("kernels/test/test_gpu_c.mojo", &script("c")),
+        ("kernels/test/test_d.mojo", &script("d")),
+    ]);
+    let ran = place.test(&["--jobs=1"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let order = fs::read_to_string(place.path("order")).unwrap();
+    assert_eq!(order, "a\nb\nd\nc\n");
+    let commands = place.commands();
+    assert!(commands[0].contains("compile_z"), "{commands:?}");
+    assert!(commands[5].starts_with("python "), "{commands:?}");
+    fs::remove_file(place.path("order")).unwrap();
+    let ran = place.test(&["--jobs=0"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(!place.path("order").exists());
+}
+
+#[test]
+fn nothing_survives_the_end_of_several_jobs() {
+    let deaf = |own: &str| {
+        format!(
+            "trap '' INT TERM HUP; sh -c 'sleep 100; sleep 100' & echo PASS {own}; wait; sleep 100"
+        )
+    };
+    for (name, signal) in [
+        ("several-int", Signal::SIGINT),
+        ("several-term", Signal::SIGTERM),
+        ("several-kill", Signal::SIGKILL),
+    ] {
+        let place = Place::new(&[
+            ("kernels/test/test_a.mojo", &deaf("a")),
+            ("kernels/test/test_b.mojo", &deaf("b")),
+            ("kernels/test/test_c.mojo", &deaf("c")),
+            ("kernels/test/test_d.mojo", "> begun; echo PASS d"),
+            ("events", ""),
+        ]);
+        let mark = format!("{}-{name}", std::process::id());
+        let mut child = place
+            .mxfp4(&["--jobs=3", "--filter", "/test_[a-d]/"])
+            .env("MXFP4_GRACE", "1s")
+            .env("PYTEST", "5")
+            .env("TREE", &mark)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mark = format!("TREE={mark}");
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let passed = |line: &String| line.contains("PASS");
+        assert_eq!(lines.by_ref().filter(passed).take(3).count(), 3);
+        assert!(survivors(&mark) >= 7, "{name}: the trees stand");
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let rest: Vec<String> = lines.collect();
+        let code = child.wait().unwrap().code();
+        if signal == Signal::SIGKILL {
+            let end = Instant::now() + Duration::from_secs(60);
+            while survivors(&mark) > 0 && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        } else {
+            assert_eq!(code, Some(128 + signal as i32), "{rest:?}");
+            assert_eq!(rest.last().unwrap(), "3 passed, 0 failed, 0 skipped");
+        }
+        assert_eq!(survivors(&mark), 0, "{name}");
+        assert!(!place.path("begun").exists(), "{name}");
     }
 }
 

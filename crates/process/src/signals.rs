@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -14,6 +15,15 @@ use crate::supervise::Event;
 
 /// The children that run now, by a number of their own.
 static RUNNING: Mutex<BTreeMap<u64, (Group, Sender<Event>)>> = Mutex::new(BTreeMap::new());
+
+/// The last signal that was passed on; 0 before the first.
+static PASSED_ON: AtomicI32 = AtomicI32::new(0);
+
+/// The signal that reached this process while a child ran, and was meant to end both: for those who would start the
+/// next child. The one that ran may have ended just before the signal reached it, and then its outcome tells nothing.
+pub fn interrupted() -> Option<i32> {
+    Some(PASSED_ON.load(Ordering::SeqCst)).filter(|&signal| signal != 0)
+}
 
 /// A running child that signals are passed on to, until it is dropped.
 pub(crate) struct Registration(u64);
@@ -83,6 +93,7 @@ fn pass_on(signal: i32) {
     } else if running.is_empty() {
         let _ = emulate_default_handler(signal);
     } else {
+        PASSED_ON.store(signal, Ordering::SeqCst);
         for (_, events) in running.values() {
             let _ = events.send(Event::Signal(signal));
         }

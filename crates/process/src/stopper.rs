@@ -3,15 +3,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::supervise::Event;
 
-/// Ends a running child from another thread: SIGTERM to its group, SIGKILL
-/// after the grace period. A clone stops the same child.
+/// Ends running children from another thread: SIGTERM to the group of each, SIGKILL
+/// after the grace period. It stops every child that it, or a clone of it, was given to.
 #[derive(Clone, Debug, Default)]
 pub struct Stopper(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     requested: bool,
-    events: Option<Sender<Event>>,
+    events: Vec<Sender<Event>>,
 }
 
 impl Stopper {
@@ -20,13 +20,21 @@ impl Stopper {
         Self::default()
     }
 
-    /// Asks the child to end. One that has not started yet ends right after.
+    /// Asks the children to end. One that has not started yet ends right after.
     pub fn stop(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.requested = true;
-        if let Some(events) = &state.events {
+        for events in &state.events {
             let _ = events.send(Event::Stop);
         }
+    }
+
+    /// Whether the children were asked to end.
+    pub fn is_requested(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requested
     }
 
     pub(crate) fn connect(&self, events: Sender<Event>) {
@@ -34,6 +42,6 @@ impl Stopper {
         if state.requested {
             let _ = events.send(Event::Stop);
         }
-        state.events = Some(events);
+        state.events.push(events);
     }
 }

@@ -14,23 +14,12 @@ use mxfp4_process::{Command, Line, Outcome, Output, Stream};
 use mxfp4_toolchain::diagnostics::visible;
 use serde_json::Value;
 
-use super::report::{Again, Case, Language, Report, Verdict};
+use super::report::{Again, Case, Language, Verdict};
+use super::teller::Teller;
 use super::{Bench, Interrupted, Listed};
 
 /// What the GPU code is compiled for where there is no GPU.
 const TARGET: &str = "sm_90a";
-
-/// Runs the programs and compiles what is only to compile.
-pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-    report.begin(Language::Mojo);
-    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    for program in programs(bench)? {
-        if let Some(interrupted) = program.check(scratch.path(), report)? {
-            return Ok(Some(interrupted));
-        }
-    }
-    Ok(None)
-}
 
 /// The programs. Which cases one has, only its run tells.
 pub fn list(bench: &Bench) -> anyhow::Result<Vec<Listed>> {
@@ -45,7 +34,7 @@ pub fn list(bench: &Bench) -> anyhow::Result<Vec<Listed>> {
 }
 
 /// The programs that are wanted, or that may have a case that is.
-fn programs<'a>(bench: &'a Bench) -> anyhow::Result<Vec<Program<'a>>> {
+pub fn programs<'a>(bench: &'a Bench) -> anyhow::Result<Vec<Program<'a>>> {
     let mut programs = Vec::new();
     for path in &bench.context.workspace.config.tests.mojo {
         for file in test_files(&bench.context.workspace.root, path.as_ref())? {
@@ -79,7 +68,8 @@ fn test_files(root: &Path, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-struct Program<'a> {
+/// A program that is one or more tests, or a file that is to compile.
+pub struct Program<'a> {
     bench: &'a Bench<'a>,
     /// Relative to the workspace's root.
     file: PathBuf,
@@ -110,6 +100,11 @@ impl<'a> Program<'a> {
         self.stem.starts_with("test_gpu_")
     }
 
+    /// Whether it takes long to compile: GPU code does.
+    pub fn is_long(&self) -> bool {
+        self.only_compiles() || self.needs_gpu()
+    }
+
     /// Whether it holds GPU code that no GPU here would have compiled.
     fn compiles_ahead(&self) -> bool {
         self.needs_gpu() && !self.bench.hopper
@@ -133,7 +128,8 @@ impl<'a> Program<'a> {
                 || self.bench.filter.wants(&self.compile_case()))
     }
 
-    fn check(&self, scratch: &Path, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
+    /// Runs it, or compiles what is only to compile.
+    pub fn check(&self, teller: &mut Teller) -> anyhow::Result<Option<Interrupted>> {
         if !self.bench.context.workspace.root.join(&self.file).is_file() {
             let reason = "there is no such file; `tests.mojo` of mxfp4.toml names it".to_owned();
             let case = Case {
@@ -145,25 +141,24 @@ impl<'a> Program<'a> {
                 output: String::new(),
                 again: self.again(&self.command()),
             };
-            self.bench.screen.ended(&case);
-            report.add(case);
+            teller.ended(case);
             return Ok(None);
         }
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
         let command = self.command();
         let again = match self.only_compiles() {
             true => self.again(&command.clone().args(["-o", "/dev/null"])),
             false => self.again(&command),
         };
         let command = match self.only_compiles() {
-            true => command.arg("-o").arg(scratch.join(&self.stem)),
+            true => command.arg("-o").arg(scratch.path().join(&self.stem)),
             false => command,
         };
         let command = self.run_command(&command.arg(&self.file));
-        let mut tries = Tries::new(self, again, report);
+        let mut tries = Tries::new(self, again, teller);
         while tries.again() {
-            self.bench
-                .screen
-                .running(tries.report, &format!("mojo: {}", self.file.display()));
+            let teller = &tries.teller;
+            teller.running(&format!("mojo: {}", self.file.display()));
             if let Some(interrupted) = self.run(&command, &mut tries)? {
                 return Ok(Some(interrupted));
             }
@@ -219,7 +214,7 @@ impl<'a> Program<'a> {
         let start = Instant::now();
         let mut last = start;
         let outcome = command.run(&mut |line| {
-            self.bench.screen.chatter(&line.text);
+            tries.teller.chatter(&line.text);
             let parsed = parse(&line).filter(|_| !self.only_compiles());
             all.push(line.text);
             let Some((case, verdict)) = parsed else {
@@ -234,7 +229,7 @@ impl<'a> Program<'a> {
             since = all.len();
             last = Instant::now();
         })?;
-        if outcome.interrupted.is_some() {
+        if outcome.interrupted.is_some() || outcome.stopped {
             return Ok(Some(Interrupted(outcome.code())));
         }
         if self.only_compiles() || (outcome.success() && self.compiles_ahead()) {
@@ -281,15 +276,16 @@ impl<'a> Program<'a> {
             .prepare(command)
             .program(self.bench.sdk.mojo())
             .timeout(self.bench.timeout)
+            .stopper(self.bench.stopper.clone())
             .output(Output::Lines)
     }
 }
 
 /// The runs of one program, and what they say of each of its cases together.
-struct Tries<'a, 'b> {
+struct Tries<'a, 'b, 'c> {
     program: &'b Program<'a>,
     again: Again,
-    report: &'b mut Report,
+    teller: &'b mut Teller<'c>,
     /// The number of the run, from 1.
     number: u32,
     /// How often each name came up in this run: cases may share one.
@@ -300,12 +296,12 @@ struct Tries<'a, 'b> {
     failed: BTreeMap<(String, usize), Case>,
 }
 
-impl<'a, 'b> Tries<'a, 'b> {
-    fn new(program: &'b Program<'a>, again: Again, report: &'b mut Report) -> Self {
+impl<'a, 'b, 'c> Tries<'a, 'b, 'c> {
+    fn new(program: &'b Program<'a>, again: Again, teller: &'b mut Teller<'c>) -> Self {
         Self {
             program,
             again,
-            report,
+            teller,
             number: 0,
             seen: BTreeMap::new(),
             settled: BTreeSet::new(),
@@ -321,7 +317,7 @@ impl<'a, 'b> Tries<'a, 'b> {
         if self.number > self.program.bench.retries {
             // What did not come up again has failed all the same.
             for (_, case) in std::mem::take(&mut self.failed) {
-                self.settle(case);
+                self.teller.ended(case);
             }
             return false;
         }
@@ -364,17 +360,12 @@ impl<'a, 'b> Tries<'a, 'b> {
             again: self.again.clone(),
         };
         if failed && self.number <= self.program.bench.retries {
-            self.program.bench.screen.retry(&case);
+            self.teller.retry(&case);
             self.failed.insert(key, case);
         } else {
             self.settled.insert(key);
-            self.settle(case);
+            self.teller.ended(case);
         }
-    }
-
-    fn settle(&mut self, case: Case) {
-        self.program.bench.screen.ended(&case);
-        self.report.add(case);
     }
 }
 

@@ -15,6 +15,7 @@ with open(os.environ["MXFP4_PYTEST_OPTIONS"], encoding="utf-8") as _file:
 _path = os.environ.pop("MXFP4_PYTEST_EVENTS")
 _events = open(_path, "a", encoding="utf-8", buffering=1)
 _phases = []
+_WISHES = {"first": False, "apart": False, "alone": False, "together": None}
 
 
 def _say(event, **fields):
@@ -39,6 +40,26 @@ def _is_wanted(item):
     )
 
 
+def _wishes(item):
+    """How the markers `job` want it to be run; the closest one counts."""
+    wishes = {}
+    for marker in item.iter_markers("job"):
+        unknown = [*map(repr, marker.args), *sorted(marker.kwargs.keys() - _WISHES)]
+        if unknown:
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker `job` takes {', '.join(_WISHES)}, "
+                f"and not {', '.join(unknown)}"
+            )
+        wishes = marker.kwargs | wishes
+    return _WISHES | wishes
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "job(first, apart, alone, together): how `mxfp4 test` runs it"
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if _is_wanted(item)]
@@ -46,8 +67,15 @@ def pytest_collection_modifyitems(config, items):
     if rest:
         config.hook.pytest_deselected(items=rest)
     items[:] = chosen
+    _say("root", path=str(config.rootpath))
     for item in items:
-        _say("collected", id=item.nodeid, gpu=_needs_gpu(item))
+        _say(
+            "collected",
+            id=item.nodeid,
+            gpu=_needs_gpu(item),
+            file=str(item.path),
+            **_wishes(item),
+        )
 
 
 def _reason_of_skip(report):

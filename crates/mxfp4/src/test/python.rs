@@ -13,8 +13,10 @@ use mxfp4_toolchain::diagnostics::visible;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::batch::{Batch, Collected, batches};
 use super::filter::Filter;
-use super::report::{Again, Case, Language, Report, Verdict};
+use super::report::{Again, Case, Language, Verdict};
+use super::teller::Teller;
 use super::{Bench, Interrupted, Listed};
 
 /// pytest's exit code for "no test was collected".
@@ -31,8 +33,10 @@ const PLUGIN: &str = include_str!("pytest_plugin.py");
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event {
+    /// pytest has collected; the names of the tests begin at this folder.
+    Root { path: PathBuf },
     /// This test is wanted.
-    Collected { id: String, gpu: bool },
+    Collected(Collected),
     /// It begins.
     Start { id: String },
     /// It has ended.
@@ -58,59 +62,12 @@ struct Run {
     timed_out: bool,
 }
 
-/// Runs pytest on the workspace's Python tests.
-pub fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<Option<Interrupted>> {
-    report.begin(Language::Python);
-    let Some(pytest) = Pytest::new(bench)? else {
-        return Ok(None);
-    };
-    bench.screen.chatter(&format!(
-        "python: {}",
-        String::from_utf8_lossy(&pytest.filtered.dry_run())
-    ));
-    if bench.sdk.python.is_none() {
-        let reason = format!("{} has no python", bench.sdk.site.display());
-        pytest.failed_itself(report, reason, String::new());
-        return Ok(None);
-    }
-    let mut failed: HashMap<String, String> = HashMap::new();
-    let mut only = None;
-    for number in 1..=bench.retries + 1 {
-        let mut again = Vec::new();
-        let interrupted = pytest.run_all(only.as_deref(), report, &mut |ended, report| {
-            let name = ended.id.clone();
-            let verdict = match (ended.outcome.as_str(), failed.get(&name)) {
-                ("passed", Some(reason)) => Verdict::Flaky(reason.clone()),
-                ("passed", None) => Verdict::Passed,
-                ("skipped", _) => {
-                    let reason = ended.reason.strip_prefix("skipped: ");
-                    Verdict::Skipped(reason.unwrap_or(&ended.reason).to_owned())
-                }
-                _ => Verdict::Failed(ended.reason),
-            };
-            let case = pytest.case(&name, verdict, ended.seconds, number, ended.output);
-            // A file that cannot be read is no test to try again.
-            let is_test = name.contains("::");
-            if let (Verdict::Failed(reason), true) = (&case.verdict, is_test)
-                && number <= bench.retries
-            {
-                bench.screen.retry(&case);
-                failed.entry(name.clone()).or_insert(reason.clone());
-                again.push(name);
-                return;
-            }
-            bench.screen.ended(&case);
-            report.add(case);
-        })?;
-        if interrupted.is_some() {
-            return Ok(interrupted);
-        }
-        if again.is_empty() {
-            break;
-        }
-        only = Some(again);
-    }
-    Ok(None)
+/// What a first look at the tests has found.
+pub struct Found {
+    /// The tests, as they are to be run.
+    pub batches: Vec<Batch>,
+    /// A signal came before the end.
+    pub interrupted: Option<Interrupted>,
 }
 
 /// Adds the Python tests' names to `listed`.
@@ -118,16 +75,19 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     let Some(pytest) = Pytest::new(bench)? else {
         return Ok(None);
     };
+    // Nothing is counted.
+    let report = Mutex::default();
     if bench.sdk.python.is_none() {
         return Ok(None);
     }
+    let teller = &mut Teller::new(&bench.screen, &report);
     let mut problem = None;
     let collect = pytest.filtered.clone().arg("--collect-only");
-    let run = pytest.run_once(&collect, None, &mut |event| match event {
-        Event::Collected { id, gpu } => listed.push(Listed {
+    let run = pytest.run_once(&collect, None, teller, &mut |event, _| match event {
+        Event::Collected(test) => listed.push(Listed {
             language: Language::Python,
-            name: visible(&id).into_owned(),
-            gpu,
+            name: visible(&test.id).into_owned(),
+            gpu: test.gpu,
         }),
         Event::End(ended) if ended.outcome == "failed" => {
             problem = Some(format!("{}: {}", ended.id, ended.reason));
@@ -140,7 +100,7 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     if let Some(problem) = problem {
         anyhow::bail!("pytest cannot collect the tests: {}", visible(&problem));
     }
-    if !ended_well(run.outcome, true) {
+    if !ended_well(run.outcome, true, 0) {
         anyhow::bail!(
             "pytest cannot collect the tests ({}):\n{}",
             run.outcome,
@@ -151,19 +111,27 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
 }
 
 /// pytest as this run calls it.
-struct Pytest<'a> {
+pub struct Pytest<'a> {
     bench: &'a Bench<'a>,
     /// Without a filter.
     command: Command,
     /// With the filters that pytest knows itself.
     filtered: Command,
     is_filtered: bool,
-    scratch: tempfile::TempDir,
+    /// The plugin's folder.
+    plugin: tempfile::TempDir,
+}
+
+/// What one job has to run.
+struct Part<'a> {
+    command: Command,
+    /// These tests, or all that are wanted.
+    only: Option<&'a [String]>,
 }
 
 impl<'a> Pytest<'a> {
     /// None where no Python test can be wanted.
-    fn new(bench: &'a Bench<'a>) -> anyhow::Result<Option<Self>> {
+    pub fn new(bench: &'a Bench<'a>) -> anyhow::Result<Option<Self>> {
         let tests = &bench.context.workspace.config.tests;
         if tests.python.is_empty() {
             return Ok(None);
@@ -175,8 +143,8 @@ impl<'a> Pytest<'a> {
         {
             return Ok(None);
         }
-        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-        fs::write(scratch.path().join("mxfp4_pytest_plugin.py"), PLUGIN)
+        let plugin = tempfile::tempdir().context("cannot make a temporary folder")?;
+        fs::write(plugin.path().join("mxfp4_pytest_plugin.py"), PLUGIN)
             .context("cannot write to a temporary folder")?;
         let command = Command::new("python")
             .args(["-m", "pytest"])
@@ -204,47 +172,169 @@ impl<'a> Pytest<'a> {
             is_filtered: !expressions.is_empty()
                 || bench.gpu.is_some()
                 || !matches!(bench.filter, Filter::All),
-            scratch,
+            plugin,
         }))
     }
 
-    /// Runs those tests of `only`, or all that are wanted, to the last: a test that hangs or takes pytest along ends its
+    /// Whether the tests are to be run in several processes. One that is chosen by its module is better run at once than
+    /// looked for first.
+    pub fn divides(&self) -> bool {
+        let is_module = |part: &str| part.contains(".py::") || part.ends_with(".py");
+        self.bench.jobs > 1 && !self.bench.filter.part().is_some_and(is_module)
+    }
+
+    /// Runs all tests in one process.
+    pub fn run(&self, teller: &mut Teller) -> anyhow::Result<Option<Interrupted>> {
+        teller.chatter(&format!(
+            "python: {}",
+            String::from_utf8_lossy(&self.filtered.dry_run())
+        ));
+        if !self.has_python(teller) {
+            return Ok(None);
+        }
+        let part = Part {
+            command: self.filtered.clone(),
+            only: None,
+        };
+        self.run_part(&part, teller)
+    }
+
+    /// Runs the tests of a batch.
+    pub fn run_batch(
+        &self,
+        batch: &Batch,
+        teller: &mut Teller,
+    ) -> anyhow::Result<Option<Interrupted>> {
+        let part = Part {
+            command: Command::new("python")
+                .args(["-m", "pytest"])
+                .arg(format!("--rootdir={}", batch.root.display()))
+                .args(&batch.files),
+            only: Some(&batch.ids),
+        };
+        self.run_part(&part, teller)
+    }
+
+    /// Finds out which tests there are, and puts them into batches. What cannot be collected has failed.
+    pub fn collect(&self, teller: &mut Teller) -> anyhow::Result<Found> {
+        let mut found = Found {
+            batches: Vec::new(),
+            interrupted: None,
+        };
+        if !self.has_python(teller) {
+            return Ok(found);
+        }
+        teller.running("python: collects the tests");
+        let command = self.filtered.clone().arg("--collect-only");
+        let (mut root, mut tests, mut failures) = (PathBuf::new(), Vec::new(), 0);
+        let run = self.run_once(&command, None, teller, &mut |event, teller| match event {
+            Event::Root { path } => root = path,
+            Event::Collected(test) => tests.push(test),
+            Event::Start { .. } => {}
+            Event::End(ended) => {
+                failures += usize::from(ended.outcome == "failed");
+                let name = ended.id.clone();
+                let case = self.case(&name, ended.verdict(None), ended.seconds, 1, ended.output);
+                teller.ended(case);
+            }
+        })?;
+        if run.outcome.interrupted.is_some() || run.outcome.stopped {
+            found.interrupted = Some(Interrupted(run.outcome.code()));
+            return Ok(found);
+        }
+        if run.timed_out || !ended_well(run.outcome, self.is_filtered, failures) {
+            let reason = run.reason();
+            self.failed_itself(&command, teller, reason, run.output);
+            return Ok(found);
+        }
+        found.batches = batches(tests, &root, self.bench.jobs, self.bench.hopper);
+        Ok(found)
+    }
+
+    /// Whether there is a Python; one that is missing is a failure.
+    fn has_python(&self, teller: &mut Teller) -> bool {
+        let has = self.bench.sdk.python.is_some();
+        if !has {
+            let reason = format!("{} has no python", self.bench.sdk.site.display());
+            self.failed_itself(&self.filtered, teller, reason, String::new());
+        }
+        has
+    }
+
+    /// Runs tests, and those that fail as often again as is wanted.
+    fn run_part(&self, part: &Part, teller: &mut Teller) -> anyhow::Result<Option<Interrupted>> {
+        let retries = self.bench.retries;
+        let mut failed: HashMap<String, String> = HashMap::new();
+        let mut only: Option<Vec<String>> = None;
+        for number in 1..=retries + 1 {
+            let mut again = Vec::new();
+            let interrupted =
+                self.run_all(part, only.as_deref(), teller, &mut |ended, teller| {
+                    let name = ended.id.clone();
+                    let verdict = ended.verdict(failed.get(&name));
+                    let case = self.case(&name, verdict, ended.seconds, number, ended.output);
+                    // A file that cannot be read is no test to try again.
+                    let is_test = name.contains("::");
+                    if let (Verdict::Failed(reason), true) = (&case.verdict, is_test)
+                        && number <= retries
+                    {
+                        teller.retry(&case);
+                        failed.entry(name.clone()).or_insert(reason.clone());
+                        again.push(name);
+                        return;
+                    }
+                    teller.ended(case);
+                })?;
+            if interrupted.is_some() {
+                return Ok(interrupted);
+            }
+            if again.is_empty() {
+                break;
+            }
+            only = Some(again);
+        }
+        Ok(None)
+    }
+
+    /// Runs those tests of `again`, or all of `part`, to the last: a test that hangs or takes pytest along ends its
     /// process, and another runs the rest.
     fn run_all(
         &self,
-        only: Option<&[String]>,
-        report: &mut Report,
-        on_end: &mut dyn FnMut(Ended, &mut Report),
+        part: &Part,
+        again: Option<&[String]>,
+        teller: &mut Teller,
+        on_end: &mut dyn FnMut(Ended, &mut Teller),
     ) -> anyhow::Result<Option<Interrupted>> {
-        let mut rest: Option<Vec<String>> = only.map(<[_]>::to_vec);
+        let mut rest: Option<Vec<String>> = again.map(<[_]>::to_vec);
         loop {
-            let is_first = only.is_none() && rest.is_none();
+            let is_first = rest.is_none();
+            let only = rest.as_deref().or(part.only);
             let mut left = Vec::new();
             let mut failures = 0;
-            let run = self.run_once(&self.filtered, rest.as_deref(), &mut |event| match event {
-                Event::Collected { id, .. } => left.push(id),
-                Event::Start { id } => self.bench.screen.running(report, &format!("python: {id}")),
-                Event::End(ended) => {
-                    left.retain(|id| *id != ended.id);
-                    failures += usize::from(ended.outcome == "failed");
-                    // What cannot be collected cannot each time.
-                    if is_first || ended.id.contains("::") {
-                        on_end(ended, report);
+            let run = self.run_once(&part.command, only, teller, &mut |event, teller| {
+                match event {
+                    Event::Root { .. } => {}
+                    Event::Collected(test) => left.push(test.id),
+                    Event::Start { id } => teller.running(&format!("python: {id}")),
+                    Event::End(ended) => {
+                        left.retain(|id| *id != ended.id);
+                        failures += usize::from(ended.outcome == "failed");
+                        // What cannot be collected cannot each time.
+                        if is_first || ended.id.contains("::") {
+                            on_end(ended, teller);
+                        }
                     }
                 }
             })?;
-            if run.outcome.interrupted.is_some() {
+            if run.outcome.interrupted.is_some() || run.outcome.stopped && !run.timed_out {
                 return Ok(Some(Interrupted(run.outcome.code())));
             }
             let Some((id, time)) = run.current else {
-                let reason = match run.outcome.code() {
-                    _ if run.timed_out => "pytest hung between tests and was ended".to_owned(),
-                    NOTHING_COLLECTED => "there are no tests".to_owned(),
-                    _ => format!("{}; see its output", run.outcome),
-                };
-                let well = ended_well(run.outcome, self.is_filtered || !is_first);
-                if run.timed_out || (failures == 0 && !well) {
-                    self.failed_itself(report, reason, run.output);
+                // Tests of a batch were there a moment ago.
+                let may_be_none = !is_first || (self.is_filtered && part.only.is_none());
+                if run.timed_out || !ended_well(run.outcome, may_be_none, failures) {
+                    let reason = run.reason();
+                    self.failed_itself(&part.command, teller, reason, run.output);
                 }
                 return Ok(None);
             };
@@ -260,7 +350,7 @@ impl<'a> Pytest<'a> {
                 output: run.output,
                 seconds: time.as_secs_f64(),
             };
-            on_end(ended, report);
+            on_end(ended, teller);
             if left.is_empty() {
                 return Ok(None);
             }
@@ -274,9 +364,11 @@ impl<'a> Pytest<'a> {
         &self,
         command: &Command,
         only: Option<&[String]>,
-        on_event: &mut dyn FnMut(Event),
+        teller: &mut Teller,
+        on_event: &mut dyn FnMut(Event, &mut Teller),
     ) -> anyhow::Result<Run> {
-        let path = self.scratch.path().join("events");
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let path = scratch.path().join("events");
         File::create(&path).context("cannot write to a temporary folder")?;
         let mut events = Events {
             path: path.clone(),
@@ -286,7 +378,7 @@ impl<'a> Pytest<'a> {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let keep = Arc::clone(&kept);
         let mut background = Some(Background::start(
-            self.prepare(command, only, &path)?,
+            self.prepare(command, only, scratch.path(), &path)?,
             move |line| {
                 let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.add(line.text);
@@ -303,8 +395,10 @@ impl<'a> Pytest<'a> {
                 None => self.bench.timeout.max(PATIENCE),
             };
             let too_long = !ended && since.elapsed() >= limit;
+            let stopped = !ended && self.bench.stopper.is_requested();
             let outcome = match background.take() {
                 Some(child) if ended => Some(child.wait()?),
+                Some(child) if stopped => Some(child.stop()?),
                 Some(child) if too_long => {
                     timed_out = true;
                     Some(child.stop()?)
@@ -318,13 +412,13 @@ impl<'a> Pytest<'a> {
                 match &event {
                     Event::Start { id } => (current, since) = (Some(id.clone()), Instant::now()),
                     Event::End(_) => (current, since) = (None, Instant::now()),
-                    Event::Collected { .. } => {}
+                    Event::Root { .. } | Event::Collected(_) => {}
                 }
-                on_event(event);
+                on_event(event, teller);
             }
             let lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
             for line in lines.since(shown) {
-                self.bench.screen.chatter(line);
+                teller.chatter(line);
             }
             shown = lines.total;
             drop(lines);
@@ -346,6 +440,7 @@ impl<'a> Pytest<'a> {
         &self,
         command: &Command,
         only: Option<&[String]>,
+        scratch: &Path,
         events: &Path,
     ) -> anyhow::Result<Command> {
         let (part, pattern) = match &self.bench.filter {
@@ -359,9 +454,9 @@ impl<'a> Pytest<'a> {
             "regex": pattern,
             "gpu": self.bench.gpu,
         });
-        let options = self.scratch.path().join("options.json");
+        let options = scratch.join("options.json");
         fs::write(&options, wanted.to_string()).context("cannot write to a temporary folder")?;
-        let mut paths = self.scratch.path().as_os_str().to_owned();
+        let mut paths = self.plugin.path().as_os_str().to_owned();
         if let Some(set) = self.bench.environment.get("PYTHONPATH") {
             paths.push(":");
             paths.push(set);
@@ -401,16 +496,47 @@ impl<'a> Pytest<'a> {
         }
     }
 
-    /// Counts pytest itself as a test that failed.
-    fn failed_itself(&self, report: &mut Report, reason: String, output: String) {
+    /// Counts pytest itself, as it was called, as a test that failed.
+    fn failed_itself(
+        &self,
+        command: &Command,
+        teller: &mut Teller,
+        reason: String,
+        output: String,
+    ) {
         let mut case = self.case("pytest", Verdict::Failed(reason), 0.0, 1, output);
         case.again = Again {
             arguments: self.bench.filter.arguments(),
-            direct: String::from_utf8_lossy(&self.filtered.dry_run()).into_owned(),
+            direct: String::from_utf8_lossy(&command.dry_run()).into_owned(),
             debug: None,
         };
-        self.bench.screen.ended(&case);
-        report.add(case);
+        teller.ended(case);
+    }
+}
+
+impl Ended {
+    /// What it comes to, where the test failed before for the reason that is given.
+    fn verdict(&self, before: Option<&String>) -> Verdict {
+        match (self.outcome.as_str(), before) {
+            ("passed", Some(reason)) => Verdict::Flaky(reason.clone()),
+            ("passed", None) => Verdict::Passed,
+            ("skipped", _) => {
+                let reason = self.reason.strip_prefix("skipped: ");
+                Verdict::Skipped(reason.unwrap_or(&self.reason).to_owned())
+            }
+            _ => Verdict::Failed(self.reason.clone()),
+        }
+    }
+}
+
+impl Run {
+    /// Why it is a failure that it ended as it did.
+    fn reason(&self) -> String {
+        match self.outcome.code() {
+            _ if self.timed_out => "pytest hung between tests and was ended".to_owned(),
+            NOTHING_COLLECTED => "there are no tests".to_owned(),
+            _ => format!("{}; see its output", self.outcome),
+        }
     }
 }
 
@@ -499,8 +625,15 @@ fn contains(path: &Path, word: &str) -> bool {
         && (has(&path.to_string_lossy()) || fs::read_to_string(path).is_ok_and(|text| has(&text)))
 }
 
-fn ended_well(outcome: Outcome, filtered: bool) -> bool {
-    outcome.success() || (filtered && outcome.code() == NOTHING_COLLECTED)
+/// Whether pytest did all that it was to do, where so many failures were told. It ends with 1 when tests failed and with 2
+/// when modules cannot be read; anything else is a failure of its own.
+fn ended_well(outcome: Outcome, may_be_none: bool, failures: usize) -> bool {
+    match outcome.code() {
+        _ if outcome.success() => true,
+        NOTHING_COLLECTED => may_be_none || failures > 0,
+        1 | 2 => failures > 0,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -1,26 +1,48 @@
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mxfp4_toolchain::diagnostics::visible;
 
-use super::report::{Case, Report, Verdict};
+use super::report::{Case, Verdict};
 use crate::context::{Context, Verbosity};
 use crate::message_format::{self, MessageFormat, wants_color};
 
-/// Where a test run shows how it goes: a line for each test that has ended, and on a terminal one that says what runs.
+/// How many of the jobs that run have a line at most: what has ended is to be seen as well.
+const ROWS: usize = 8;
+
+/// Where a test run shows how it goes: a line for each test that has ended, and on a terminal some that say what runs.
 pub struct Screen {
     format: MessageFormat,
-    verbose: bool,
+    /// Whether everything is shown that the tests print.
+    pub verbose: bool,
     color: bool,
     /// The columns of the terminal that the lines go to; none elsewhere.
     width: Option<usize>,
+    /// Whether several jobs may show something at once.
+    pub shared: bool,
+    bars: Option<Bars>,
+}
+
+/// The lines that change.
+struct Bars {
+    all: MultiProgress,
+    /// The counts, and of a single job what it is at.
+    head: ProgressBar,
+    rows: AtomicUsize,
+}
+
+/// The line of one of several jobs, until it is dropped.
+pub struct Row<'a> {
+    bars: &'a Bars,
+    /// None where there are enough.
     bar: Option<ProgressBar>,
 }
 
 impl Screen {
-    /// A screen for results in this format.
-    pub fn new(context: &Context, format: MessageFormat) -> Self {
+    /// A screen for results in this format, of so many jobs at once.
+    pub fn new(context: &Context, format: MessageFormat, jobs: usize) -> Self {
         let terminal = console::Term::stdout();
         let animate = context.verbosity == Verbosity::Normal && io::stderr().is_terminal();
         Self {
@@ -30,43 +52,40 @@ impl Screen {
             width: terminal
                 .size_checked()
                 .map(|(_, columns)| usize::from(columns).max(20)),
-            bar: animate.then(|| {
-                let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
-                let bar = ProgressBar::new_spinner().with_style(style);
-                bar.enable_steady_tick(Duration::from_millis(200));
-                bar
-            }),
+            shared: jobs > 1,
+            bars: animate.then(Bars::new),
         }
     }
 
-    /// Prints a line for a person.
+    /// Prints lines for a person, which stay together.
     pub fn line(&self, text: &str) {
         if self.format.is_json() {
             return;
         }
-        match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{text}")),
+        match &self.bars {
+            Some(bars) => bars.all.suspend(|| println!("{text}")),
             None => println!("{text}"),
         }
     }
 
-    /// Shows a line of what a test prints as it runs, for those who want to see everything.
-    pub fn chatter(&self, line: &str) {
-        if self.verbose {
-            self.line(&visible(line));
+    /// A line for what a job is at, where there may be several.
+    pub fn row(&self) -> Option<Row<'_>> {
+        let bars = self.bars.as_ref().filter(|_| self.shared)?;
+        Some(Row::new(bars))
+    }
+
+    /// Shows how far the run is, and what runs where that is one job.
+    pub fn head(&self, counts: &str, what: &str) {
+        if let Some(bars) = &self.bars {
+            bars.head.set_message(match self.shared {
+                true => format!("{counts}; {} running", bars.rows.load(Ordering::Relaxed)),
+                false => format!("{counts}; {}", visible(what)),
+            });
         }
     }
 
-    /// Shows what runs now.
-    pub fn running(&self, report: &Report, what: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("{}; {}", report.counts(), visible(what)));
-        }
-    }
-
-    /// Shows how a test ended.
-    pub fn ended(&self, case: &Case) {
+    /// Shows how a test ended, after what `before` has of it.
+    pub fn ended(&self, case: &Case, before: &str) {
         if self.format.is_json() {
             message_format::print(&case.to_json());
             return;
@@ -81,34 +100,35 @@ impl Screen {
         if let Some(reason) = reason.and_then(|reason| reason.lines().next()) {
             text = format!("{text}: {reason}");
         }
-        self.row(word, color, case.time, &text);
+        let mut block = format!("{before}{}", self.result(word, color, case.time, &text));
         if matches!(case.verdict, Verdict::Failed(_)) {
-            self.output(&case.output);
+            block += &self.output(&case.output);
         }
+        self.line(&block);
     }
 
-    /// Shows that a test failed and is tried again.
-    pub fn retry(&self, case: &Case) {
+    /// Shows that a test failed and is tried again, after what `before` has of it.
+    pub fn retry(&self, case: &Case, before: &str) {
         let reason = case.verdict.reason().unwrap_or_default();
         let reason = reason.lines().next().unwrap_or_default();
         let text = format!("{}: {}: {reason}", case.language, case.name);
-        self.row("RETRY", "33", case.time, &text);
-        if !self.format.is_json() {
-            self.output(&case.output);
-        }
+        let result = self.result("RETRY", "33", case.time, &text);
+        self.line(&format!("{before}{result}{}", self.output(&case.output)));
     }
 
-    fn output(&self, output: &str) {
+    /// What a test printed, each line after a line break.
+    fn output(&self, output: &str) -> String {
         // What was passed on already is not repeated.
         if self.verbose {
-            return;
+            return String::new();
         }
-        for line in output.lines() {
-            self.line(&format!("    {}", visible(line)));
-        }
+        let lines = output.lines();
+        lines
+            .map(|line| format!("\n    {}", visible(line)))
+            .collect()
     }
 
-    fn row(&self, word: &str, color: &str, time: Duration, text: &str) {
+    fn result(&self, word: &str, color: &str, time: Duration, text: &str) -> String {
         let text = visible(text);
         let start = format!("{word:>5} [{:>7.2}s] ", time.as_secs_f64());
         let text = match self.width {
@@ -118,16 +138,57 @@ impl Screen {
         };
         let rest = &start[word.len().max(5)..];
         match self.color {
-            true => self.line(&format!("\x1b[1;{color}m{word:>5}\x1b[0m{rest}{text}")),
-            false => self.line(&format!("{start}{text}")),
+            true => format!("\x1b[1;{color}m{word:>5}\x1b[0m{rest}{text}"),
+            false => format!("{start}{text}"),
         }
     }
 }
 
-impl Drop for Screen {
+impl Bars {
+    fn new() -> Self {
+        let all = MultiProgress::new();
+        let head = all.add(spinner("{spinner} {elapsed} {wide_msg}"));
+        let rows = AtomicUsize::new(0);
+        Self { all, head, rows }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(bars: &'a Bars) -> Self {
+        let before = bars.rows.fetch_add(1, Ordering::Relaxed);
+        let bar = (before < ROWS).then(|| bars.all.add(spinner("  {elapsed:>4} {wide_msg}")));
+        Self { bars, bar }
+    }
+
+    /// Shows what the job is at from now on.
+    pub fn running(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.reset_elapsed();
+            bar.set_message(visible(what).into_owned());
+        }
+    }
+}
+
+impl Drop for Row<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            self.bars.all.remove(bar);
         }
+        self.bars.rows.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn spinner(template: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.head.finish_and_clear();
     }
 }
