@@ -268,14 +268,11 @@ fn run_all(bench: &Bench) -> anyhow::Result<(Report, Option<Interrupted>)> {
             (Job::Mojo(program), _) => program.check(&mut teller),
             (Job::Python, Some(pytest)) => pytest.run(&mut teller),
             (Job::Collect, Some(pytest)) => pytest.collect(&mut teller).map(|collected| {
-                let (alone, others): (Vec<_>, Vec<_>) =
-                    collected.batches.into_iter().partition(|batch| batch.alone);
                 let (first, last): (Vec<_>, Vec<_>) =
-                    others.into_iter().partition(|batch| batch.first);
+                    collected.batches.into_iter().partition(|batch| batch.first);
                 let jobs = |batches: Vec<Batch>| batches.into_iter().map(Job::Batch).collect();
                 queue.add_first(jobs(first));
                 queue.add_last(jobs(last));
-                queue.add_alone(jobs(alone));
                 collected.interrupted
             }),
             (Job::Batch(batch), Some(pytest)) => pytest.run_batch(&batch, &mut teller),

@@ -21,12 +21,6 @@ pub struct Collected {
     /// It has nothing to share with others of its module.
     #[serde(default)]
     pub apart: bool,
-    /// Nothing else may run beside it.
-    #[serde(default)]
-    pub alone: bool,
-    /// Modules of the same name have something to share.
-    #[serde(default)]
-    pub together: Option<String>,
 }
 
 /// Tests for one process of pytest.
@@ -40,21 +34,18 @@ pub struct Batch {
     pub root: PathBuf,
     /// Whether it is to begin early.
     pub first: bool,
-    /// Whether nothing else may run beside it.
-    pub alone: bool,
 }
 
 /// What the tests of a process have in common.
 #[derive(PartialEq, Eq)]
 enum Key {
     Test(String),
-    Name(String),
-    File { file: PathBuf, alone: bool },
+    File(PathBuf),
 }
 
-/// Puts the tests into batches for so many jobs: one for each module that takes long or says how it is to be run, and as
-/// many as there are jobs for the others, since each process has to import MAX. A module is never divided, unless its
-/// tests say that they are `apart`; without a GPU those that need one are not worth a process.
+/// Puts the tests into batches for so many jobs: one for each module that takes long, and as many as there are jobs for
+/// the others, since each process has to import MAX. A module is never divided, unless its tests say that they are
+/// `apart`; without a GPU those that need one are not worth a process.
 pub fn batches(collected: Vec<Collected>, root: &Path, jobs: usize, gpu: bool) -> Vec<Batch> {
     let mut groups: Vec<(Key, Vec<Collected>)> = Vec::new();
     for test in collected {
@@ -65,8 +56,7 @@ pub fn batches(collected: Vec<Collected>, root: &Path, jobs: usize, gpu: bool) -
         }
     }
     let (own, shared): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(key, tests)| {
-        let plain = matches!(key, Key::File { alone: false, .. });
-        !plain || tests.iter().any(|test| takes_long(test, gpu))
+        matches!(key, Key::Test(_)) || tests.iter().any(|test| takes_long(test, gpu))
     });
     let mut dealt: Vec<Vec<Collected>> = Vec::new();
     for (number, (_, tests)) in shared.into_iter().enumerate() {
@@ -79,7 +69,6 @@ pub fn batches(collected: Vec<Collected>, root: &Path, jobs: usize, gpu: bool) -
     own.chain(dealt)
         .map(|tests| Batch {
             first: tests.iter().any(|test| takes_long(test, gpu)),
-            alone: tests.iter().any(|test| test.alone),
             root: root.to_owned(),
             files: tests.iter().map(|test| test.file.clone()).collect(),
             ids: tests.into_iter().map(|test| test.id).collect(),
@@ -93,14 +82,9 @@ fn takes_long(test: &Collected, gpu: bool) -> bool {
 }
 
 fn key(test: &Collected, gpu: bool) -> Key {
-    let alone = test.alone;
-    match &test.together {
-        _ if test.apart && (gpu || !test.gpu) => Key::Test(test.id.clone()),
-        Some(name) if !alone => Key::Name(name.clone()),
-        _ => Key::File {
-            file: test.file.clone(),
-            alone,
-        },
+    match test.apart && (gpu || !test.gpu) {
+        true => Key::Test(test.id.clone()),
+        false => Key::File(test.file.clone()),
     }
 }
 
@@ -115,8 +99,6 @@ mod tests {
             file: id.split("::").next().unwrap().into(),
             first: false,
             apart: false,
-            alone: false,
-            together: None,
         }
     }
 
@@ -168,27 +150,5 @@ mod tests {
             [vec!["a::1"], vec!["a::gpu1", "a::gpu2", "b::1"]]
         );
         assert!(without[0].first && !without[1].first);
-    }
-
-    #[test]
-    fn modules_together_share_a_process() {
-        let mut tests = ["a::1", "b::1", "c::1"].map(test).to_vec();
-        for test in [0, 2] {
-            tests[test].together = Some("server".to_owned());
-        }
-        assert_eq!(
-            ids(&deal(tests, 8, false)),
-            [vec!["a::1", "c::1"], vec!["b::1"]]
-        );
-    }
-
-    #[test]
-    fn what_runs_alone_is_no_longer_with_its_module() {
-        let mut tests = ["a::1", "a::2", "b::1"].map(test).to_vec();
-        tests[1].alone = true;
-        tests[1].together = Some("a".to_owned());
-        let batches = deal(tests, 8, false);
-        assert_eq!(ids(&batches), [vec!["a::2"], vec!["a::1"], vec!["b::1"]]);
-        assert!(batches[0].alone && !batches[1].alone);
     }
 }

@@ -15,7 +15,7 @@ with open(os.environ["MXFP4_PYTEST_OPTIONS"], encoding="utf-8") as _file:
 _path = os.environ.pop("MXFP4_PYTEST_EVENTS")
 _events = open(_path, "a", encoding="utf-8", buffering=1)
 _phases = []
-_WISHES = {"first": False, "apart": False, "alone": False, "together": None}
+_WISHES = {"first": False, "apart": False}
 
 
 def _say(event, **fields):
@@ -47,7 +47,7 @@ def _wishes(item):
         unknown = [*map(repr, marker.args), *sorted(marker.kwargs.keys() - _WISHES)]
         if unknown:
             raise pytest.UsageError(
-                f"{item.nodeid}: the marker `job` takes {', '.join(_WISHES)}, "
+                f"{item.nodeid}: the marker `job` takes {' and '.join(_WISHES)}, "
                 f"and not {', '.join(unknown)}"
             )
         wishes = marker.kwargs | wishes
@@ -55,9 +55,7 @@ def _wishes(item):
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "job(first, apart, alone, together): how `mxfp4 test` runs it"
-    )
+    config.addinivalue_line("markers", "job(first, apart): how `mxfp4 test` runs it")
 
 
 @pytest.hookimpl(trylast=True)

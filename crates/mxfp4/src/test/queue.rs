@@ -11,8 +11,6 @@ pub struct Queue<J> {
 
 struct State<J> {
     waiting: VecDeque<J>,
-    /// What must have the machine to itself: it begins when all else has ended.
-    alone: VecDeque<J>,
     running: usize,
     closed: bool,
 }
@@ -23,7 +21,6 @@ impl<J: Send> Queue<J> {
         Self {
             state: Mutex::new(State {
                 waiting: jobs.into_iter().collect(),
-                alone: VecDeque::new(),
                 running: 0,
                 closed: false,
             }),
@@ -43,12 +40,6 @@ impl<J: Send> Queue<J> {
     /// Adds jobs that begin after those that wait.
     pub fn add_last(&self, jobs: Vec<J>) {
         self.state().waiting.extend(jobs);
-        self.changed.notify_all();
-    }
-
-    /// Adds jobs that run while no other does.
-    pub fn add_alone(&self, jobs: Vec<J>) {
-        self.state().alone.extend(jobs);
         self.changed.notify_all();
     }
 
@@ -80,18 +71,13 @@ impl<J: Send> Queue<J> {
             if state.closed {
                 return None;
             }
-            let next = match state.waiting.pop_front() {
-                // While one runs alone there is none of these, and it adds none.
-                Some(job) => Some(job),
-                None if state.running == 0 => match state.alone.pop_front() {
-                    Some(job) => Some(job),
-                    None => return None,
-                },
-                None => None,
-            };
-            if let Some(job) = next {
+            if let Some(job) = state.waiting.pop_front() {
                 state.running += 1;
                 return Some(job);
+            }
+            // What runs may add some.
+            if state.running == 0 {
+                return None;
             }
             state = self
                 .changed
@@ -118,7 +104,6 @@ impl<J: Send> Drop for Turn<'_, J> {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -143,12 +128,11 @@ mod tests {
         let queue = Queue::new(["a", "b"]);
         let done = order(&queue, |job| {
             if job == "a" {
-                queue.add_alone(vec!["alone"]);
                 queue.add_last(vec!["last"]);
                 queue.add_first(vec!["first", "second"]);
             }
         });
-        assert_eq!(done, ["a", "first", "second", "b", "last", "alone"]);
+        assert_eq!(done, ["a", "first", "second", "b", "last"]);
     }
 
     #[test]
@@ -163,19 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn jobs_run_side_by_side_but_for_those_alone() {
+    fn jobs_run_side_by_side() {
         // Each of three waits for the other two.
-        let (together, running) = (Barrier::new(3), AtomicUsize::new(0));
-        let queue = Queue::new([1, 2, 3]);
-        queue.add_alone(vec![4, 5]);
-        queue.run(3, |job| {
-            let others = running.fetch_add(1, Ordering::SeqCst);
-            if job <= 3 {
-                together.wait();
-            } else {
-                assert_eq!(others, 0);
-            }
-            running.fetch_sub(1, Ordering::SeqCst);
+        let barrier = Barrier::new(3);
+        let done = Mutex::new(Vec::new());
+        Queue::new([1, 2, 3]).run(3, |job| {
+            barrier.wait();
+            done.lock().unwrap().push(job);
         });
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, [1, 2, 3]);
     }
 }
