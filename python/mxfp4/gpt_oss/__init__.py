@@ -5,7 +5,7 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
-from mxfp4.gpt_oss import compiled_graphs, http_process
+from mxfp4.gpt_oss import compiled_graphs, http_process, log_probabilities
 from mxfp4.gpt_oss.arch import gpt_oss_arch
 
 HOST = "x86-64-v3"
@@ -18,6 +18,7 @@ if not get_virtual_cpu_target():
 
 http_process.install()
 compiled_graphs.install()
+log_probabilities.install()
 
 ARCHITECTURES = [gpt_oss_arch]
 

@@ -50,6 +50,11 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
         self_check.check(session, self.devices[0])
         return super().load_graphs(session)
 
+    def prepare_initial_token_inputs(self, *args: Any, **kwargs: Any) -> ModelInputs:
+        """Remembers them: log-probabilities want them after the step."""
+        self.last_inputs = super().prepare_initial_token_inputs(*args, **kwargs)
+        return self.last_inputs
+
     def _create_model_config(self, state_dict: dict[str, Any]) -> GptOssConfig:
         config = GptOssConfig.initialize(
             self.pipeline_config, max_seq_len=self.max_seq_len

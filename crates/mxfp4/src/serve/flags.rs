@@ -49,6 +49,12 @@ impl Flags {
         self.0.iter().any(|flag| flag.name == name)
     }
 
+    /// Whether the flag is given as `--no-name`.
+    pub fn denies(&self, name: &str) -> bool {
+        let denial = format!("--no-{name}");
+        self.0.iter().any(|flag| flag.words[0] == *denial)
+    }
+
     /// The flag's value; the last one counts, as with MAX.
     pub fn value(&self, name: &str) -> Option<OsString> {
         let flag = self.0.iter().rev().find(|flag| flag.name == name)?;

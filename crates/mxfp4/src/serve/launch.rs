@@ -274,6 +274,13 @@ impl Launch {
             Task::Compile(Some(target)) => set("target", target),
             Task::Compile(None) => {}
         }
+        // `--force`, which is set below, keeps MAX from turning it on by itself.
+        let architectures = &context.workspace.config.serve.custom_architectures;
+        if architectures.iter().any(|name| name == CAPTURED)
+            && !self.flags.denies("enable-overlap-scheduler")
+        {
+            flags.push("device-graph-capture", None);
+        }
         flags.push("force", None);
         flags
     }
@@ -312,6 +319,9 @@ impl Launch {
         variables
     }
 }
+
+/// The architecture whose decode steps can be captured as device graphs: ours.
+const CAPTURED: &str = "mxfp4.gpt_oss";
 
 /// What tells our Python package where compiled graphs are; see `mxfp4.gpt_oss.compiled_graphs`.
 fn graphs_variable(task: Task<'_>) -> &'static str {

@@ -208,13 +208,20 @@ fn the_command() -> Result<(), Failed> {
     let started = start(workspace.path(), &["--model", "openai/gpt-oss-20b"], &[])?;
     let expected = "-m max._entrypoints.pipelines serve --model openai/gpt-oss-20b --quantization-encoding \
                     float4_e2m1fnx2 --devices gpu --custom-architectures mxfp4.gpt_oss --host 127.0.0.1 --port 8000 \
-                    --force";
+                    --device-graph-capture --force";
     if started.arguments.join(" ") != expected {
         return Err(format!("{:?}", started.arguments).into());
     }
     let root = workspace.path().join(ROOT);
     started.variable("PYTHONPATH", root.join("python").to_str())?;
-    started.variable("MAX_ALLOW_UNSUPPORTED_ENCODING", Some("1"))
+    started.variable("MAX_ALLOW_UNSUPPORTED_ENCODING", Some("1"))?;
+
+    for against in ["--no-device-graph-capture", "--no-enable-overlap-scheduler"] {
+        let started = start(workspace.path(), &["--model", "model", "--", against], &[])?;
+        started.lacks("--device-graph-capture")?;
+    }
+    let other = self::workspace(&SDK, "[serve]\ncustom-architectures = [\"other\"]\n");
+    start(other.path(), &["--model", "model"], &[])?.lacks("--device-graph-capture")
 }
 
 fn an_older_max() -> Result<(), Failed> {

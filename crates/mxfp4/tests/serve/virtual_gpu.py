@@ -21,6 +21,9 @@ def model_worker(module):
     module._prime_pinned_memory_cache = lambda *args: None
 
 
+# The dummy model cannot be captured.
+sys.argv = [word for word in sys.argv if word != "--device-graph-capture"]
+
 CHANGES = {"max.driver": driver, "max.serve.pipelines.model_worker": model_worker}
 
 

@@ -1,0 +1,105 @@
+"""Lets requests have log-probabilities while MAX's overlap scheduler runs.
+
+MAX refuses them then: its scheduler starts a step before it has read the tokens of the
+last, and computing them waits for the GPU. Here only the steps that have such a request
+wait; what they get is put where MAX looks for it when it reads the step's tokens.
+"""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import sys
+from typing import Any
+
+from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
+    AsyncBatch,
+    OverlapTextGenerationPipeline,
+)
+from max.pipelines.modeling.types import TextGenerationInputs
+
+ROUTES = "max.serve.router.openai_routes"
+"""Loaded where there are clients to serve."""
+
+
+class _Quiet(TextGenerationInputs):  # type: ignore[type-arg]
+    """Inputs of a step that do not say that log-probabilities are wanted."""
+
+    @property
+    def enable_log_probs(self) -> bool:
+        return False
+
+
+def quiet(inputs: TextGenerationInputs[Any]) -> TextGenerationInputs[Any]:
+    """Returns the same inputs, which do not say so."""
+    inputs = copy.copy(inputs)
+    inputs.__class__ = _Quiet
+    return inputs
+
+
+def install() -> None:
+    """Has MAX's pipeline compute them, and its server take requests for them."""
+    if OverlapTextGenerationPipeline._execute.__module__ == __name__:
+        return
+    _compute()
+    if multiprocessing.parent_process() is None and ROUTES in sys.modules:
+        accept(sys.modules[ROUTES])
+
+
+def _compute() -> None:
+    execute = OverlapTextGenerationPipeline._execute
+    sample = OverlapTextGenerationPipeline._sample_logits
+    sync = AsyncBatch.sync_and_process_outputs
+
+    def _execute(self: Any, inputs: Any) -> Any:
+        return execute(self, quiet(inputs) if inputs.enable_log_probs else inputs)
+
+    def _sample_logits(self: Any, inputs: Any, outputs: Any, processor: Any) -> Any:
+        batch = sample(self, inputs, outputs, processor)
+        wanted = inputs.batch_top_log_probs
+        if any(wanted):
+            model = self._pipeline_model
+            batch.log_probabilities = model.compute_log_probabilities(
+                self.session,
+                model.last_inputs,
+                outputs,
+                processor.new_tokens,
+                wanted,
+                # Those of a prompt would need the logits of all its tokens.
+                [False] * len(wanted),
+            )
+        return batch
+
+    def sync_and_process_outputs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        contexts = self.inputs.flat_batch
+        found = self.__dict__.get("log_probabilities", [None] * len(contexts))
+        for context, log_probabilities in zip(contexts, found, strict=True):
+            # What has generated nothing is in the middle of its prompt.
+            if log_probabilities is not None and context.tokens.generated_length:
+                place = context.tokens.current_position - 1
+                context._log_probabilities_data[place] = log_probabilities
+        return sync(self, *args, **kwargs)
+
+    pipeline: Any = OverlapTextGenerationPipeline
+    pipeline._execute = _execute
+    pipeline._sample_logits = _sample_logits
+    AsyncBatch.sync_and_process_outputs = (  # type: ignore[method-assign]
+        sync_and_process_outputs
+    )
+
+
+def accept(routes: Any) -> None:
+    """Has the routes see a configuration that does not forbid it."""
+    look = routes.get_app_pipeline_config
+    seen: dict[int, Any] = {}
+
+    def get_app_pipeline_config(app: Any) -> Any:
+        config = look(app)
+        if id(config) not in seen:
+            runtime = config.runtime.model_copy(
+                update={"enable_overlap_scheduler": False}
+            )
+            seen[id(config)] = config.model_copy(update={"runtime": runtime})
+        return seen[id(config)]
+
+    routes.get_app_pipeline_config = get_app_pipeline_config
