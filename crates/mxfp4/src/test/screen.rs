@@ -147,7 +147,7 @@ impl Screen {
 impl Bars {
     fn new() -> Self {
         let all = MultiProgress::new();
-        let head = all.add(spinner("{spinner} {elapsed} {wide_msg}"));
+        let head = spinner(&all, "{spinner} {elapsed} {wide_msg}");
         let rows = AtomicUsize::new(0);
         Self { all, head, rows }
     }
@@ -156,7 +156,7 @@ impl Bars {
 impl<'a> Row<'a> {
     fn new(bars: &'a Bars) -> Self {
         let before = bars.rows.fetch_add(1, Ordering::Relaxed);
-        let bar = (before < ROWS).then(|| bars.all.add(spinner("  {elapsed:>4} {wide_msg}")));
+        let bar = (before < ROWS).then(|| spinner(&bars.all, "  {elapsed:>4} {wide_msg}"));
         Self { bars, bar }
     }
 
@@ -179,10 +179,11 @@ impl Drop for Row<'_> {
     }
 }
 
-fn spinner(template: &str) -> ProgressBar {
+fn spinner(all: &MultiProgress, template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let bar = ProgressBar::new_spinner().with_style(style);
+    // One that ticks before it is added draws a line of its own, which stays.
+    let bar = all.add(ProgressBar::new_spinner().with_style(style));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
