@@ -5,7 +5,12 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
-from mxfp4.gpt_oss import compiled_graphs, http_process, log_probabilities
+from mxfp4.gpt_oss import (
+    compiled_graphs,
+    http_process,
+    log_probabilities,
+    worker_process,
+)
 from mxfp4.gpt_oss.arch import gpt_oss_arch
 
 HOST = "x86-64-v3"
@@ -17,6 +22,7 @@ if not get_virtual_cpu_target():
     set_virtual_cpu_target(HOST)
 
 http_process.install()
+worker_process.install()
 compiled_graphs.install()
 log_probabilities.install()
 

@@ -1,0 +1,93 @@
+"""Answers what is asked of a request's state most often without building anything.
+
+At every step MAX asks each request dozens of times for its id's hash, how many tokens
+it has, and whether its last token is yet to come. Each time it builds a tuple or a view
+of an array for that, which only its length, or one item, is taken from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from max.pipelines.context import FUTURE_TOKEN, TextGenerationOutput
+from max.pipelines.context.context import TextContext
+from max.pipelines.context.tokens import TokenBuffer
+from max.pipelines.modeling.types import BatchType, RequestID, TextGenerationInputs
+
+
+def install() -> None:
+    """Does so from now on."""
+    output = TextContext.to_generation_output
+    if output.__module__ == __name__:
+        return
+
+    def request_hash(self: Any) -> int:
+        return hash(self.value)
+
+    def length(self: Any) -> int:
+        count: int = self._current_length
+        return count
+
+    def active_length(self: Any) -> int:
+        window = self._processing_range
+        count: int = window.end - window.start
+        return (count if count > 0 else 0) - self._processing_offset  # type: ignore[no-any-return]
+
+    def _has_pending_future_token(self: Any) -> bool:
+        tokens = self.tokens
+        count = tokens._current_length
+        if count <= tokens._prompt_length:
+            return False
+        pending: bool = tokens.array.item(count - 1) == FUTURE_TOKEN
+        return pending
+
+    def to_generation_output(self: Any) -> TextGenerationOutput:
+        tokens = self.tokens
+        window = tokens._completion_range
+        start = window.start
+        count = window.end - start - (1 if self._has_pending_future_token() else 0)
+        if count != 1 or self._log_probabilities_data:
+            return output(self)
+        token = tokens.array.item(start)
+        limit = self.vocab_size
+        if token < 0 or (limit is not None and token >= limit):
+            # MAX says what is wrong.
+            return output(self)
+        window.start = start + 1
+        return TextGenerationOutput(
+            request_id=self.request_id,
+            tokens=[token],
+            final_status=self.status,
+            log_probabilities=None,
+            num_cached_tokens=self.cached_prefix_length,
+        )
+
+    def count(self: Any) -> None:
+        self.input_tokens = self.context_tokens = 0
+        self.per_replica_input_tokens = []
+        self.per_replica_context_tokens = []
+        self.batch_type = BatchType.TG
+        for batch in self.batches:
+            inputs = contexts = padding_inputs = padding_contexts = 0
+            for ctx in batch:
+                tokens = ctx.tokens
+                active, processed = tokens.active_length, tokens.processed_length
+                if getattr(ctx, "_is_padding_ctx", False):
+                    padding_inputs += active
+                    padding_contexts += processed
+                else:
+                    inputs += active
+                    contexts += processed
+                if tokens.generated_length == 0:
+                    self.batch_type = BatchType.CE
+            self.per_replica_input_tokens.append(inputs)
+            self.per_replica_context_tokens.append(contexts)
+            self.input_tokens += inputs + padding_inputs
+            self.context_tokens += contexts + padding_contexts
+
+    RequestID.__hash__ = request_hash  # type: ignore[method-assign]
+    TokenBuffer.__len__ = length  # type: ignore[method-assign]
+    TokenBuffer.active_length = property(active_length)  # type: ignore[method-assign, assignment]
+    TextContext._has_pending_future_token = _has_pending_future_token  # type: ignore[method-assign]
+    TextContext.to_generation_output = to_generation_output  # type: ignore[method-assign]
+    TextGenerationInputs.__post_init__ = count  # type: ignore[method-assign]

@@ -1,0 +1,31 @@
+"""Makes a step cost the model worker less.
+
+With many requests its one thread, and not the GPU, says how long a step takes: what
+MAX does there for each request of a batch is small, but is done again and again. The
+modules named here each replace some of that with what has the same effect, in the
+model worker alone. They follow MAX's own code closely, so they are for the one version
+of it that they were compared with; another runs as it is.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from importlib.metadata import version
+
+from mxfp4.gpt_oss import pages, request_state
+from mxfp4.gpt_oss.http_process import YOUNG
+
+MAX = "26.7.0"
+"""The version of MAX that the modules were compared with."""
+
+
+def install() -> None:
+    """Does so in a process that another one started, with MAX as it is known."""
+    if multiprocessing.parent_process() is None or version("max") != MAX:
+        return
+    request_state.install()
+    pages.install()
+    # MAX takes what is there before the first request out of the search for garbage.
+    # What comes later is few objects a request, and none of them in cycles.
+    gc.set_threshold(max(YOUNG, gc.get_threshold()[0]), *gc.get_threshold()[1:])
