@@ -40,7 +40,7 @@ REPLACED: dict[Any, tuple[str, ...]] = {
     JengaKVCacheManager: ("step", "_resume_state"),
     KVGroupCoordinatorInterface: ("forward_blocks",),
     RequestID: ("__hash__",),
-    TokenBuffer: ("__len__", "active_length"),
+    TokenBuffer: ("__len__", "active_length", "advance_with_token"),
     TextContext: ("_has_pending_future_token", "to_generation_output"),
     TextGenerationInputs: ("__post_init__",),
 }
@@ -154,7 +154,7 @@ def serve(
     running: dict[str, TextContext] = {}
     history: History = []
     made = 0
-    for _ in range(500):
+    for _ in range(400):
         if len(running) < 6 and rng.random() < 0.1:
             made += 1
             prompt = rng.choice(prompts)[: rng.randrange(1, 600)]
@@ -173,6 +173,9 @@ def serve(
                 continue
             try:
                 history.append(kv.alloc(ctx).is_complete())
+                # Sometimes one that has its pages is not, after all.
+                if rng.random() < 0.05:
+                    continue
                 batch[name] = ctx
                 if most is not None and ctx.tokens.active_length > most:
                     ctx.tokens.chunk(most)
@@ -213,9 +216,9 @@ def serve(
     return history
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
-    ("prefixes", "most"), [(True, None), (True, 200), (False, None), (False, 200)]
+    ("prefixes", "most"), [(True, None), (True, 200), (True, 64), (False, 200)]
 )
 def test_pages_go_where_they_would(prefixes: bool, most: int | None, seed: int) -> None:
     twice(lambda: serve(seed, 28, prefixes=prefixes, most=most))
@@ -223,15 +226,18 @@ def test_pages_go_where_they_would(prefixes: bool, most: int | None, seed: int) 
 
 def test_max_looks_once_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: Counter[str] = Counter()
-    for name in ("_commit_blocks_into_prefix_cache", "_reuse_blocks_from_prefix_cache"):
 
-        def counted(
-            *args: Any, name: str = name, own: Any = getattr(JengaBlockManager, name)
-        ) -> Any:
+    def count(name: str) -> None:
+        own = getattr(JengaBlockManager, name)
+
+        def counted(*args: Any) -> Any:
             calls[name] += 1
             return own(*args)
 
         monkeypatch.setattr(JengaBlockManager, name, counted)
+
+    count("_commit_blocks_into_prefix_cache")
+    count("_reuse_blocks_from_prefix_cache")
     replace()
     kv = manager(28, prefixes=True, most=None)
     ctx = TextContext(max_length=MOST, tokens=TokenBuffer(np.arange(100)))

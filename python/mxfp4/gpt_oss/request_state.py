@@ -18,6 +18,7 @@ from max.pipelines.modeling.types import BatchType, RequestID, TextGenerationInp
 def install() -> None:
     """Does so from now on."""
     output = TextContext.to_generation_output
+    advance = TokenBuffer.advance_with_token
     if output.__module__ == __name__:
         return
 
@@ -32,6 +33,20 @@ def install() -> None:
         window = self._processing_range
         count: int = window.end - window.start
         return (count if count > 0 else 0) - self._processing_offset  # type: ignore[no-any-return]
+
+    def advance_with_token(self: Any, token: int) -> None:
+        if self._actively_chunked or self._processing_offset:
+            advance(self, token)
+            return
+        window = self._processing_range
+        window.start = window.end
+        window.end += 1
+        self._completion_range.end += 1
+        count = self._current_length
+        if count >= self.array.size:
+            self._expand_capacity()
+        self.array[count] = token
+        self._current_length = count + 1
 
     def _has_pending_future_token(self: Any) -> bool:
         tokens = self.tokens
@@ -88,6 +103,7 @@ def install() -> None:
     RequestID.__hash__ = request_hash  # type: ignore[method-assign]
     TokenBuffer.__len__ = length  # type: ignore[method-assign]
     TokenBuffer.active_length = property(active_length)  # type: ignore[method-assign, assignment]
+    TokenBuffer.advance_with_token = advance_with_token  # type: ignore[method-assign]
     TextContext._has_pending_future_token = _has_pending_future_token  # type: ignore[method-assign]
     TextContext.to_generation_output = to_generation_output  # type: ignore[method-assign]
     TextGenerationInputs.__post_init__ = count  # type: ignore[method-assign]
