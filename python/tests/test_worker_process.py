@@ -38,7 +38,7 @@ from mxfp4.gpt_oss import pages, request_state, worker_process
 REPLACED: dict[Any, tuple[str, ...]] = {
     JengaBlockManager: ("alloc", "_num_required_blocks"),
     JengaKVCacheManager: ("step", "_resume_state"),
-    KVGroupCoordinatorInterface: ("forward_blocks",),
+    KVGroupCoordinatorInterface: ("blocks_to_allocate", "forward_blocks"),
     RequestID: ("__hash__",),
     TokenBuffer: ("__len__", "active_length", "advance_with_token"),
     TextContext: ("_has_pending_future_token", "to_generation_output"),

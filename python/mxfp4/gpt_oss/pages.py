@@ -30,6 +30,7 @@ from max.pipelines.kv_cache.paged_kv_cache.kv_group_coordinator import (
     KVGroupCoordinatorInterface,
     SlidingWindowKVGroupCoordinator,
 )
+from max.pipelines.modeling.types import RequestID
 
 PLAIN = {FullKVGroupCoordinator, SlidingWindowKVGroupCoordinator}
 """Groups whose pages are only appended to, published and given back."""
@@ -76,6 +77,7 @@ def install() -> None:
     resume = JengaKVCacheManager._resume_state
     record = JengaKVCacheManager.step
     forward_blocks = KVGroupCoordinatorInterface.forward_blocks
+    blocks_to_allocate = KVGroupCoordinatorInterface.blocks_to_allocate
     if allocate.__module__ == __name__:
         return
 
@@ -145,6 +147,15 @@ def install() -> None:
         if not all(type(group) in PLAIN for group in self._groups.values()):
             resume(self, batches)
 
+    def _blocks_to_allocate(
+        self: Any, request_id: RequestID, required: int
+    ) -> dict[str, int]:
+        if type(self) not in PLAIN:
+            return blocks_to_allocate(self, request_id, required)
+        leaf_id = self.leaf_id
+        missing = required - len(self.rows[request_id][leaf_id])
+        return {leaf_id: missing if missing > 0 else 0}
+
     def _forward_blocks(
         self: Any, batch: Sequence[TextContext], num_blocks: Sequence[int]
     ) -> dict[str, list[Sequence[int]]]:
@@ -169,4 +180,5 @@ def install() -> None:
     JengaBlockManager._num_required_blocks = _num_required_blocks  # type: ignore[method-assign]
     JengaKVCacheManager._resume_state = _resume_state  # type: ignore[method-assign]
     JengaKVCacheManager.step = step  # type: ignore[method-assign]
+    KVGroupCoordinatorInterface.blocks_to_allocate = _blocks_to_allocate  # type: ignore[method-assign]
     KVGroupCoordinatorInterface.forward_blocks = _forward_blocks  # type: ignore[method-assign]
