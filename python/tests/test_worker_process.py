@@ -288,6 +288,41 @@ def test_what_is_wrong_is_said_as_before() -> None:
     twice(run)
 
 
+def test_buffers_are_the_same() -> None:
+    def run() -> History:
+        rng = random.Random(0)
+        history: History = []
+        for _ in range(60):
+            # A prompt may end with what stands for a token to come.
+            prompt = [rng.choice([5, -999]) for _ in range(rng.randrange(1, 9))]
+            ctx = TextContext(
+                max_length=MOST,
+                tokens=TokenBuffer(np.array(prompt)),
+                request_id=RequestID("a"),
+            )
+            tokens = ctx.tokens
+            for _ in range(40):
+                act = rng.choice(
+                    [
+                        tokens.advance_with_token,
+                        tokens.advance_with_token,
+                        tokens.apply_processing_offset,
+                        tokens.rewind_processing,
+                        tokens.skip_processing,
+                        tokens.chunk,
+                        lambda _, tokens=tokens: tokens.advance_chunk(),
+                    ]
+                )
+                try:
+                    act(rng.randrange(-2, 4))
+                except ValueError as error:
+                    history.append(str(error))
+                history.append((tokens_of(ctx), tokens.active.tolist()))
+        return history
+
+    twice(run)
+
+
 def test_outputs_are_the_same() -> None:
     def run() -> History:
         rng = random.Random(0)

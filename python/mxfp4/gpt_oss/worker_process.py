@@ -13,7 +13,6 @@ import gc
 import multiprocessing
 from importlib.metadata import version
 
-from mxfp4.gpt_oss import pages, request_state
 from mxfp4.gpt_oss.http_process import YOUNG
 
 MAX = "26.7.0"
@@ -24,8 +23,11 @@ def install() -> None:
     """Does so in a process that another one started, with MAX as it is known."""
     if multiprocessing.parent_process() is None or version("max") != MAX:
         return
+    # They name much of MAX's that another version may lack.
+    from mxfp4.gpt_oss import pages, request_state
+
     request_state.install()
     pages.install()
-    # MAX takes what is there before the first request out of the search for garbage.
-    # What comes later is few objects a request, and none of them in cycles.
+    # MAX takes what is there before the first request out of the search for garbage;
+    # what comes later need not be searched several times a step.
     gc.set_threshold(max(YOUNG, gc.get_threshold()[0]), *gc.get_threshold()[1:])
