@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from max.pipelines.context import LogProbabilities, TextContext, TokenBuffer
-from max.pipelines.lib import PipelineConfig, PipelineRuntimeConfig
+from max.pipelines.lib import ModelOutputs, PipelineConfig, PipelineRuntimeConfig
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     AsyncBatch,
     OverlapTextGenerationPipeline,
@@ -110,3 +110,11 @@ def test_routes_take_requests_for_them() -> None:
     assert seen.runtime.enable_overlap_scheduler is False
     assert seen is routes.get_app_pipeline_config(app)
     assert runtime.enable_overlap_scheduler is True
+
+
+def test_a_replayed_graph_s_logits_are_those_of_the_next_tokens() -> None:
+    logits: Any = object()
+    replayed = log_probabilities.of_next_tokens(ModelOutputs(logits))
+    assert replayed.logits is replayed.next_token_logits is logits
+    both = ModelOutputs(object(), next_token_logits=logits)  # type: ignore[arg-type]
+    assert log_probabilities.of_next_tokens(both) is both

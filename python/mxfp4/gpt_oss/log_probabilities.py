@@ -8,10 +8,12 @@ wait; what they get is put where MAX looks for it when it reads the step's token
 from __future__ import annotations
 
 import copy
+import dataclasses
 import multiprocessing
 import sys
 from typing import Any
 
+from max.pipelines.lib import ModelOutputs
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     AsyncBatch,
     OverlapTextGenerationPipeline,
@@ -62,7 +64,7 @@ def _compute() -> None:
             batch.log_probabilities = model.compute_log_probabilities(
                 self.session,
                 model.last_inputs,
-                outputs,
+                of_next_tokens(outputs),
                 processor.new_tokens,
                 wanted,
                 # Those of a prompt would need the logits of all its tokens.
@@ -86,6 +88,16 @@ def _compute() -> None:
     AsyncBatch.sync_and_process_outputs = (  # type: ignore[method-assign]
         sync_and_process_outputs
     )
+
+
+def of_next_tokens(outputs: ModelOutputs) -> ModelOutputs:
+    """Returns outputs that name the logits of the next tokens.
+
+    Those of a replayed graph are all that there are, and stand under another name.
+    """
+    if outputs.next_token_logits is not None:
+        return outputs
+    return dataclasses.replace(outputs, next_token_logits=outputs.logits)
 
 
 def accept(routes: Any) -> None:

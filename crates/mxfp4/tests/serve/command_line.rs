@@ -220,6 +220,8 @@ fn the_command() -> Result<(), Failed> {
         let started = start(workspace.path(), &["--model", "model", "--", against], &[])?;
         started.lacks("--device-graph-capture")?;
     }
+    let several = ["--model", "model", "--devices", "gpu:0,1"];
+    start(workspace.path(), &several, &[])?.lacks("--device-graph-capture")?;
     let other = self::workspace(&SDK, "[serve]\ncustom-architectures = [\"other\"]\n");
     start(other.path(), &["--model", "model"], &[])?.lacks("--device-graph-capture")
 }
