@@ -395,12 +395,22 @@ def test_max_is_the_version_that_was_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parent", "max_version", "wanted"),
-    [(None, worker_process.MAX, False), (1, "0", False), (1, worker_process.MAX, True)],
+    ("asked", "parent", "max_version", "wanted"),
+    [
+        ("1", None, worker_process.MAX, False),
+        ("1", 1, "0", False),
+        ("0", 1, worker_process.MAX, False),
+        ("1", 1, worker_process.MAX, True),
+    ],
 )
-def test_it_is_the_workers_alone(
-    monkeypatch: pytest.MonkeyPatch, parent: Any, max_version: str, wanted: bool
+def test_it_is_the_workers_alone_and_only_on_request(
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    parent: Any,
+    max_version: str,
+    wanted: bool,
 ) -> None:
+    monkeypatch.setenv(worker_process.VARIABLE, asked)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     monkeypatch.setattr(worker_process, "version", lambda _: max_version)
     worker_process.install()

@@ -5,15 +5,22 @@ MAX does there for each request of a batch is small, but is done again and again
 modules named here each replace some of that with what has the same effect, in the
 model worker alone. They follow MAX's own code closely, so they are for the one version
 of it that they were compared with; another runs as it is.
+
+It is off unless `VARIABLE` asks for it: a step with it and one without were never
+timed on the same machine.
 """
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 from importlib.metadata import version
 
 from mxfp4.gpt_oss.http_process import YOUNG
+
+VARIABLE = "MXFP4_LEAN_WORKER"
+"""Environment variable that turns it on with `1`."""
 
 MAX = "26.7.0"
 """The version of MAX that the modules were compared with."""
@@ -21,6 +28,8 @@ MAX = "26.7.0"
 
 def install() -> None:
     """Does so in a process that another one started, with MAX as it is known."""
+    if os.environ.get(VARIABLE) != "1":
+        return
     if multiprocessing.parent_process() is None or version("max") != MAX:
         return
     # They name much of MAX's that another version may lack.
