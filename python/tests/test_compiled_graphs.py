@@ -92,8 +92,16 @@ def test_half_a_file_is_not_taken(package: Path, tmp_path: Path) -> None:
     path.write_bytes(b"half")
     reading = CompiledGraphs.reading(tmp_path / "graphs")
     assert reading.claim_import(graph(1)) is None
+    # Nor when another process, or this one later, writes a graph.
+    later = CompiledGraphs.writing(tmp_path / "graphs")
+    later.claim_export(graph(2)).write_bytes(b"whole")
+    later.write_manifest()
+    assert reading.claim_import(graph(1)) is None
+    assert reading.claim_import(graph(2)) is not None
     writing.write_manifest()
-    assert reading.claim_import(graph(1)) == path.with_suffix("")
+    taken = reading.claim_import(graph(1))
+    assert taken is not None and not path.exists()
+    assert taken.read_bytes() == b"half"
 
 
 def test_nothing_changes_where_no_folder_is_named(store: pytest.MonkeyPatch) -> None:

@@ -75,13 +75,20 @@ class CompiledGraphs(MefStore):
         return path
 
     def claim_export(self, graph: Graph) -> Path:
-        # Under its own name only when it is whole.
-        return self.directories[0] / f"{file_name(graph)}.partial"
+        # Under its own name only when it is whole: another process may write it too, and
+        # what one that was killed has left is never taken.
+        name = file_name(graph)
+        path = self.directories[0] / f"{name}.{os.getpid()}.partial"
+        with self._lock:
+            self._artifacts[name] = path
+        return path
 
     def write_manifest(self) -> None:
         """Gives what was written its name. The names say all: there is no list."""
-        for path in self.directories[0].glob("*.mef.partial"):
-            path.rename(path.with_suffix(""))
+        with self._lock:
+            for name, path in self._artifacts.items():
+                path.rename(self.directories[0] / name)
+            self._artifacts.clear()
 
 
 def install() -> None:
