@@ -75,8 +75,8 @@ class CompiledGraphs(MefStore):
         return path
 
     def claim_export(self, graph: Graph) -> Path:
-        # Under its own name only when it is whole: another process may write it too, and
-        # what one that was killed has left is never taken.
+        # Under its own name only when it is whole: another process may write it too,
+        # and what one that was killed has left is never taken.
         name = file_name(graph)
         path = self.directories[0] / f"{name}.{os.getpid()}.partial"
         with self._lock:
