@@ -28,7 +28,7 @@ use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::{Command, Outcome, Output};
 
 pub use self::checks::{METRICS_VARIABLE, gpus};
-pub use self::compile_cache::CompileCache;
+pub use self::compile_cache::{CompileCache, is_graph};
 use self::detach::Detached;
 pub use self::flags::Flags;
 pub use self::launch::{Launch, Request, Task, python};

@@ -306,13 +306,13 @@ fn a_package_of_another_compiler() {
 
 fn compiled_models_are_carried() {
     let place = Place::new();
+    let model = "cache/graphs/decoder.mef";
+    place.write(&format!("here/.mxfp4/{model}.partial"), "half");
     let ran = place.create(&["--sdk", "../sdk", "--with-cache"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
     assert!(ran.stderr.contains("run `mxfp4 warm` first"), "{ran:?}");
 
-    let model = "cache/graphs/decoder.mef";
     place.write(&format!("here/.mxfp4/{model}"), "compiled");
-    place.write(&format!("here/.mxfp4/{model}.partial"), "half");
     // What MAX finds on the same machine alone.
     place.write("here/.mxfp4/cache/.max_cache/mof/mef/26.7.0/model", "");
     let ran = place.create(&["--sdk", "../sdk", "--with-cache", "--output", "../b"]);

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -97,6 +97,20 @@ impl Place {
             .filter(|line| !line.starts_with("mojo precompile"));
         commands.map(str::to_owned).collect()
     }
+}
+
+/// Starts a command in a process group of its own; what is returned beside it tells `survivors` what it has started.
+fn tree(command: &mut Command, name: &str) -> (Child, String) {
+    let mark = format!("{}-{name}", std::process::id());
+    let child = command
+        .env("MXFP4_GRACE", "1s")
+        .env("TREE", &mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    (child, format!("TREE={mark}"))
 }
 
 fn last_lines(ran: &Ran, count: usize) -> Vec<&str> {
@@ -513,17 +527,7 @@ fn nothing_survives_the_end_of_a_run() {
         ("kill", &[Signal::SIGKILL]),
     ] {
         let place = Place::new(&[("kernels/test/test_a.mojo", deaf)]);
-        let mark = format!("{}-{name}", std::process::id());
-        let mut child = place
-            .mxfp4(&[])
-            .env("MXFP4_GRACE", "1s")
-            .env("TREE", &mark)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mark = format!("TREE={mark}");
+        let (mut child, mark) = tree(&mut place.mxfp4(&[]), name);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().ends_with("test_a: one")));
         assert!(survivors(&mark) >= 4, "{name}: the tree stands");
@@ -656,18 +660,8 @@ fn nothing_survives_the_end_of_several_jobs() {
             ("kernels/test/test_d.mojo", "> begun; echo PASS d"),
             ("events", ""),
         ]);
-        let mark = format!("{}-{name}", std::process::id());
-        let mut child = place
-            .mxfp4(&["--jobs=3", "--filter", "/test_[a-d]/"])
-            .env("MXFP4_GRACE", "1s")
-            .env("PYTEST", "5")
-            .env("TREE", &mark)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mark = format!("TREE={mark}");
+        let mut command = place.mxfp4(&["--jobs=3", "--filter", "/test_[a-d]/"]);
+        let (mut child, mark) = tree(command.env("PYTEST", "5"), name);
         let mut lines = BufReader::new(child.stdout.take().unwrap())
             .lines()
             .map(Result::unwrap);

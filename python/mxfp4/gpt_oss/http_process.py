@@ -33,4 +33,10 @@ def install() -> None:
 
     chunks.install()
     measurements.install()
-    gc.set_threshold(max(YOUNG, gc.get_threshold()[0]), *gc.get_threshold()[1:])
+    look_for_garbage_less()
+
+
+def look_for_garbage_less() -> None:
+    """Has this process do so after `YOUNG` objects, or more if that was said before."""
+    young, *older = gc.get_threshold()
+    gc.set_threshold(max(YOUNG, young), *older)

@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from max.pipelines.lib import ModelOutputs
@@ -20,8 +21,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 )
 from max.pipelines.modeling.types import TextGenerationInputs
 
-ROUTES = "max.serve.router.openai_routes"
-"""Loaded where there are clients to serve."""
+from mxfp4.gpt_oss.chunks import ROUTES
 
 
 class _Quiet(TextGenerationInputs):  # type: ignore[type-arg]
@@ -73,13 +73,9 @@ def _compute() -> None:
         return batch
 
     def sync_and_process_outputs(self: Any, *args: Any, **kwargs: Any) -> Any:
-        contexts = self.inputs.flat_batch
-        found = self.__dict__.get("log_probabilities", [None] * len(contexts))
-        for context, log_probabilities in zip(contexts, found, strict=True):
-            # What has generated nothing is in the middle of its prompt.
-            if log_probabilities is not None and context.tokens.generated_length:
-                place = context.tokens.current_position - 1
-                context._log_probabilities_data[place] = log_probabilities
+        # Most steps have none, and are not to cost more for it.
+        if found := self.__dict__.get("log_probabilities"):
+            _hand_over(self.inputs.flat_batch, found)
         return sync(self, *args, **kwargs)
 
     pipeline: Any = OverlapTextGenerationPipeline
@@ -88,6 +84,15 @@ def _compute() -> None:
     AsyncBatch.sync_and_process_outputs = (  # type: ignore[method-assign]
         sync_and_process_outputs
     )
+
+
+def _hand_over(contexts: Sequence[Any], found: Sequence[Any]) -> None:
+    """Puts what each request wanted where MAX looks for it."""
+    for context, log_probabilities in zip(contexts, found, strict=True):
+        # What has generated nothing is in the middle of its prompt.
+        if log_probabilities is not None and context.tokens.generated_length:
+            place = context.tokens.current_position - 1
+            context._log_probabilities_data[place] = log_probabilities
 
 
 def of_next_tokens(outputs: ModelOutputs) -> ModelOutputs:

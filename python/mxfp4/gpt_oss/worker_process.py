@@ -12,12 +12,11 @@ timed on the same machine.
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 from importlib.metadata import version
 
-from mxfp4.gpt_oss.http_process import YOUNG
+from mxfp4.gpt_oss.http_process import look_for_garbage_less
 
 VARIABLE = "MXFP4_LEAN_WORKER"
 """Environment variable that turns it on with `1`."""
@@ -39,4 +38,4 @@ def install() -> None:
     pages.install()
     # MAX takes what is there before the first request out of the search for garbage;
     # what comes later need not be searched several times a step.
-    gc.set_threshold(max(YOUNG, gc.get_threshold()[0]), *gc.get_threshold()[1:])
+    look_for_garbage_less()

@@ -14,7 +14,7 @@ use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, ExitContext, Failure};
 use crate::progress::Steps;
-use crate::serve::CompileCache;
+use crate::serve::{CompileCache, is_graph};
 use crate::setup::ensure_sdk;
 
 /// The program's name in a bundle, and in what it unpacks to.
@@ -118,9 +118,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         tree.file(place, &module.file)?;
     }
     if let Some(cache) = &cache {
-        tree.all(cache, Path::new(""), GRAPHS, &|path| {
-            path.extension() != Some("mef".as_ref())
-        })?;
+        tree.all(cache, Path::new(""), GRAPHS, &|path| !is_graph(path))?;
     }
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     tree.file(PROGRAM, &program)?;
@@ -170,7 +168,8 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 /// The folder of compiled models, which has to hold some.
 fn compiled_models(context: &Context) -> anyhow::Result<PathBuf> {
     let graphs = CompileCache::of(context).graphs();
-    if std::fs::read_dir(&graphs).map_or(true, |mut files| files.next().is_none()) {
+    let files = std::fs::read_dir(&graphs).into_iter().flatten().flatten();
+    if !files.map(|file| file.path()).any(|path| is_graph(&path)) {
         let message = format!(
             "there is no compiled model in {} to carry: run `mxfp4 warm` first, or leave --with-cache out",
             graphs.display()

@@ -80,10 +80,15 @@ fn compiled(folder: &Path) -> BTreeSet<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    let graphs = files(folder.join(GRAPHS)).filter(|path| path.extension() == Some(GRAPH.as_ref()));
+    let graphs = files(folder.join(GRAPHS)).filter(|path| is_graph(path));
     graphs
         .chain(files(folder.join(MODELS)).flat_map(files))
         .collect()
+}
+
+/// Whether a file among the graphs is one, and whole.
+pub fn is_graph(path: &Path) -> bool {
+    path.extension() == Some(GRAPH.as_ref())
 }
 
 #[cfg(test)]
