@@ -126,10 +126,9 @@ impl Startup {
             .collect()
     }
 
-    /// `load 3.1 s, compile 1.5 s from the cache`: what took a tenth of a second at least.
-    pub fn summary(&self, compiled: bool) -> String {
-        let laps = self.laps();
-        let told: Vec<String> = laps
+    /// `load 3.1 s`, `compile 1.5 s from the cache`: what took a tenth of a second at least.
+    pub fn summary(&self, compiled: bool) -> Vec<String> {
+        self.laps()
             .iter()
             .filter(|lap| lap.seconds >= 0.1)
             .map(|lap| {
@@ -139,8 +138,7 @@ impl Startup {
                 };
                 format!("{} {:.1} s{whence}", lap.phase, lap.seconds)
             })
-            .collect();
-        told.join(", ")
+            .collect()
     }
 }
 

@@ -12,6 +12,9 @@ use super::log_line::{Level, Levels, visible};
 use super::startup::Startup;
 use crate::context::Verbosity;
 
+/// As many as fit into 80 columns, the longest numbers and words included.
+const PHASES_A_LINE: usize = 3;
+
 /// Shows a start, and passes MAX's log on.
 pub struct View {
     mode: Mode,
@@ -131,11 +134,12 @@ impl View {
             }));
         }
         self.clear();
-        self.say(&format!(
-            "ready on {url} after {:.1} s ({})",
-            start.elapsed().as_secs_f64(),
-            start.summary(compiled)
-        ));
+        let elapsed = start.elapsed().as_secs_f64();
+        self.say(&format!("ready on {url} after {elapsed:.1} s"));
+        // A terminal of 80 columns would break one line of all phases somewhere.
+        for line in start.summary(compiled).chunks(PHASES_A_LINE) {
+            self.say(&format!("  {}", line.join(", ")));
+        }
     }
 
     /// MAX has ended, and this program will with `code`.
