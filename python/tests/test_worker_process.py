@@ -423,3 +423,26 @@ def test_it_is_the_workers_alone_and_only_on_request(
         or getattr(vars(owner)[name], "__module__", "").startswith("mxfp4")
     ]
     assert bool(replaced) is wanted
+
+
+def report_step(queue: Any) -> None:
+    """Tells whose step a process takes."""
+    queue.put(JengaKVCacheManager.step.__module__)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"), [("1", "mxfp4."), ("0", "max.pipelines.")]
+)
+def test_a_process_that_imports_this_to_learn_its_task_is_a_worker(
+    monkeypatch: pytest.MonkeyPatch, asked: str, wanted: str
+) -> None:
+    # MAX's worker is started so: what it is to run names the architecture, which is
+    # imported before the process knows its parent.
+    monkeypatch.setenv(worker_process.VARIABLE, asked)
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    process = context.Process(target=report_step, args=(queue,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+    assert queue.get().startswith(wanted)

@@ -24,7 +24,7 @@ several times a step, among what the streams are about to use, and finds none.""
 
 def install() -> None:
     """Does so in the process that serves clients, and in no other."""
-    if multiprocessing.parent_process() is not None:
+    if is_child():
         return
     streaming.install()
     if SERVER not in sys.modules:
@@ -34,6 +34,16 @@ def install() -> None:
     chunks.install()
     measurements.install()
     look_for_garbage_less()
+
+
+def is_child() -> bool:
+    """Says whether another process of the server started this one.
+
+    A child learns of its parent only after it has read what it is to run, which is
+    when this package is imported there.
+    """
+    inheriting = getattr(multiprocessing.current_process(), "_inheriting", False)
+    return inheriting or multiprocessing.parent_process() is not None
 
 
 def look_for_garbage_less() -> None:

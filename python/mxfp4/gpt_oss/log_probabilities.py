@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import multiprocessing
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 from max.pipelines.modeling.types import TextGenerationInputs
 
 from mxfp4.gpt_oss.chunks import ROUTES
+from mxfp4.gpt_oss.http_process import is_child
 
 
 class _Quiet(TextGenerationInputs):  # type: ignore[type-arg]
@@ -44,7 +44,7 @@ def install() -> None:
     if OverlapTextGenerationPipeline._execute.__module__ == __name__:
         return
     _compute()
-    if multiprocessing.parent_process() is None and ROUTES in sys.modules:
+    if not is_child() and ROUTES in sys.modules:
         accept(sys.modules[ROUTES])
 
 

@@ -12,11 +12,10 @@ timed on the same machine.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from importlib.metadata import version
 
-from mxfp4.gpt_oss.http_process import look_for_garbage_less
+from mxfp4.gpt_oss.http_process import is_child, look_for_garbage_less
 
 VARIABLE = "MXFP4_LEAN_WORKER"
 """Environment variable that turns it on with `1`."""
@@ -29,7 +28,7 @@ def install() -> None:
     """Does so in a process that another one started, with MAX as it is known."""
     if os.environ.get(VARIABLE) != "1":
         return
-    if multiprocessing.parent_process() is None or version("max") != MAX:
+    if not is_child() or version("max") != MAX:
         return
     # They name much of MAX's that another version may lack.
     from mxfp4.gpt_oss import pages, request_state
