@@ -16,19 +16,25 @@ from max.pipelines.architectures.gpt_oss.layers.transformer_block import (
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear, StackedLinear
 from mxfp4.gpt_oss.moe import GptOssMoE
+from mxfp4.gpt_oss.rope import RotaryEmbedding
 
 
 class TransformerBlock(Module):
-    """The built-in block with its projections and experts replaced."""
+    """The built-in block with its projections, rotations and experts replaced."""
 
-    def __init__(self, builtin: GptOssTransformerBlock, config: GptOssConfig) -> None:
+    def __init__(
+        self,
+        builtin: GptOssTransformerBlock,
+        config: GptOssConfig,
+        rope: RotaryEmbedding,
+    ) -> None:
         super().__init__()
         self.input_layernorm = builtin.input_layernorm
         self.input_layernorm_shards = builtin.input_layernorm_shards
         self.post_attention_layernorm = builtin.post_attention_layernorm
         self.post_attention_layernorm_shards = builtin.post_attention_layernorm_shards
         self.self_attn = builtin.self_attn
-        self.self_attn_shards = _attention_shards(builtin.self_attn, config)
+        self.self_attn_shards = _attention_shards(builtin.self_attn, config, rope)
         self.mlp = GptOssMoE(config)
 
     def __call__(
@@ -60,9 +66,10 @@ def _add(xs: Sequence[TensorValue], ys: Sequence[TensorValue]) -> list[TensorVal
 
 
 def _attention_shards(
-    attention: GptOssAttention, config: GptOssConfig
+    attention: GptOssAttention, config: GptOssConfig, rope: RotaryEmbedding
 ) -> list[GptOssAttention]:
-    """Replaces the projections, and divides the heads among the devices."""
+    """Replaces projections and rotations, and divides the heads among the devices."""
+    attention.rope = rope
     device, hidden = config.devices[0], config.hidden_size
     query, other = attention.q_weight_dim, attention.kv_weight_dim
     attention.qkv_proj = StackedLinear(

@@ -23,16 +23,18 @@ from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import LogitsHead
 from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.gpt_oss.packing import pack_experts
+from mxfp4.gpt_oss.rope import RotaryEmbedding
 
 
 class GptOss(BuiltinGptOss):
-    """The built-in module; experts, projections and head replaced."""
+    """The built-in module; experts, projections, rotations and head replaced."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
         model = self.language_model
+        rope = RotaryEmbedding.like(model.layers[0].self_attn.rope)
         model.layers = LayerList(
-            [TransformerBlock(layer, config) for layer in model.layers]
+            [TransformerBlock(layer, config, rope) for layer in model.layers]
         )
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
