@@ -9,7 +9,7 @@ from max.gpu import global_idx
 from max.gpu.host import DeviceBuffer, DeviceContext
 
 from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
-from mxfp4.routing import combine, route, sort_rows
+from mxfp4.routing import combine, route, route_few, sort_rows
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
@@ -89,8 +89,9 @@ def wrong_route(
     experts: Int,
     top: Int,
     inputs: Int,
+    few: Bool,
 ) raises -> Int:
-    """How many choices and shares are wrong."""
+    """How many choices and shares are wrong; with `few`, of the kernel for few tokens, however many there are."""
     var x = random(ctx, tokens * features, 1)
     var router = random(ctx, experts * features, 2)
     var bias = random(ctx, experts, 3)
@@ -122,18 +123,32 @@ def wrong_route(
     var weights = ctx.enqueue_create_buffer[DType.float32](tokens * top + SPARE)
     chosen.enqueue_fill(-7)
     weights.enqueue_fill(-7)
-    route(
-        chosen.unsafe_ptr().as_unsafe_any_origin(),
-        weights.unsafe_ptr().as_unsafe_any_origin(),
-        to_x,
-        to_router,
-        to_bias,
-        tokens=tokens,
-        features=features,
-        experts=experts,
-        top=top,
-        ctx=ctx,
-    )
+    if few:
+        route_few(
+            chosen.unsafe_ptr().as_unsafe_any_origin(),
+            weights.unsafe_ptr().as_unsafe_any_origin(),
+            to_x,
+            to_router,
+            to_bias,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
+        )
+    else:
+        route(
+            chosen.unsafe_ptr().as_unsafe_any_origin(),
+            weights.unsafe_ptr().as_unsafe_any_origin(),
+            to_x,
+            to_router,
+            to_bias,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
+        )
     var count = tokens * experts
     var logits = ctx.enqueue_create_buffer[DType.float64](max(count, 1))
     ctx.enqueue_function[plain_logits](
@@ -220,18 +235,19 @@ def check_route(
     top: Int,
     features: List[Int],
     inputs: Int,
+    few: Bool = False,
 ) raises:
-    """Every token's experts, for each number of features."""
+    """Every token's experts, for each number of features; with `few`, of the kernel for few tokens."""
     var wrong = 0
     var spots = String()
     for count in features:
-        var here = wrong_route(ctx, tokens, count, experts, top, inputs)
+        var here = wrong_route(ctx, tokens, count, experts, top, inputs, few)
         wrong += here
         if here > 0:
             spots += String(" (", here, " with ", count, " features)")
     report.check(
         String(
-            "route ",
+            "route few " if few else "route ",
             tokens,
             " tokens to ",
             top,
@@ -417,13 +433,17 @@ def main() raises:
         report.skipped("routing", NEEDS_HOPPER)
         return
     var ctx = DeviceContext()
-    var features: List[Int] = [8, 24, 64, 288, 672, 2880]
-    var some: List[Int] = [24, 672]
-    for tokens in [0, 1, 7, 63, 64, 65, 256, 257, 300, 1000, 8192]:
+    var features: List[Int] = [8, 24, 64, 288, 936, 2880]
+    var some: List[Int] = [24, 672, 744]
+    for tokens in [0, 1, 7, 8, 9, 64, 65, 128, 129, 256, 257, 300, 1000, 8192]:
         for experts in [8, 12, 32, 128, 256]:
             for inputs in [RANDOM, WHOLE]:
                 check_route(report, ctx, tokens, experts, 4, features, inputs)
-    for tokens in [9, 260, 321]:
+    for tokens in [300, 1000]:
+        for experts in [12, 32, 128, 256]:
+            check_route(report, ctx, tokens, experts, 4, some, RANDOM, few=True)
+            check_route(report, ctx, tokens, experts, 4, some, WHOLE, few=True)
+    for tokens in [9, 141, 260, 321]:
         check_route(report, ctx, tokens, 1, 1, some, RANDOM)
         check_route(report, ctx, tokens, 5, 3, some, RANDOM)
         check_route(report, ctx, tokens, 33, 8, some, WHOLE)
@@ -432,8 +452,9 @@ def main() raises:
             check_route(report, ctx, tokens, experts, 8, some, ALIKE)
             check_route(report, ctx, tokens, experts, 4, some, BROKEN_EXPERT)
             check_route(report, ctx, tokens, experts, 4, some, BROKEN_TOKEN)
-    for experts in [32, 128, 256]:
-        check_same(report, ctx, 1000, experts)
+    for tokens in [1, 100, 256, 1000]:
+        for experts in [32, 128, 256]:
+            check_same(report, ctx, tokens, experts)
     for tokens in [0, 1, 8, 64, 255, 256, 257, 300, 8192, 20000]:
         check_sort(report, ctx, tokens, 32, 4)
     check_sort(report, ctx, 4097, 128, 4)
