@@ -410,3 +410,26 @@ def cluster_send(
         NoneType,
         constraints="r,r,r,f,f,f,f,~{memory}",
     ](address, barrier, block, values[0], values[1], values[2], values[3])
+
+
+@always_inline
+def grid_wait():
+    """`griddepcontrol.wait`: wait until the kernels before have ended and what they wrote is seen.
+
+    It waits for nothing in a launch that did not ask to overlap them.
+    """
+    inlined_assembly[
+        "griddepcontrol.wait;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def grid_release():
+    """`griddepcontrol.launch_dependents`: let the kernel behind this one begin, if it asked to overlap, once all blocks say so
+    or have ended. Its `grid_wait` waits for all of this one nevertheless.
+    """
+    inlined_assembly[
+        "griddepcontrol.launch_dependents;",
+        NoneType,
+        constraints="~{memory}",
+    ]()

@@ -8,6 +8,8 @@ once; they go from memory to its registers, where the tensor core wants them.
 Experts are the rows of `mma.m16n8k16`, tokens its columns. The warps of a block add up in shared memory what they have of
 the same logits; every block sends its sums to that block of the cluster which chooses the token's experts, and that adds
 eight sums in order. One launch, no memory for logits in between, and the same input gives the same bits.
+
+The launch overlaps the kernel before (programmatic dependent launch): weights are asked for while that one ends.
 """
 
 from std.math import ceildiv
@@ -33,6 +35,8 @@ from .ptx import (
     cluster_arrive_relaxed,
     cluster_send,
     cluster_wait,
+    grid_release,
+    grid_wait,
     multiply16,
     pin,
 )
@@ -293,6 +297,10 @@ def route_few_kernel[
                 ]
             )
 
+    # Up to here nothing was read that a kernel before may write, and nothing was written. The kernel behind may begin: it waits
+    # for this one's end.
+    grid_release()
+    grid_wait()
     var logits = StaticTuple[SIMD[DType.float32, 4], 2 * TURNS]()
     comptime for i in range(2 * TURNS):
         logits[i] = SIMD[DType.float32, 4](0)

@@ -23,9 +23,10 @@ from max.gpu import (
 from max.gpu.host import DeviceContext, Dim, FuncAttribute
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from .grouped_matmul import Half
-from .ptx import match_any, shared_add
+from .ptx import grid_wait, match_any, shared_add
 from .route_few import (
     FEW_BLOCKS,
     FEW_THREADS,
@@ -119,15 +120,17 @@ def sort_kernel(
     var end = min(first + SORT_THREADS, Int(count))
     var warps = ceildiv(end - first, WARP_SIZE)
     var row = first + thread
-    # Lanes beyond the end agree with one another on an expert that there is not.
-    var expert = UInt32(MAX_EXPERTS)
-    if row < end:
-        expert = UInt32(chosen[unsafe_offset=row])
     for i in range(thread, warps * MAX_EXPERTS, SORT_THREADS):
         counts[unsafe_offset=i] = 0
     if thread < MAX_EXPERTS:
         before[unsafe_offset=thread] = 0
         after[unsafe_offset=thread] = 0
+    # Nothing was read or written so far but shared memory.
+    grid_wait()
+    # Lanes beyond the end agree with one another on an expert that there is not.
+    var expert = UInt32(MAX_EXPERTS)
+    if row < end:
+        expert = UInt32(chosen[unsafe_offset=row])
     barrier()
 
     _count_experts(before, chosen, 0, first)
@@ -278,8 +281,9 @@ def route(
         chosen: Result, i32 [T, K]: the experts of each token, the likeliest first; of equals the lower number.
         weights: Result, float32 [T, K]: their shares, which sum to one.
         x: Tokens, bf16 [T, H].
-        router: Its weights, bf16 [E, H].
-        bias: Its bias, bf16 [E].
+        router: Its weights, bf16 [E, H]. They are read before the kernel in front of this one has ended, so that one must not
+            write them, and none that may still run then: weights that were loaded before are right, and what a copy brings.
+        bias: Its bias, bf16 [E], read as early.
         tokens: T.
         features: H, a multiple of 8.
         experts: E, at most 256.
@@ -351,6 +355,7 @@ def route_few(
                 grid_dim=few_blocks(tokens),
                 block_dim=FEW_THREADS,
                 cluster_dim=Dim(FEW_BLOCKS, 1, 1),
+                attributes=pdl_launch_attributes(PDLLevel.ON),
             )
 
 
@@ -431,6 +436,7 @@ def sort_rows(
         UInt32(top),
         grid_dim=sort_blocks(tokens * top),
         block_dim=SORT_THREADS,
+        attributes=pdl_launch_attributes(PDLLevel.ON),
     )
 
 
