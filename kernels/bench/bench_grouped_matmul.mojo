@@ -24,6 +24,7 @@ from max.gpu.host import (
     DeviceContext,
     DeviceGraph,
     DeviceGraphBuilder,
+    Dim,
     FuncAttribute,
 )
 from std.memory import Pointer
@@ -39,15 +40,20 @@ from mxfp4.grouped_matmul import (
     tile_tokens,
 )
 from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
+from mxfp4.route_few import (
+    FEW_BLOCKS,
+    FEW_THREADS,
+    few_blocks,
+    few_tokens,
+    route_few_kernel,
+)
 from mxfp4.route_many import RouteShape, route_columns, route_many_kernel
 from mxfp4.routing import (
     COMBINE_THREADS,
-    ROUTE_THREADS,
     SORT_THREADS,
     combine_blocks,
     combine_kernel,
     route,
-    route_kernel,
     route_wide,
     sort_blocks,
     sort_kernel,
@@ -362,21 +368,29 @@ struct Batch:
         var x = self.x.unsafe_ptr().as_unsafe_any_origin()
         var router = self.router.unsafe_ptr().as_unsafe_any_origin()
         var bias = self.router_bias.unsafe_ptr().as_unsafe_any_origin()
-        if not wide:
-            return builder.add_function[route_kernel](
-                chosen,
-                shares,
-                x,
-                router,
-                bias,
-                UInt32(self.tokens),
-                UInt32(HIDDEN),
-                UInt32(self.experts),
-                UInt32(TOP),
-                grid_dim=self.tokens,
-                block_dim=ROUTE_THREADS,
-                dependencies=[],
-            )
+        comptime for i in range(6):
+            comptime COLUMNS = [32, 128, MAX_EXPERTS][i // 2]
+            comptime TOKENS = [8, 16][i % 2]
+            if (
+                not wide
+                and route_columns(self.experts) == COLUMNS
+                and few_tokens(self.tokens) == TOKENS
+            ):
+                return builder.add_function[route_few_kernel[COLUMNS, TOKENS]](
+                    chosen,
+                    shares,
+                    x,
+                    router,
+                    bias,
+                    UInt32(self.tokens),
+                    UInt32(HIDDEN),
+                    UInt32(self.experts),
+                    UInt32(TOP),
+                    grid_dim=few_blocks(self.tokens),
+                    block_dim=FEW_THREADS,
+                    cluster_dim=Dim(FEW_BLOCKS, 1, 1),
+                    dependencies=[],
+                )
         comptime for i in range(3):
             comptime COLUMNS = [32, 128, MAX_EXPERTS][i]
             comptime Shape = RouteShape[COLUMNS]

@@ -5,6 +5,10 @@
 Prints a table of microseconds: medians of 20 replays of a device graph of one kernel, L2 flushed before, as events on the
 device give them. `few` and `many` are the router's two kernels, whichever of them `route` would take; it takes `many`
 where the line has a star. `both` is the graph of the router that it takes and the sort behind it.
+
+`chain` is no graph: eight times the tokens are made by a kernel, as the norm before them would, routed and sorted, each time
+with another router, and enqueued as a step enqueues them, so that launches may overlap. It is the time of one of the eight;
+`made` is that of the kernel that makes the tokens alone, taken likewise.
 """
 
 from std.sys import argv
@@ -12,18 +16,33 @@ from std.sys import argv
 from bench_grouped_matmul import (
     Batch,
     FLUSH_BYTES,
+    HIDDEN,
     SAMPLES,
+    TOP,
     numbers,
     times,
+    values,
 )
 from harness import NEEDS_HOPPER, has_hopper
+from max.gpu import global_idx
 from max.gpu.host import (
     DeviceBuffer,
     DeviceContext,
     DeviceGraph,
     DeviceGraphBuilder,
 )
-from mxfp4.routing import route_wide
+from max.gpu.primitives.grid_controls import (
+    PDL,
+    PDLLevel,
+    pdl_launch_attributes,
+)
+from mxfp4.grouped_matmul import Half
+from mxfp4.routing import route, route_wide, sort_rows
+
+comptime ROUNDS = 8
+"""Layers of a chain."""
+comptime AHEAD = 6
+"""Flushes before a chain: the host enqueues all of it in the time that they take."""
 
 
 def print_row(cells: List[String]):
@@ -34,12 +53,110 @@ def print_row(cells: List[String]):
     print(line, flush=True)
 
 
+def one_digit(microseconds: Float64) -> String:
+    var tenths = Int(microseconds * 10 + 0.5)
+    return String(tenths // 10, ".", tenths % 10)
+
+
 def cell(
     ctx: DeviceContext, graph: DeviceGraph, flush: DeviceBuffer[DType.uint8]
 ) raises -> String:
-    """The median time, with one digit behind the point."""
-    var tenths = Int(times(ctx, graph, flush)[SAMPLES // 2] * 10 + 0.5)
-    return String(tenths // 10, ".", tenths % 10)
+    """The median time."""
+    return one_digit(times(ctx, graph, flush)[SAMPLES // 2])
+
+
+def make_tokens(target: Half, source: Half, count: UInt64):
+    """Kernel, one thread a value: copy tokens, and let the kernel behind begin as MAX's do."""
+    with PDL():
+        var i = Int(global_idx.x)
+        if i < Int(count):
+            target[unsafe_offset=i] = source[unsafe_offset=i]
+
+
+def chain_cell(
+    ctx: DeviceContext,
+    batch: Batch,
+    routers: DeviceBuffer[DType.bfloat16],
+    flush: DeviceBuffer[DType.uint8],
+    routed: Bool,
+) raises -> String:
+    """The median time of one round of a chain; without `routed` nothing but the tokens is made."""
+
+    var made = (
+        batch.y.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var x = batch.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    var router = (
+        routers.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var bias = (
+        batch.router_bias.unsafe_ptr()
+        .unsafe_mut_cast[True]()
+        .as_unsafe_any_origin()
+    )
+    var chosen = (
+        batch.chosen.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var shares = (
+        batch.shares.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var starts = (
+        batch.starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var sources = (
+        batch.sources.unsafe_ptr()
+        .unsafe_mut_cast[True]()
+        .as_unsafe_any_origin()
+    )
+    var places = (
+        batch.places.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+    )
+    var count = len(batch.x)
+
+    def chain() raises {imm}:
+        for round in range(ROUNDS):
+            ctx.enqueue_function[make_tokens](
+                made,
+                x,
+                UInt64(count),
+                grid_dim=(count + 255) // 256,
+                block_dim=256,
+                attributes=pdl_launch_attributes(PDLLevel.ON),
+            )
+            if not routed:
+                continue
+            route(
+                chosen,
+                shares,
+                made,
+                router.unsafe_offset(round * batch.experts * HIDDEN),
+                bias,
+                tokens=batch.tokens,
+                features=HIDDEN,
+                experts=batch.experts,
+                top=TOP,
+                ctx=ctx,
+            )
+            sort_rows(
+                starts,
+                sources,
+                places,
+                chosen,
+                tokens=batch.tokens,
+                experts=batch.experts,
+                top=TOP,
+                ctx=ctx,
+            )
+
+    chain()
+    ctx.synchronize()
+    var result = List[Float64]()
+    for _ in range(SAMPLES):
+        for i in range(AHEAD):
+            flush.enqueue_fill(UInt8(i))
+        result.append(Float64(ctx.execution_time(chain, 1)) / 1e3 / ROUNDS)
+    sort(result)
+    return one_digit(result[SAMPLES // 2])
 
 
 def bench(
@@ -50,6 +167,7 @@ def bench(
 ) raises:
     """Print one line."""
     var batch = Batch(ctx, tokens, experts, False)
+    var routers = values(ctx, ROUNDS * experts * HIDDEN, 9)
     var wide = route_wide(tokens)
 
     def few(mut builder: DeviceGraphBuilder) raises {imm}:
@@ -58,7 +176,7 @@ def bench(
     def many(mut builder: DeviceGraphBuilder) raises {imm}:
         _ = batch.add_route(builder, True)
 
-    def sort(mut builder: DeviceGraphBuilder) raises {imm}:
+    def order(mut builder: DeviceGraphBuilder) raises {imm}:
         _ = batch.add_sort(builder, [])
 
     def both(mut builder: DeviceGraphBuilder) raises {imm}:
@@ -74,9 +192,11 @@ def bench(
             cell(ctx, DeviceGraph.create(ctx, few), flush),
             cell(ctx, DeviceGraph.create(ctx, many), flush)
             + ("*" if wide else " "),
-            cell(ctx, DeviceGraph.create(ctx, sort), flush),
+            cell(ctx, DeviceGraph.create(ctx, order), flush),
             cell(ctx, DeviceGraph.create(ctx, both), flush),
             cell(ctx, DeviceGraph.create(ctx, combine), flush),
+            chain_cell(ctx, batch, routers, flush, True),
+            chain_cell(ctx, batch, routers, flush, False),
         ]
     )
 
@@ -98,7 +218,19 @@ def main() raises:
         raise Error(NEEDS_HOPPER)
     var ctx = DeviceContext()
     var flush = ctx.enqueue_create_buffer[DType.uint8](FLUSH_BYTES)
-    print_row(["experts", "tokens", "few", "many ", "sort", "both", "combine"])
+    print_row(
+        [
+            "experts",
+            "tokens",
+            "few",
+            "many ",
+            "sort",
+            "both",
+            "combine",
+            "chain",
+            "made",
+        ]
+    )
     for some in experts:
         for count in tokens:
             bench(ctx, count, some, flush)

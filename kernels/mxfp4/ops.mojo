@@ -266,7 +266,9 @@ struct Route:
         bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`. Chosen and weights [T, top], x [T, H], router [E, H], bias [E]."""
+        """Enqueue on `ctx`. Chosen and weights [T, top], x [T, H], router [E, H], bias [E]. Router and bias must be weights or
+        inputs of the graph, not what a kernel of it makes: see `route`.
+        """
         _check_target[target]()
         var tokens = x.dim_size(0)
         var top = chosen.dim_size(1)

@@ -61,6 +61,21 @@ def barrier_wait(address: UInt32, parity: UInt32):
 
 
 @always_inline
+def barrier_wait_cluster(address: UInt32, parity: UInt32):
+    """`barrier_wait` for what other blocks of the cluster reported; what they sent is seen then."""
+    inlined_assembly[
+        """{
+            .reg .pred done;
+            WAIT:
+            mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [$0], $1;
+            @!done bra WAIT;
+        }""",
+        NoneType,
+        constraints="r,r,~{memory}",
+    ](address, parity)
+
+
+@always_inline
 def bulk_copy(
     target: UInt32,
     source: UInt64,
@@ -372,3 +387,49 @@ def cluster_load(address: UInt32, block: UInt32) -> SIMD[DType.float32, 4]:
         has_side_effect=True,
     ](address, block)
     return SIMD[DType.float32, 4](result[0], result[1], result[2], result[3])
+
+
+@always_inline
+def cluster_send(
+    address: UInt32,
+    barrier: UInt32,
+    block: UInt32,
+    values: SIMD[DType.float32, 4],
+):
+    """`mapa` and `st.async`: write four values that are to stand at `address`, a multiple of 16, in the shared memory of this
+    block of the cluster, and report their 16 bytes to the `barrier` there. The block must have begun.
+    """
+    inlined_assembly[
+        """{
+            .reg .b32 there;
+            .reg .b32 report;
+            mapa.shared::cluster.u32 there, $0, $2;
+            mapa.shared::cluster.u32 report, $1, $2;
+            st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [there], {$3, $4, $5, $6}, [report];
+        }""",
+        NoneType,
+        constraints="r,r,r,f,f,f,f,~{memory}",
+    ](address, barrier, block, values[0], values[1], values[2], values[3])
+
+
+@always_inline
+def grid_wait():
+    """`griddepcontrol.wait`: wait until the kernels before have ended and what they wrote is seen.
+
+    It waits for nothing in a launch that did not ask to overlap them.
+    """
+    inlined_assembly[
+        "griddepcontrol.wait;", NoneType, constraints="~{memory}"
+    ]()
+
+
+@always_inline
+def grid_release():
+    """`griddepcontrol.launch_dependents`: let the kernel behind this one begin, if it asked to overlap, once all blocks say so
+    or have ended. Its `grid_wait` waits for all of this one nevertheless.
+    """
+    inlined_assembly[
+        "griddepcontrol.launch_dependents;",
+        NoneType,
+        constraints="~{memory}",
+    ]()

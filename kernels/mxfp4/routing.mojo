@@ -9,7 +9,7 @@ Throughout: T tokens of H features, E experts, of which each token takes K.
 
 from std.bit import pop_count
 from std.math import ceildiv
-from std.memory import Pointer, stack_allocation
+from std.memory import stack_allocation
 from std.utils.static_tuple import StaticTuple
 
 from max.gpu import (
@@ -20,97 +20,30 @@ from max.gpu import (
     lane_id,
     thread_idx,
 )
-from max.gpu.host import DeviceContext, FuncAttribute
+from max.gpu.host import DeviceContext, Dim, FuncAttribute
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from .grouped_matmul import Half
-from .ptx import match_any, shared_add
+from .ptx import grid_wait, match_any, shared_add
+from .route_few import (
+    FEW_BLOCKS,
+    FEW_THREADS,
+    few_blocks,
+    few_tokens,
+    route_few_kernel,
+)
 from .route_many import RouteShape, route_columns, route_many_kernel
 from .scheduler import ExpertIds, GroupStarts, RowIndices, SharedCounts
-from .top_experts import (
-    MAX_EXPERTS,
-    MAX_TOP,
-    Weights,
-    choose_experts,
-    order_key,
-)
+from .top_experts import MAX_EXPERTS, MAX_TOP, Weights
 
-comptime ROUTE_THREADS = 512
-comptime ROUTE_WARPS = ROUTE_THREADS // WARP_SIZE
 comptime SORT_THREADS = 1024
 """Threads of a block that sorts, and the rows that it places."""
 comptime SORT_WARPS = SORT_THREADS // WARP_SIZE
 comptime COMBINE_THREADS = 128
 comptime COMBINE_FEATURES = COMBINE_THREADS * 8
 """Features that a block sums up."""
-
-
-@__llvm_metadata(
-    MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(ROUTE_THREADS))
-)
-def route_kernel(
-    chosen: ExpertIds,
-    weights: Weights,
-    x: Half,
-    router: Half,
-    bias: Half,
-    tokens: UInt32,
-    features: UInt32,
-    experts: UInt32,
-    top: UInt32,
-):
-    """One block a token; see `route`."""
-    comptime EXPERTS = 2
-    """Experts that a warp works on at once."""
-    var logits = stack_allocation[
-        MAX_EXPERTS, Float32, address_space=AddressSpace.SHARED
-    ]()
-    var lane = Int(lane_id())
-    var warp_index = Int(thread_idx.x) // WARP_SIZE
-    var token = Int(block_idx.x)
-    var width = Int(features)
-
-    # ---- Logits: a warp takes two experts at a time, its lanes share the features.
-    for expert in range(
-        warp_index * EXPERTS, Int(experts), ROUTE_WARPS * EXPERTS
-    ):
-        var sums = SIMD[DType.float32, EXPERTS](0)
-        for at in range(lane * 8, width, WARP_SIZE * 8):
-            var w = StaticTuple[SIMD[DType.float32, 8], EXPERTS]()
-            comptime for e in range(EXPERTS):
-                w[e] = (
-                    router.unsafe_offset(
-                        min(expert + e, Int(experts) - 1) * width + at
-                    )
-                    .unsafe_load[width=8, alignment=16]()
-                    .cast[DType.float32]()
-                )
-            var values = (
-                x.unsafe_offset(token * width + at)
-                .unsafe_load[width=8, alignment=16]()
-                .cast[DType.float32]()
-            )
-            comptime for e in range(EXPERTS):
-                comptime for i in range(8):
-                    sums[e] = values[i].fma(w[e][i], sums[e])
-        comptime for e in range(EXPERTS):
-            var sum = warp.sum(sums[e])
-            if lane == 0 and expert + e < Int(experts):
-                logits[unsafe_offset=expert + e] = (
-                    sum + bias[unsafe_offset=expert + e].cast[DType.float32]()
-                )
-    barrier()
-
-    # ---- The highest logits, and their softmax.
-    if warp_index != 0:
-        return
-    comptime EACH = MAX_EXPERTS // WARP_SIZE
-    var keys = SIMD[DType.uint32, EACH](0)
-    comptime for i in range(EACH):
-        if i * WARP_SIZE + lane < Int(experts):
-            keys[i] = order_key(logits[unsafe_offset=i * WARP_SIZE + lane])
-    choose_experts(chosen, weights, keys, token, Int(top))
 
 
 @always_inline
@@ -187,15 +120,17 @@ def sort_kernel(
     var end = min(first + SORT_THREADS, Int(count))
     var warps = ceildiv(end - first, WARP_SIZE)
     var row = first + thread
-    # Lanes beyond the end agree with one another on an expert that there is not.
-    var expert = UInt32(MAX_EXPERTS)
-    if row < end:
-        expert = UInt32(chosen[unsafe_offset=row])
     for i in range(thread, warps * MAX_EXPERTS, SORT_THREADS):
         counts[unsafe_offset=i] = 0
     if thread < MAX_EXPERTS:
         before[unsafe_offset=thread] = 0
         after[unsafe_offset=thread] = 0
+    # Nothing was read or written so far but shared memory.
+    grid_wait()
+    # Lanes beyond the end agree with one another on an expert that there is not.
+    var expert = UInt32(MAX_EXPERTS)
+    if row < end:
+        expert = UInt32(chosen[unsafe_offset=row])
     barrier()
 
     _count_experts(before, chosen, 0, first)
@@ -321,7 +256,9 @@ def _check(experts: Int, top: Int, features: Int) raises:
 
 
 def route_wide(tokens: Int) -> Bool:
-    """Whether tokens share a block (`route_many`); few are spread over the multiprocessors, each with all of the router."""
+    """Whether so many tokens go to `route_many`, whose blocks have all of the router, and not to `route_few`, whose clusters
+    share it.
+    """
     return tokens > 256
 
 
@@ -344,8 +281,9 @@ def route(
         chosen: Result, i32 [T, K]: the experts of each token, the likeliest first; of equals the lower number.
         weights: Result, float32 [T, K]: their shares, which sum to one.
         x: Tokens, bf16 [T, H].
-        router: Its weights, bf16 [E, H].
-        bias: Its bias, bf16 [E].
+        router: Its weights, bf16 [E, H]. They are read before the kernel in front of this one has ended, so that one must not
+            write them, and none that may still run then: weights that were loaded before are right, and what a copy brings.
+        bias: Its bias, bf16 [E], read as early.
         tokens: T.
         features: H, a multiple of 8.
         experts: E, at most 256.
@@ -355,23 +293,88 @@ def route(
     Raises:
         When a number is outside these limits, or the launch fails.
     """
-    _check(experts, top, features)
-    if tokens == 0:
-        return
-    if not route_wide(tokens):
-        ctx.enqueue_function[route_kernel](
+    if route_wide(tokens):
+        route_many(
             chosen,
             weights,
             x,
             router,
             bias,
-            UInt32(tokens),
-            UInt32(features),
-            UInt32(experts),
-            UInt32(top),
-            grid_dim=tokens,
-            block_dim=ROUTE_THREADS,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
         )
+    else:
+        route_few(
+            chosen,
+            weights,
+            x,
+            router,
+            bias,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
+        )
+
+
+def route_few(
+    chosen: ExpertIds,
+    weights: Weights,
+    x: Half,
+    router: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    features: Int,
+    experts: Int,
+    top: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue what `route` does, with the kernel for few tokens, of which it takes any number."""
+    _check(experts, top, features)
+    if tokens == 0:
+        return
+    comptime for i in range(6):
+        comptime COLUMNS = [32, 128, MAX_EXPERTS][i // 2]
+        comptime TOKENS = [8, 16][i % 2]
+        if route_columns(experts) == COLUMNS and few_tokens(tokens) == TOKENS:
+            ctx.enqueue_function[route_few_kernel[COLUMNS, TOKENS]](
+                chosen,
+                weights,
+                x,
+                router,
+                bias,
+                UInt32(tokens),
+                UInt32(features),
+                UInt32(experts),
+                UInt32(top),
+                grid_dim=few_blocks(tokens),
+                block_dim=FEW_THREADS,
+                cluster_dim=Dim(FEW_BLOCKS, 1, 1),
+                attributes=pdl_launch_attributes(PDLLevel.ON),
+            )
+
+
+def route_many(
+    chosen: ExpertIds,
+    weights: Weights,
+    x: Half,
+    router: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    features: Int,
+    experts: Int,
+    top: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue what `route` does, with the kernel for many tokens, of which it takes any number."""
+    _check(experts, top, features)
+    if tokens == 0:
         return
     comptime for i in range(3):
         comptime COLUMNS = [32, 128, MAX_EXPERTS][i]
@@ -433,6 +436,7 @@ def sort_rows(
         UInt32(top),
         grid_dim=sort_blocks(tokens * top),
         block_dim=SORT_THREADS,
+        attributes=pdl_launch_attributes(PDLLevel.ON),
     )
 
 

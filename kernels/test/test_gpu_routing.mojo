@@ -9,7 +9,9 @@ from max.gpu import global_idx
 from max.gpu.host import DeviceBuffer, DeviceContext
 
 from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
-from mxfp4.routing import combine, route, sort_rows
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
+from mxfp4.ptx import grid_release, grid_wait, sleep
+from mxfp4.routing import combine, route, route_few, sort_rows
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
@@ -89,8 +91,9 @@ def wrong_route(
     experts: Int,
     top: Int,
     inputs: Int,
+    few: Bool,
 ) raises -> Int:
-    """How many choices and shares are wrong."""
+    """How many choices and shares are wrong; with `few`, of the kernel for few tokens, however many there are."""
     var x = random(ctx, tokens * features, 1)
     var router = random(ctx, experts * features, 2)
     var bias = random(ctx, experts, 3)
@@ -118,22 +121,38 @@ def wrong_route(
             grid_dim=1,
             block_dim=1,
         )
+    # The router is read before the kernel in front has ended; those above wrote it.
+    ctx.synchronize()
     var chosen = ctx.enqueue_create_buffer[DType.int32](tokens * top + SPARE)
     var weights = ctx.enqueue_create_buffer[DType.float32](tokens * top + SPARE)
     chosen.enqueue_fill(-7)
     weights.enqueue_fill(-7)
-    route(
-        chosen.unsafe_ptr().as_unsafe_any_origin(),
-        weights.unsafe_ptr().as_unsafe_any_origin(),
-        to_x,
-        to_router,
-        to_bias,
-        tokens=tokens,
-        features=features,
-        experts=experts,
-        top=top,
-        ctx=ctx,
-    )
+    if few:
+        route_few(
+            chosen.unsafe_ptr().as_unsafe_any_origin(),
+            weights.unsafe_ptr().as_unsafe_any_origin(),
+            to_x,
+            to_router,
+            to_bias,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
+        )
+    else:
+        route(
+            chosen.unsafe_ptr().as_unsafe_any_origin(),
+            weights.unsafe_ptr().as_unsafe_any_origin(),
+            to_x,
+            to_router,
+            to_bias,
+            tokens=tokens,
+            features=features,
+            experts=experts,
+            top=top,
+            ctx=ctx,
+        )
     var count = tokens * experts
     var logits = ctx.enqueue_create_buffer[DType.float64](max(count, 1))
     ctx.enqueue_function[plain_logits](
@@ -220,18 +239,19 @@ def check_route(
     top: Int,
     features: List[Int],
     inputs: Int,
+    few: Bool = False,
 ) raises:
-    """Every token's experts, for each number of features."""
+    """Every token's experts, for each number of features; with `few`, of the kernel for few tokens."""
     var wrong = 0
     var spots = String()
     for count in features:
-        var here = wrong_route(ctx, tokens, count, experts, top, inputs)
+        var here = wrong_route(ctx, tokens, count, experts, top, inputs, few)
         wrong += here
         if here > 0:
             spots += String(" (", here, " with ", count, " features)")
     report.check(
         String(
-            "route ",
+            "route few " if few else "route ",
             tokens,
             " tokens to ",
             top,
@@ -260,6 +280,8 @@ def check_same(
     var x = random(ctx, tokens * FEATURES, 1)
     var router = random(ctx, experts * FEATURES, 2)
     var bias = random(ctx, experts, 3)
+    # As above.
+    ctx.synchronize()
     var chosen = ctx.enqueue_create_buffer[DType.int32](2 * tokens * TOP)
     var weights = ctx.enqueue_create_buffer[DType.float32](2 * tokens * TOP)
     for time in range(2):
@@ -288,6 +310,106 @@ def check_same(
         String("route ", tokens, " tokens of ", experts, " experts twice"),
         wrong,
         "different values",
+    )
+    _ = x^
+    _ = router^
+    _ = bias^
+
+
+def write_late(target: Half, count: UInt64, seed: UInt32):
+    """Kernel, one thread a value: `fill_values`, long after the kernel behind was allowed to begin."""
+    grid_wait()
+    grid_release()
+    sleep(20_000)
+    var i = Int(global_idx.x)
+    if i < Int(count):
+        target[unsafe_offset=i] = (
+            Float32(Int32(hash32(seed, UInt32(i)))) * Float32(1.0 / (1 << 30))
+        ).cast[DType.bfloat16]()
+
+
+def check_overlap(
+    mut report: Report, ctx: DeviceContext, tokens: Int, experts: Int
+) raises:
+    """Tokens that come late, in the same place again and again, are routed and sorted as if every kernel waited."""
+    comptime FEATURES = 2880
+    comptime TOP = 4
+    comptime ROUNDS = 12
+    var count = tokens * FEATURES
+    var rows = tokens * TOP
+    var x = random(ctx, count, 1)
+    var router = random(ctx, experts * FEATURES, 2)
+    var bias = random(ctx, experts, 3)
+    # Those of all rounds, then those of all rounds one after the other.
+    var chosen = ctx.enqueue_create_buffer[DType.int32](2 * ROUNDS * rows)
+    var weights = ctx.enqueue_create_buffer[DType.float32](2 * ROUNDS * rows)
+    var places = ctx.enqueue_create_buffer[DType.uint32](2 * ROUNDS * rows)
+    var sources = ctx.enqueue_create_buffer[DType.uint32](rows)
+    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+    var to_x = x.unsafe_ptr().as_unsafe_any_origin()
+    chosen.enqueue_fill(-7)
+    ctx.synchronize()
+    for run in range(2 * ROUNDS):
+        ctx.enqueue_function[write_late](
+            to_x,
+            UInt64(count),
+            UInt32(100 + run % ROUNDS),
+            grid_dim=(count + 255) // 256,
+            block_dim=256,
+            attributes=pdl_launch_attributes(PDLLevel.ON),
+        )
+        if run >= ROUNDS:
+            ctx.synchronize()
+        var to_chosen = (
+            chosen.unsafe_ptr().unsafe_offset(run * rows).as_unsafe_any_origin()
+        )
+        route(
+            to_chosen,
+            weights.unsafe_ptr()
+            .unsafe_offset(run * rows)
+            .as_unsafe_any_origin(),
+            to_x,
+            router.unsafe_ptr().as_unsafe_any_origin(),
+            bias.unsafe_ptr().as_unsafe_any_origin(),
+            tokens=tokens,
+            features=FEATURES,
+            experts=experts,
+            top=TOP,
+            ctx=ctx,
+        )
+        if run >= ROUNDS:
+            ctx.synchronize()
+        sort_rows(
+            starts.unsafe_ptr().as_unsafe_any_origin(),
+            sources.unsafe_ptr().as_unsafe_any_origin(),
+            places.unsafe_ptr()
+            .unsafe_offset(run * rows)
+            .as_unsafe_any_origin(),
+            to_chosen,
+            tokens=tokens,
+            experts=experts,
+            top=TOP,
+            ctx=ctx,
+        )
+        if run >= ROUNDS:
+            ctx.synchronize()
+    var wrong = 0
+    var changed = 0
+    with chosen.map_to_host() as hc, weights.map_to_host() as hw:
+        with places.map_to_host() as hp:
+            for i in range(ROUNDS * rows):
+                wrong += Int(hc[i] != hc[ROUNDS * rows + i])
+                wrong += Int(hw[i] != hw[ROUNDS * rows + i])
+                wrong += Int(hp[i] != hp[ROUNDS * rows + i])
+                changed += Int(i >= rows and hw[i] != hw[i - rows])
+    # Rounds differ, or nothing would be seen of one that came too early.
+    wrong += Int(changed == 0)
+    report.check(
+        String(
+            "route and sort ", tokens, " late tokens of ", experts, " experts"
+        ),
+        wrong,
+        "values of other tokens",
     )
     _ = x^
     _ = router^
@@ -417,13 +539,17 @@ def main() raises:
         report.skipped("routing", NEEDS_HOPPER)
         return
     var ctx = DeviceContext()
-    var features: List[Int] = [8, 24, 64, 288, 672, 2880]
-    var some: List[Int] = [24, 672]
-    for tokens in [0, 1, 7, 63, 64, 65, 256, 257, 300, 1000, 8192]:
+    var features: List[Int] = [8, 24, 64, 288, 936, 2880]
+    var some: List[Int] = [24, 672, 744]
+    for tokens in [0, 1, 7, 8, 9, 64, 65, 128, 129, 256, 257, 300, 1000, 8192]:
         for experts in [8, 12, 32, 128, 256]:
             for inputs in [RANDOM, WHOLE]:
                 check_route(report, ctx, tokens, experts, 4, features, inputs)
-    for tokens in [9, 260, 321]:
+    for tokens in [300, 1000]:
+        for experts in [12, 32, 128, 256]:
+            check_route(report, ctx, tokens, experts, 4, some, RANDOM, few=True)
+            check_route(report, ctx, tokens, experts, 4, some, WHOLE, few=True)
+    for tokens in [9, 141, 260, 321]:
         check_route(report, ctx, tokens, 1, 1, some, RANDOM)
         check_route(report, ctx, tokens, 5, 3, some, RANDOM)
         check_route(report, ctx, tokens, 33, 8, some, WHOLE)
@@ -432,8 +558,12 @@ def main() raises:
             check_route(report, ctx, tokens, experts, 8, some, ALIKE)
             check_route(report, ctx, tokens, experts, 4, some, BROKEN_EXPERT)
             check_route(report, ctx, tokens, experts, 4, some, BROKEN_TOKEN)
-    for experts in [32, 128, 256]:
-        check_same(report, ctx, 1000, experts)
+    for tokens in [1, 100, 256, 1000]:
+        for experts in [32, 128, 256]:
+            check_same(report, ctx, tokens, experts)
+    for tokens in [1, 8, 100, 200, 300]:
+        for experts in [32, 128]:
+            check_overlap(report, ctx, tokens, experts)
     for tokens in [0, 1, 8, 64, 255, 256, 257, 300, 8192, 20000]:
         check_sort(report, ctx, tokens, 32, 4)
     check_sort(report, ctx, 4097, 128, 4)

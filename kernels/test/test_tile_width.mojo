@@ -5,6 +5,7 @@ The sizes stand in `python/mxfp4/gpt_oss/self_check.py` (`TOKENS`, `TOP`, `EXPER
 
 from harness import Report
 from mxfp4.grouped_matmul import tile_tokens
+from mxfp4.route_few import few_tokens
 from mxfp4.routing import route_wide
 
 comptime TOP = 4
@@ -16,6 +17,7 @@ def main() raises:
     var tokens = [6, 12, 30, 64, 140, 300]
     var wanted = 8
     var routers = 0
+    var clusters = 0
     for count in tokens:
         var width = tile_tokens(count * TOP, EXPERTS)
         report.check(
@@ -25,6 +27,7 @@ def main() raises:
         )
         wanted *= 2
         routers += Int(route_wide(count))
+        clusters |= 0 if route_wide(count) else few_tokens(count)
     report.check(
         "the widest is the last there is",
         Int(wanted != 512),
@@ -34,5 +37,10 @@ def main() raises:
         "both routers are tried",
         Int(routers == 0 or routers == len(tokens)),
         "router is not",
+    )
+    report.check(
+        "clusters for 8 and for 16 tokens are tried",
+        Int(clusters != 8 | 16),
+        "size is not",
     )
     report.finish()

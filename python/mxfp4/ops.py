@@ -234,8 +234,10 @@ def route(
 
     Args:
         hidden: `[T, H]` bfloat16.
-        router: `[E, H]` bfloat16, the router's weights.
-        bias: `[E]` bfloat16.
+        router: `[E, H]` bfloat16, the router's weights. A weight or input of the graph:
+            the kernel reads it before the one in front of it has ended, so nothing
+            that the graph computes may be given here.
+        bias: `[E]` bfloat16, likewise.
         top: How many experts a token takes.
 
     Returns:

@@ -39,8 +39,9 @@ VARIANTS = ("_bias", "_swiglu_gather")
 
 TOKENS = (6, 12, 30, 64, 140, 300)
 """On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
-take tiles of another width, 8 to 256, and the last the router its other kernel. The
-dense matmul for few tokens has tiles of 16, 32, 64 and 128, all of which occur."""
+take tiles of another width, 8 to 256. The last makes the router take its other kernel,
+and the one before it larger clusters. The dense matmul for few tokens has tiles of 16,
+32, 64 and 128, all of which occur."""
 
 LOADS = (300, 250, 0, 210, 180, 120, 90, 50)
 """How many of 300 tokens go to each expert: none to one of them, and so many to the
