@@ -8,18 +8,14 @@ modules named here does one thing, and leaves alone what it does not know.
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import sys
 
+from mxfp4.garbage import look_for_garbage_less
 from mxfp4.gpt_oss import chunks, streaming
 
 SERVER = "max.serve.api_server"
 """Loaded where there are clients to serve."""
-
-YOUNG = 20_000
-"""Objects after which Python looks for garbage in cycles; with its own 700 it looks
-several times a step, among what the streams are about to use, and finds none."""
 
 
 def install() -> None:
@@ -44,9 +40,3 @@ def is_child() -> bool:
     """
     inheriting = getattr(multiprocessing.current_process(), "_inheriting", False)
     return inheriting or multiprocessing.parent_process() is not None
-
-
-def look_for_garbage_less() -> None:
-    """Has this process do so after `YOUNG` objects, or more if that was said before."""
-    young, *older = gc.get_threshold()
-    gc.set_threshold(max(YOUNG, young), *older)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 
-from mxfp4.gpt_oss.http_process import is_child, look_for_garbage_less
+from mxfp4.garbage import look_for_garbage_less
+from mxfp4.gpt_oss.http_process import is_child
 
 VARIABLE = "MXFP4_LEAN_WORKER"
 """Environment variable that turns it on with `1`."""

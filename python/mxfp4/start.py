@@ -1,0 +1,43 @@
+"""Runs MAX's command line as `python -m` does, and has its server start sooner.
+
+    python -m mxfp4.start MODULE [ARG]...
+
+Python takes seconds to load MAX, and each of the server's processes loads it again.
+Here those that are started later begin to load at once; see `mxfp4.ahead`.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from mxfp4 import ahead
+from mxfp4.garbage import look_for_garbage_less
+from mxfp4.search_path import keep_to_sdk
+
+
+def main() -> int:
+    """Runs the module of the command line; returns only where there is none."""
+    if len(sys.argv) < 2:
+        print("usage: python -m mxfp4.start MODULE [ARG]...", file=sys.stderr)
+        return 2
+    del sys.argv[0]
+    change_allocator()
+    keep_to_sdk()
+    ahead.start()
+    look_for_garbage_less()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    return 0
+
+
+def change_allocator() -> None:
+    """Restarts the process where MAX is going to: now it has loaded little yet."""
+    try:
+        from max._entrypoints.allocator import reexec_with_jemalloc
+    except ImportError:
+        return
+    reexec_with_jemalloc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
