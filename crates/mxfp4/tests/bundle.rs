@@ -42,6 +42,10 @@ fn main() -> ExitCode {
             })
         })
         .into();
+    trials.push(Trial::ignorable_test(
+        "python_is_compiled",
+        python_is_compiled,
+    ));
     trials.push(Trial::ignorable_test("a_full_disk", a_full_disk));
     trials.push(Trial::ignorable_test("the_real_sdk", the_real_sdk));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -168,6 +172,37 @@ fn the_host_sees_a_change() {
             assert_eq!(ran.stderr.contains("compiling tiny"), compiles, "{ran:?}");
         }
     }
+}
+
+/// So that no process of the host has to do it, at each start where it may write nothing.
+fn python_is_compiled() -> Tested {
+    let ask = "import os, sys; print(os.path.realpath(sys.executable))";
+    let python = run(Command::new(tool("python3")?).args(["-c", ask]));
+    let python = Path::new(python.stdout.trim());
+    let (_, bundle) = bundle();
+    let place = Place::new();
+    // An interpreter is told by its name. As that of a virtual environment it finds its library all the same.
+    let program = place.path("programs/python3.12");
+    fs::copy(python, &program)?;
+    let home = python.parent().expect("it is in a folder").display();
+    place.write("programs/pyvenv.cfg", &format!("home = {home}\n"));
+    let ran = place.unpack(bundle, "host");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+
+    // As a process does that may write nothing: what is there is taken.
+    let program = program.to_str().unwrap();
+    for (folder, module) in [("sdk", "max._ops"), ("python", "mxfp4")] {
+        let ask = format!(
+            "import os, {module} as m; assert os.path.isfile(m.__cached__), m.__cached__; print(m.__file__)"
+        );
+        let ran = run(Command::new(program)
+            .args(["-B", "-c", &ask])
+            .env("PYTHONPATH", place.path("host").join(folder)));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.starts_with(place.path("host").to_str().unwrap()));
+    }
+    Ok(Completion::Completed)
 }
 
 fn serve_takes_the_carried_sdk() {

@@ -169,7 +169,10 @@ fn uv_is_told_to_keep_to_the_lock_file_and_this_machine() {
     );
     assert!(!variables.contains("UV_LOCKED") && !variables.contains("VIRTUAL_ENV"));
     let log = fs::read_to_string(place.log_path()).unwrap();
-    assert!(log.contains("\nsync --frozen --project "), "{log}");
+    assert!(
+        log.contains("\nsync --frozen --compile-bytecode --project "),
+        "{log}"
+    );
     assert!(log.contains("--relocatable"), "{log}");
 }
 

@@ -91,6 +91,19 @@ impl<'a> Workshop<'a> {
     }
 }
 
+/// Has `python` compile all Python files below `folders`, on all cores. Otherwise each process that loads MAX does it in
+/// seconds, again and again where `PYTHONDONTWRITEBYTECODE` is set, as in many containers. What Python cannot read, such
+/// as a template, is left out.
+pub fn compile_python(python: &Path, folders: &[&Path]) -> Result<(), Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let command = Command::new(python)
+        // -I: neither the current folder nor variables have a say in what is run and where it writes.
+        .args(["-I", "-m", "compileall", "-qq", "-j"])
+        .arg(cores.to_string())
+        .args(folders.iter().copied());
+    run(command).map(drop)
+}
+
 /// Whether a path of an SDK is something that was compiled where the SDK was used, for that machine.
 pub fn is_cache(path: &Path) -> bool {
     path.ends_with("__pycache__") || path.ends_with(modules::CACHE)

@@ -157,7 +157,8 @@ fn install(job: Job, uv: &Path, python: &Path, folder: &Path) -> Result<(), Erro
         .args([python, folder]);
     expect(run(made)?, "uv venv")?;
     let synced = uv_command(job, uv)
-        .args(["sync", "--frozen", "--project"])
+        // Otherwise each process that loads MAX does it, where Python may not write beside its modules.
+        .args(["sync", "--frozen", "--compile-bytecode", "--project"])
         .arg(&project)
         .arg("--python")
         .arg(folder.join("bin/python"))

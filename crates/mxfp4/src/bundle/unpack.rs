@@ -4,16 +4,20 @@ use std::path::{Path, PathBuf};
 
 use mxfp4_bundle::{Bundle, MANIFEST};
 use mxfp4_env::{Ambient, Sdk, Workspace};
-use mxfp4_toolchain::build;
+use mxfp4_toolchain::{build, carry};
 
 use super::{bar, megabytes, print};
 use crate::context::{Context, Verbosity};
 use crate::progress::Steps;
 
+/// The folder of the workspace's own Python packages.
+const PYTHON: &str = "python";
+
 /// Unpack a bundle to a workspace that serves without internet.
 ///
 /// Compares every part and every file with the manifest. The folder is there whole in the end, or not at all; what a
-/// killed run left beside it is removed by the next one. Needs no Python and no workspace. Prints the folder.
+/// killed run left beside it is removed by the next one. Needs no workspace. Where the bundle's Python is on PATH, it
+/// compiles the Python files. Prints the folder.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder to make; an empty one may be there
@@ -36,7 +40,7 @@ pub fn run(ambient: &Ambient, cwd: &Path, verbosity: Verbosity, args: Args) -> a
     let bundle = Bundle::find(&files)?;
     let manifest = bundle.manifest();
 
-    let mut steps = Steps::new(verbosity, 2);
+    let mut steps = Steps::new(verbosity, 3);
     steps.begin(&format!(
         "Compare {} with its manifest",
         megabytes(manifest.archive_bytes())
@@ -53,8 +57,10 @@ pub fn run(ambient: &Ambient, cwd: &Path, verbosity: Verbosity, args: Args) -> a
     steps.done(into.display());
 
     // From here on only warnings: the workspace is whole.
-    if let Err(error) = make_ready(ambient, &into) {
-        tracing::warn!("{error:#}");
+    steps.begin("Make it ready for this machine's Python");
+    match make_ready(ambient, &into) {
+        Ok(()) => steps.done("ready"),
+        Err(error) => tracing::warn!("{error:#}"),
     }
     print(&into)?;
     Ok(0)
@@ -69,8 +75,8 @@ fn default_place(cwd: &Path) -> PathBuf {
         .unwrap_or_else(|| cwd.to_owned())
 }
 
-/// Has the kernel package taken for fresh, every byte of it, of its sources and of the compiler being what it was; and
-/// says what this machine lacks.
+/// Has the kernel package taken for fresh, every byte of it, of its sources and of the compiler being what it was; has
+/// Python's files compiled; and says what this machine lacks.
 fn make_ready(ambient: &Ambient, into: &Path) -> anyhow::Result<()> {
     let mut ambient = ambient.clone();
     // It is the carried SDK that was compared.
@@ -85,10 +91,12 @@ fn make_ready(ambient: &Ambient, into: &Path) -> anyhow::Result<()> {
         anyhow::bail!("{} holds no SDK", into.display());
     };
     build::adopt(context.job(), &sdk)?;
-    if sdk.python.is_none()
-        && let Some(version) = sdk.python_version
-    {
-        tracing::warn!("there is no python{version} on PATH, which serving needs; install it");
+    match (&sdk.python, sdk.python_version) {
+        (Some(python), _) => carry::compile_python(python, &[&sdk.site, &into.join(PYTHON)])?,
+        (None, Some(version)) => {
+            tracing::warn!("there is no python{version} on PATH, which serving needs; install it");
+        }
+        (None, None) => {}
     }
     Ok(())
 }

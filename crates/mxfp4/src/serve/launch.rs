@@ -242,6 +242,7 @@ impl Launch {
             .our_flags(context, &entry_point, task)
             .overridden_by(self.flags.clone());
         let (start, verb): (&[&str], _) = match task {
+            Task::Serve if has_starter(environment) => (&["-m", "mxfp4.start"], "serve"),
             Task::Serve => (&["-m"], "serve"),
             // Ends the process before its teardown, which aborts now and then.
             Task::Compile(_) => (&["-m", "mxfp4.run_module"], "warm-cache"),
@@ -338,6 +339,13 @@ fn graphs_variable(task: Task<'_>) -> &'static str {
     }
 }
 
+/// Whether our Python package, with what has a server start sooner, is on Python's path.
+fn has_starter(environment: &Environment) -> bool {
+    python_path(environment)
+        .iter()
+        .any(|folder| folder.join("mxfp4/start.py").is_file())
+}
+
 /// The interpreter of an SDK.
 pub fn python(sdk: &Sdk) -> Result<PathBuf, Failure> {
     sdk.python.clone().ok_or_else(|| {
@@ -354,10 +362,14 @@ pub fn python(sdk: &Sdk) -> Result<PathBuf, Failure> {
 
 /// Where Python will look for `max`: PYTHONPATH, then the SDK's packages.
 fn search_path(sdk: &Sdk, environment: &Environment) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = environment
-        .get("PYTHONPATH")
-        .map(|path| std::env::split_paths(path).collect())
-        .unwrap_or_default();
+    let mut folders = python_path(environment);
     folders.push(sdk.site.clone());
     folders
+}
+
+fn python_path(environment: &Environment) -> Vec<PathBuf> {
+    environment
+        .get("PYTHONPATH")
+        .map(|path| std::env::split_paths(path).collect())
+        .unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! What `--dry-run` prints is run by a shell, with a Python that only says what it was started with.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -220,6 +221,16 @@ fn the_command() -> Result<(), Failed> {
         let started = start(workspace.path(), &["--model", "model", "--", against], &[])?;
         started.lacks("--device-graph-capture")?;
     }
+    // Where our Python package is, it has the server start sooner.
+    let starter = root.join("python/mxfp4/start.py");
+    fs::create_dir_all(starter.parent().unwrap_or(&root))?;
+    fs::write(starter, "")?;
+    let started = start(workspace.path(), &["--model", "openai/gpt-oss-20b"], &[])?;
+    let expected = expected.replacen("-m", "-m mxfp4.start", 1);
+    if started.arguments.join(" ") != expected {
+        return Err(format!("{:?}", started.arguments).into());
+    }
+
     let several = ["--model", "model", "--devices", "gpu:0,1"];
     start(workspace.path(), &several, &[])?.lacks("--device-graph-capture")?;
     let other = self::workspace(&SDK, "[serve]\ncustom-architectures = [\"other\"]\n");
