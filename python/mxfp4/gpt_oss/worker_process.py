@@ -31,6 +31,11 @@ def install() -> None:
         return
     if not is_child() or version("max") != MAX:
         return
+    replace()
+
+
+def replace() -> None:
+    """Does so in this process."""
     # They name much of MAX's that another version may lack.
     from mxfp4.gpt_oss import pages, request_state
 
