@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from max.dtype import DType
 from max.graph import DeviceRef
 from max.nn.kv_cache import MultiKVCacheParams
 from max.nn.kv_cache.cache_params import MHAKVCacheParams
+from max.pipelines.architectures.gpt_oss import batch_processor
 from max.pipelines.context import GenerationStatus, TextContext, TokenBuffer
 from max.pipelines.context.log_probabilities import LogProbabilities
 from max.pipelines.kv_cache import InsufficientBlocksError
@@ -31,18 +33,43 @@ from max.pipelines.kv_cache.paged_kv_cache.jenga_cache_manager import (
 from max.pipelines.kv_cache.paged_kv_cache.kv_group_coordinator import (
     KVGroupCoordinatorInterface,
 )
+from max.pipelines.lib.pipeline_variants import overlap_text_generation
+from max.pipelines.lib.pipeline_variants._label_scoring import BatchLabelScorer
+from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
+    OverlapTextGenerationPipeline,
+    RealizeFutureTokenProcessor,
+)
 from max.pipelines.modeling.types import RequestID, TextGenerationInputs
+from max.pipelines.sampling import sampling_logits_processor
+from max.pipelines.sampling.sampling_logits_processor import SamplerInputs
+from max.serve.scheduler.batch_constructor.text_batch_constructor import (
+    TextBatchConstructor,
+)
+from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
 from mxfp4.gpt_oss import pages, request_state, worker_process
 
 REPLACED: dict[Any, tuple[str, ...]] = {
-    JengaBlockManager: ("alloc", "_num_required_blocks"),
-    JengaKVCacheManager: ("step", "_resume_state"),
+    JengaBlockManager: ("alloc", "_num_required_blocks", "release"),
+    JengaKVCacheManager: (
+        "step",
+        "_resume_state",
+        "_compute_kv_cache_assignments",
+    ),
     KVGroupCoordinatorInterface: ("blocks_to_allocate", "forward_blocks"),
     RequestID: ("__hash__",),
     TokenBuffer: ("__len__", "active_length", "advance_with_token"),
     TextContext: ("_has_pending_future_token", "to_generation_output"),
     TextGenerationInputs: ("__post_init__",),
+    OverlapTextGenerationPipeline: ("_execute", "_replay_batch_characteristics"),
+    RealizeFutureTokenProcessor: ("_compute_mappings",),
+    SamplerInputs: ("create",),
+    BatchLabelScorer: ("score",),
+    TextBatchConstructor: ("_add_tg_requests", "advance_requests"),
+    TokenGenerationScheduler: ("_schedule",),
+    overlap_text_generation: ("update_context_and_prepare_responses",),
+    batch_processor: ("build_single_replica_ragged_token_arrays",),
+    sampling_logits_processor: ("_build_min_tokens_masks",),
 }
 PAGE = 128
 MOST = 1024
@@ -413,16 +440,14 @@ def test_it_is_the_workers_alone_and_only_on_request(
     monkeypatch.setenv(worker_process.VARIABLE, asked)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     monkeypatch.setattr(worker_process, "version", lambda _: max_version)
+    before = all_replaced()
     worker_process.install()
+    once = all_replaced()
     worker_process.install()
-    replaced = [
-        vars(owner)[name]
-        for owner, names in REPLACED.items()
-        for name in names
-        if "mxfp4" in repr(getattr(vars(owner)[name], "fget", vars(owner)[name]))
-        or getattr(vars(owner)[name], "__module__", "").startswith("mxfp4")
-    ]
-    assert bool(replaced) is wanted
+    assert all(map(is_, once, all_replaced()))
+    assert [one is not other for one, other in zip(before, once, strict=True)] == [
+        wanted
+    ] * len(before)
 
 
 def report_step(queue: Any) -> None:
@@ -446,3 +471,7 @@ def test_a_process_that_imports_this_to_learn_its_task_is_a_worker(
     process.join(300)
     assert process.exitcode == 0
     assert queue.get().startswith(wanted)
+
+
+def all_replaced() -> list[Any]:
+    return [vars(owner)[name] for owner, names in REPLACED.items() for name in names]

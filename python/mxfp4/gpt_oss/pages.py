@@ -35,10 +35,36 @@ from max.pipelines.modeling.types import RequestID
 PLAIN = {FullKVGroupCoordinator, SlidingWindowKVGroupCoordinator}
 """Groups whose pages are only appended to, published and given back."""
 
-ROWS, SETTLED = "mxfp4_rows", "mxfp4_settled"
-"""What is remembered with a request: its rows of pages, which MAX changes in place, and
-what its tokens and hashes were when there was nothing left to publish or to give back.
-MAX drops both with the rest of the request's state when it releases the request."""
+HELD = "_mxfp4_held"
+"""Where a request's context has what is remembered of its pages."""
+
+
+class Held:
+    """What is remembered of a request's pages, as long as `manager` has them."""
+
+    __slots__ = ("high", "low", "manager", "pages", "plan", "planned", "rows", "until")
+
+    def __init__(self, manager: Any, rows: tuple[list[Any], ...]) -> None:
+        self.manager = manager
+        self.rows = rows
+        # Rows grow where this is made anew, and nowhere else.
+        self.pages = min(map(len, rows))
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets what a step may have changed."""
+        # There is nothing to publish or to give back while so many tokens are
+        # processed, and the request has no more than so many.
+        self.low = self.high = self.until = 0
+        # What the device is told of the pages, for a step that reads so many.
+        self.planned = 0
+        self.plan: tuple[Sequence[int], ...] = ()
+
+
+def held_by(manager: Any, ctx: TextContext) -> Held | None:
+    """Returns what is remembered of a request's pages."""
+    held: Held | None = ctx.__dict__.get(HELD)
+    return held if held is not None and held.manager is manager else None
 
 
 def _is_plain(manager: Any) -> bool:
@@ -53,27 +79,27 @@ def _rows(manager: Any, ctx: TextContext) -> tuple[list[Any], ...]:
     )
 
 
-def _measure(manager: Any, ctx: TextContext, state: Any) -> tuple[int, int, int]:
-    """Returns what publishing and giving back depend on."""
-    filled = ctx.tokens.processed_length // manager._block_size
-    return filled, len(state.hashes), state.committed_idx
-
-
-def _is_settled(manager: Any, ctx: TextContext, state: Any) -> bool:
-    """Returns whether MAX left nothing to publish of what is filled and hashed."""
-    filled, hashed, committed = _measure(manager, ctx, state)
+def _settle(manager: Any, ctx: TextContext, held: Held) -> None:
+    """Remembers until when there is nothing to do, if MAX left nothing to do now."""
+    size = manager._block_size
+    state = manager._requests[ctx.request_id]
+    filled, hashed = ctx.tokens.processed_length // size, len(state.hashes)
     last = min(filled, hashed)
-    return committed == last * manager._block_size and all(
+    if state.committed_idx == last * size and all(
         len(row) >= last
         and all(block.is_null or block.block_hash is not None for block in row[:last])
-        for row in _rows(manager, ctx)
-    )
+        for row in held.rows
+    ):
+        held.low, held.high = filled * size, (filled + 1) * size
+        # The last token is never hashed.
+        held.until = (hashed + 1) * size
 
 
 def install() -> None:
     """Does so from now on."""
     allocate = JengaBlockManager.alloc
     required_blocks = JengaBlockManager._num_required_blocks
+    release = JengaBlockManager.release
     resume = JengaKVCacheManager._resume_state
     record = JengaKVCacheManager.step
     forward_blocks = KVGroupCoordinatorInterface.forward_blocks
@@ -82,27 +108,33 @@ def install() -> None:
         return
 
     def alloc(self: Any, ctx: TextContext) -> Any:
-        state = self._requests.get(ctx.request_id)
-        if state is None:
-            return allocate(self, ctx)
-        known = state.__dict__
-        rows = known.get(ROWS)
-        tokens = ctx.tokens
-        if rows is not None and tokens.processed_length != 0:
-            required = self._num_required_blocks(ctx)
-            for row in rows:
-                if len(row) < required:
-                    break
-            else:
+        held, tokens = held_by(self, ctx), ctx.tokens
+        if held is not None:
+            if (
+                tokens.processed_length != 0
+                and self._num_required_blocks(ctx) <= held.pages
+            ):
                 self._metrics.input_tokens += tokens.active_length
                 return CompletedTransfer()
-        # It may take pages of others, or lose some, before it fails, too.
-        known.pop(ROWS, None)
-        known.pop(SETTLED, None)
+            # It may take pages of others, or lose some, before it fails, too.
+            _forget(self, ctx)
         transfer = allocate(self, ctx)
         if _is_plain(self):
-            known[ROWS] = _rows(self, ctx)
+            held = Held(self, _rows(self, ctx))
+            # Of any context that names the request.
+            self._requests[ctx.request_id].__dict__[HELD] = held
+            ctx.__dict__[HELD] = held
         return transfer
+
+    def _forget(manager: Any, ctx: TextContext) -> None:
+        state = manager._requests.get(ctx.request_id)
+        held = None if state is None else state.__dict__.pop(HELD, None)
+        if held is not None:
+            held.manager = None
+
+    def _release(self: Any, ctx: TextContext) -> None:
+        _forget(self, ctx)
+        release(self, ctx)
 
     def _num_required_blocks(self: Any, ctx: TextContext) -> int:
         if self._num_draft_tokens:
@@ -117,31 +149,20 @@ def install() -> None:
         return blocks
 
     def step(self: Any, ctx: TextContext) -> None:
-        state = self._requests.get(ctx.request_id)
-        if state is None:
+        held = held_by(self, ctx)
+        if held is None:
             record(self, ctx)
             return
-        known, size = state.__dict__, self._block_size
-        settled = known.get(SETTLED)
-        if settled is not None:
-            tokens = ctx.tokens
-            filled, hashed, committed = settled
-            if (
-                tokens.processed_length // size == filled
-                and len(state.hashes) == hashed
-                and state.committed_idx == committed
-                # The last token is never hashed.
-                and len(tokens) - 1 - hashed * size < size
-            ):
-                return
-        known.pop(SETTLED, None)
-        record(self, ctx)
+        tokens = ctx.tokens
         if (
-            ROWS in known
-            and self._enable_prefix_caching
-            and _is_settled(self, ctx, state)
+            held.low <= tokens.processed_length < held.high
+            and len(tokens) <= held.until
         ):
-            known[SETTLED] = _measure(self, ctx, state)
+            return
+        held.forget()
+        record(self, ctx)
+        if self._enable_prefix_caching:
+            _settle(self, ctx, held)
 
     def _resume_state(self: Any, batches: Sequence[Sequence[TextContext]]) -> None:
         if not all(type(group) in PLAIN for group in self._groups.values()):
@@ -177,6 +198,7 @@ def install() -> None:
         return {leaf_id: plan}
 
     JengaBlockManager.alloc = alloc  # type: ignore[method-assign]
+    JengaBlockManager.release = _release  # type: ignore[method-assign]
     JengaBlockManager._num_required_blocks = _num_required_blocks  # type: ignore[method-assign]
     JengaKVCacheManager._resume_state = _resume_state  # type: ignore[method-assign]
     JengaKVCacheManager.step = step  # type: ignore[method-assign]

@@ -83,6 +83,19 @@ def install() -> None:
         self.per_replica_context_tokens = []
         self.batch_type = BatchType.TG
         for batch in self.batches:
+            buffers = [ctx.tokens for ctx in batch]
+            windows = [tokens._processing_range for tokens in buffers]
+            if not any([getattr(ctx, "_is_padding_ctx", False) for ctx in batch]):
+                contexts = sum([window.start for window in windows])
+                inputs = sum([window.end for window in windows]) - contexts
+                inputs -= sum([tokens._processing_offset for tokens in buffers])
+                if not all([tokens.generated_length for tokens in buffers]):
+                    self.batch_type = BatchType.CE
+                self.per_replica_input_tokens.append(inputs)
+                self.per_replica_context_tokens.append(contexts)
+                self.input_tokens += inputs
+                self.context_tokens += contexts
+                continue
             inputs = contexts = padding_inputs = padding_contexts = 0
             for ctx in batch:
                 tokens = ctx.tokens

@@ -37,10 +37,11 @@ def install() -> None:
 def replace() -> None:
     """Does so in this process."""
     # They name much of MAX's that another version may lack.
-    from mxfp4.gpt_oss import pages, request_state
+    from mxfp4.gpt_oss import decode_steps, pages, request_state
 
     request_state.install()
     pages.install()
+    decode_steps.install()
     # MAX takes what is there before the first request out of the search for garbage;
     # what comes later need not be searched several times a step.
     look_for_garbage_less()
