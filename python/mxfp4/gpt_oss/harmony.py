@@ -92,6 +92,18 @@ class _Routes(ReasoningSpan):
         return [item for item, route in pairs if route is _Route.REASONING]
 
 
+_IN_BODY = {
+    state: ParsedReasoningDelta(
+        span=_Routes([route], None), is_still_reasoning=state is not _State.ANSWER
+    )
+    for state, route in (
+        (_State.ANSWER, _Route.ANSWER),
+        (_State.REASONING, _Route.REASONING),
+    )
+}
+"""What is said of one token of a body."""
+
+
 @register(NAME)
 class HarmonyParser(ReasoningParser):
     """Follows one response, a delta at a time.
@@ -144,6 +156,11 @@ class HarmonyParser(ReasoningParser):
         `is_currently_reasoning` counts for the first delta alone, and says that the
         prompt ended in the header's beginning.
         """
+        if len(delta_token_ids) == 1 and not self._is_new:
+            # Nearly always a token of a body, which changes nothing.
+            in_body = _IN_BODY.get(self._state)
+            if in_body is not None and delta_token_ids[0] not in self._framing:
+                return in_body
         if self._is_new and is_currently_reasoning and self._start is not None:
             self._begin_header(ROLE)
         self._is_new = False

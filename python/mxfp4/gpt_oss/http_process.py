@@ -26,8 +26,10 @@ def install() -> None:
     if SERVER not in sys.modules:
         return
     from mxfp4 import measurements
+    from mxfp4.gpt_oss import responses
 
     chunks.install()
+    responses.install()
     measurements.install()
     look_for_garbage_less()
 
