@@ -5,7 +5,7 @@ batches, pages, inputs, sampling, outputs, measurements. Replaced are the device
 what runs there. The tokens that it makes up depend on all that the device would read
 (tokens, lengths, pages, sampling), so another token tells of another input.
 
-    python tests/worker.py [--requests 64,128] [--steps 400] [--profile FILE]
+    python tests/worker.py [--requests 64,128] [--steps 400] [--lean] [--profile FILE]
 
 prints what a step costs the thread in microseconds of its own time, without what
 stands for the device.
@@ -413,20 +413,18 @@ async def _measure(options: argparse.Namespace) -> None:
             worker.step()
         profile = cProfile.Profile() if options.profile else contextlib.nullcontext()
         CLOCK.spent = 0.0
-        spent, start, whole = [], time.thread_time(), time.process_time()
+        spent = []
         with profile:
             for _ in range(options.steps):
                 before = time.thread_time() - CLOCK.spent
                 worker.step()
                 spent.append(time.thread_time() - CLOCK.spent - before)
-        others = time.process_time() - whole - (time.thread_time() - start)
         assert len(worker.scheduler.batch_constructor.all_tg_reqs) == count
         # Other processes on the machine make some steps slower.
         typical, step = np.quantile(np.array(spent) * 1e6, [0.5, 0.1])
         print(
             f"{count} requests: {typical:.0f} us a step, of the fastest {step:.0f} us "
-            f"or {step / count:.1f} us a request; "
-            f"{others / options.steps * 1e6:.0f} us a step in other threads",
+            f"or {step / count:.1f} us a request",
             flush=True,
         )
         if options.profile:

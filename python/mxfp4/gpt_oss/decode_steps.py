@@ -73,7 +73,7 @@ def starts_of(batch: Sequence[TextContext]) -> Array | None:
 
 
 def is_same(one: Iterable[Any], other: Iterable[Any]) -> bool:
-    """Says whether two as long have the same objects in the same order."""
+    """Says whether two have the same objects, as far as the shorter goes."""
     return all(map(is_, one, other))
 
 
