@@ -9,6 +9,8 @@ happens only where the range of bf16 ends.
 
 from std.memory import bitcast
 
+from .ptx import every_other_byte, multiply_add
+
 comptime E2M1_MASK = UInt32(0x81C0_81C0)
 """Where the sign and the three magnitude bits of two codes sit in a pair of bf16: bit 15, and bits 8 to 6."""
 
@@ -66,12 +68,34 @@ def scale_multiplier(scale: UInt32) -> UInt32:
 
 
 @always_inline
+def scale_multipliers[block: Int](scales: UInt32) -> UInt32:
+    """Turn the scales of two rows, each at most 128, into a pair of bf16 `2^(scale - 1)`: row 0 in the low half.
+
+    Parameters:
+        block: Which of the two blocks of 32 columns.
+
+    Args:
+        scales: Four bytes, [2 rows][2 blocks].
+    """
+    return multiply_add(
+        every_other_byte[block](scales), 0x80, 126 * 0x0080_0080
+    )
+
+
+@always_inline
 def excess_multiplier(scale: UInt32) -> UInt32:
     """What a scale above 128 still lacks after `scale_multiplier(128)`, as a pair of bf16; 0xff gives NaN, and a scale
     of at most 128 gives one.
     """
     var pair = (max(scale, 128) - 1) * 0x0080_0080
     return UInt32(0x7FC0_7FC0) if scale == 255 else pair
+
+
+@always_inline
+def half_of_both[half: Int](pair: UInt32) -> UInt32:
+    """One half of a word in both; `mul.bf16x2` takes an operand so, which costs no instruction."""
+    var one = bitcast[DType.bfloat16, 2](pair)[half]
+    return bitcast[DType.uint32, 1](SIMD[DType.bfloat16, 2](one, one))
 
 
 @always_inline

@@ -41,12 +41,15 @@ from max.gpu.compute.mma import (
 from max.gpu.host import DeviceAttribute, DeviceContext, FuncAttribute
 from max.gpu.intrinsics import warpgroup_reg_alloc, warpgroup_reg_dealloc
 from max.gpu.memory import AddressSpace, external_memory
+from max.gpu.primitives import warp
 
 from .format import (
     excess_multiplier,
     gather_codes,
+    half_of_both,
     multiply_pairs,
     scale_multiplier,
+    scale_multipliers,
 )
 from .layout import Bytes, CODE_WORDS, TILE, TILE_WORDS
 from .ptx import (
@@ -66,6 +69,7 @@ from .ptx import (
     group_barrier_arrive,
     hold,
     pin,
+    prefetch,
     proxy_fence,
     reciprocal,
     sleep,
@@ -182,38 +186,47 @@ def shared_bytes[tokens: Int]() -> Int:
 
 
 @always_inline
+def has_large(scales: UInt32) -> Bool:
+    """Whether one of four scales is above 127, in any lane of the warp; 2^(scale - 1) is not a bf16 for those above 128.
+
+    No trained model has them: they are weights of 2 and more. All lanes get the same answer, because WGMMA needs them
+    together.
+    """
+    return any_lane((scales & 0x8080_8080) != 0)
+
+
+@always_inline
 def decode(
-    codes: SIMD[DType.uint32, 4], scales: UInt32
+    codes: SIMD[DType.uint32, 4], scales: UInt32, large: Bool
 ) -> SIMD[DType.uint32, 16]:
     """Turn a lane's 32 codes into the A registers of four k steps.
 
     Args:
         codes: One word a k step.
         scales: Four bytes, [2 rows][2 blocks of 32 columns].
+        large: Whether `has_large(scales)`, or more.
 
     Returns:
         Pairs of bf16; register r of step s at index 4s + r.
     """
     var a = SIMD[DType.uint32, 16]()
-    comptime for i in range(4):
-        var factor = scale_multiplier(byte[i](scales))
-        # Byte i belongs to rows i / 2 and block i % 2.
-        comptime for s in range(2):
-            comptime for r in range(2):
-                comptime step = (i % 2) * 2 + s
-                comptime reg = i // 2 + 2 * r
+    comptime for block in range(2):
+        var factors = scale_multipliers[block](scales)
+        comptime for step in range(2 * block, 2 * block + 2):
+            comptime for reg in range(4):
+                # Odd registers are the second row.
                 a[4 * step + reg] = multiply_pairs(
-                    gather_codes[reg](codes[step]), factor
+                    gather_codes[reg](codes[step]),
+                    half_of_both[reg % 2](factors),
                 )
-    # NOTE: 2^(scale - 1) is not a bf16 for scales above 128 (weights of 2 and more), which no trained model has. The
-    # branch is uniform over the warp, because WGMMA needs its lanes together.
-    if any_lane((scales & 0x8080_8080) != 0):
+    if large:
         # `pin` keeps the compiler from computing both sides and selecting, which would cost every step 50 instructions.
-        var large = pin(scales)
+        var again = pin(scales)
         comptime for i in range(4):
-            var scale = byte[i](large)
+            var scale = byte[i](again)
             var factor = scale_multiplier(min(scale, 128))
             var excess = excess_multiplier(scale)
+            # Byte i belongs to row i / 2 and block i % 2.
             comptime for s in range(2):
                 comptime for r in range(2):
                     comptime step = (i % 2) * 2 + s
@@ -310,11 +323,19 @@ struct WeightLoader[TOKENS: Int](TrivialRegisterPassable):
         self.is_first = False
 
     @always_inline
-    def begin(
-        mut self, tile: Tile, weights: Bytes, row_tiles: UInt32, steps: UInt32
+    def begin[
+        EPILOGUE: Int
+    ](
+        mut self,
+        tile: Tile,
+        weights: Bytes,
+        bias: Half,
+        n: UInt32,
+        steps: UInt32,
     ):
         """Go to the next unit."""
         var row_tile = tile.row_block * UInt32(Self.PARTS) + UInt32(self.part)
+        var row_tiles = ceildiv(n, UInt32(TILE))
         self.tile = tile
         self.source = UInt64(
             Int(weights)
@@ -323,6 +344,15 @@ struct WeightLoader[TOKENS: Int](TrivialRegisterPassable):
         # The last unit of an expert may lack its second tile of rows.
         self.left = steps * UInt32(TILE_BYTES) if row_tile < row_tiles else 0
         self.is_first = True
+        comptime if EPILOGUE != PLAIN:
+            # Who writes the results wants their bias only then, and would wait for memory.
+            if row_tile < row_tiles:
+                prefetch(
+                    UInt64(
+                        Int(bias)
+                        + Int(tile.expert * n + row_tile * UInt32(TILE)) * 2
+                    )
+                )
 
     @always_inline
     def fill(mut self, slot: UInt32):
@@ -464,6 +494,18 @@ struct TokenLoader[TOKENS: Int, GATHER: Bool](TrivialRegisterPassable):
         self.landed.advance()
 
 
+@fieldwise_init
+struct Slot[steps: Int](TrivialRegisterPassable):
+    """A full slot, as a warp that multiplies sees it."""
+
+    var index: UInt32
+    """Which slot of the ring."""
+    var scales: SIMD[DType.uint32, Self.steps]
+    """This lane's scales of each step."""
+    var large: Bool
+    """Whether some are above what the short decode takes."""
+
+
 struct Consumer[TOKENS: Int](TrivialRegisterPassable):
     """What a warp that multiplies keeps: where its part of a slot lies."""
 
@@ -481,8 +523,6 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
     """Where this lane's scales lie in slot 0."""
     var descriptor: UInt32
     """Low word of the matrix descriptor of the tokens in slot 0."""
-    var descriptor_high: UInt32
-    """High word of the descriptor."""
     var full: UInt32
     """The barriers that say that a slot is full."""
     var empty: UInt32
@@ -515,25 +555,52 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
             ((tokens + UInt32(turn * Self.TOKEN_BYTES)) & 0x3FFFF) >> 4
             | (1 << 16)
         )
-        # K-major, 1024 bytes between groups of eight rows (/ 16 in bits 13:0), 128-byte swizzle (1 in bits 31:30).
-        self.descriptor_high = pin(UInt32(1 << 30 | 1024 >> 4))
         self.full = full
         self.empty = empty
 
     @always_inline
-    def take[half: Int](self, at: Ring[Self.STAGES]) -> SIMD[DType.uint32, 16]:
-        """Decode this lane's weights of one step, after waiting for the slot at its first."""
-        comptime if half == 0:
-            barrier_wait(self.full + at.slot * 8, at.phase)
-        var slot = at.slot * UInt32(Self.SLOT_WEIGHTS)
-        comptime offset = half * TILE_BYTES
+    def _scales[half: Int](self, slot: UInt32) -> UInt32:
+        return (
+            self.memory.unsafe_offset(
+                Int(slot * UInt32(Self.SLOT_WEIGHTS) + self.scales)
+                + half * TILE_BYTES
+            )
+            .unsafe_bitcast[UInt32]()
+            .unsafe_load[alignment=4]()
+        )
+
+    @always_inline
+    def open(self, at: Ring[Self.STAGES]) -> Slot[Self.DEPTH]:
+        """Wait until a slot is full, and read the scales of all its steps."""
+        barrier_wait(self.full + at.slot * 8, at.phase)
+        var scales = SIMD[DType.uint32, Self.DEPTH](0)
+        comptime for half in range(Self.DEPTH):
+            scales[half] = self._scales[half](at.slot)
+        # Beyond the last step stands what an earlier slot left: at worst a step is decoded the long way.
+        return Slot[Self.DEPTH](at.slot, scales, has_large(scales.reduce_or()))
+
+    @always_inline
+    def tokens(self, slot: Slot[Self.DEPTH]) -> UInt32:
+        """Low word of the matrix descriptor of the tokens of a slot's first step."""
+        # All lanes have the same. Said so right where it is used, the descriptors are computed once a warp.
+        return warp.shuffle_idx(
+            self.descriptor
+            + slot.index * UInt32(Self.SLOT_STEPS * Self.TOKEN_BYTES >> 4),
+            0,
+        )
+
+    @always_inline
+    def take[half: Int](self, slot: Slot[Self.DEPTH]) -> SIMD[DType.uint32, 16]:
+        """Decode this lane's weights of one step of an open slot."""
         var a = decode(
-            self.memory.unsafe_offset(Int(slot + self.codes) + offset)
+            self.memory.unsafe_offset(
+                Int(slot.index * UInt32(Self.SLOT_WEIGHTS) + self.codes)
+                + half * TILE_BYTES
+            )
             .unsafe_bitcast[UInt32]()
             .unsafe_load[width=4, alignment=16](),
-            self.memory.unsafe_offset(Int(slot + self.scales) + offset)
-            .unsafe_bitcast[UInt32]()
-            .unsafe_load[alignment=4](),
+            slot.scales[half],
+            slot.large,
         )
         comptime for i in range(16):
             a[i] = pin(a[i])
@@ -546,15 +613,13 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
         self,
         sums: SIMD[DType.float32, room(WIDTH)],
         a: SIMD[DType.uint32, 16],
-        at: Ring[Self.STAGES],
+        tokens: UInt32,
     ) -> SIMD[DType.float32, room(WIDTH)]:
         """Start sums += A B over the four k16 of a step, as one group of WGMMA; `a` must stay in its registers
         until the wait.
         """
-        var high = Int64(self.descriptor_high) << 32
-        var low = self.descriptor + at.slot * UInt32(
-            Self.SLOT_STEPS * Self.TOKEN_BYTES >> 4
-        )
+        # K-major, 1024 bytes between groups of eight rows (/ 16 in bits 13:0), 128-byte swizzle (1 in bits 31:30).
+        comptime high = Int64(1 << 30 | 1024 >> 4) << 32
         var result = sums
         wgmma_fence_aligned()
         comptime for s in range(4):
@@ -578,7 +643,7 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
                             WGMMADescriptor[DType.bfloat16](
                                 high
                                 | Int64(
-                                    low
+                                    tokens
                                     + UInt32(
                                         (half * Self.TOKEN_BYTES >> 4)
                                         + first * 8
@@ -595,18 +660,18 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
     @always_inline
     def finish[
         last: Bool
-    ](self, a: SIMD[DType.uint32, 16], at: Ring[Self.STAGES]):
+    ](self, a: SIMD[DType.uint32, 16], slot: Slot[Self.DEPTH]):
         """Wait for the tensor cores, which read `a` until then, and hand the slot back after its last step."""
         wgmma_wait_group_sync()
         hold(a)
         comptime if last:
-            self.release(at)
+            self.release(slot.index)
 
     @always_inline
-    def release(self, at: Ring[Self.STAGES]):
+    def release(self, slot: UInt32):
         """Hand a slot back."""
         if lane_id() == 0:
-            barrier_arrive(self.empty + at.slot * 8)
+            barrier_arrive(self.empty + slot * 8)
 
     @always_inline
     def run[
@@ -624,28 +689,35 @@ struct Consumer[TOKENS: Int](TrivialRegisterPassable):
         var sums = SIMD[DType.float32, room(WIDTH)](0)
         # Steps alternate between the two sets; where a slot has two, the second is always `b`'s.
         comptime SECOND = Self.DEPTH - 1
-        var a = self.take[0](ring)
+        comptime ALONE = Self.DEPTH == 1
+        var at_a = self.open(ring)
+        var a = self.take[0](at_a)
         for _ in range((steps - 1) // 2):
-            var at_a = ring
-            sums = self.start[WIDTH, 0](sums, a, at_a)
-            comptime if Self.DEPTH == 1:
+            var tokens = self.tokens(at_a)
+            sums = self.start[WIDTH, 0](sums, a, tokens)
+            var at_b = at_a
+            comptime if ALONE:
                 ring.advance()
-            var at_b = ring
+                at_b = self.open(ring)
+                tokens = self.tokens(at_b)
             var b = self.take[SECOND](at_b)
-            self.finish[Self.DEPTH == 1](a, at_a)
-            sums = self.start[WIDTH, SECOND](sums, b, at_b)
+            self.finish[ALONE](a, at_a)
+            sums = self.start[WIDTH, SECOND](sums, b, tokens)
             ring.advance()
-            a = self.take[0](ring)
+            at_a = self.open(ring)
+            a = self.take[0](at_a)
             self.finish[True](b, at_b)
-        var at_a = ring
-        sums = self.start[WIDTH, 0](sums, a, at_a)
+        var tokens = self.tokens(at_a)
+        sums = self.start[WIDTH, 0](sums, a, tokens)
         if steps % 2 == 0:
-            comptime if Self.DEPTH == 1:
+            var at_b = at_a
+            comptime if ALONE:
                 ring.advance()
-            var at_b = ring
+                at_b = self.open(ring)
+                tokens = self.tokens(at_b)
             var b = self.take[SECOND](at_b)
-            self.finish[Self.DEPTH == 1](a, at_a)
-            sums = self.start[WIDTH, SECOND](sums, b, at_b)
+            self.finish[ALONE](a, at_a)
+            sums = self.start[WIDTH, SECOND](sums, b, tokens)
             self.finish[True](b, at_b)
         else:
             self.finish[True](a, at_a)
@@ -826,7 +898,7 @@ def grouped_matmul_kernel[
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
                 tokens_of.begin(tile, sources)
                 if has_weights:
-                    weights_of.begin(tile, weights, row_tiles, steps)
+                    weights_of.begin[EPILOGUE](tile, weights, bias, n, steps)
                 for slot in range(slots):
                     barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                     if has_weights:
@@ -841,7 +913,7 @@ def grouped_matmul_kernel[
                     UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
                 ):
                     var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
-                    weights_of.begin(tile, weights, row_tiles, steps)
+                    weights_of.begin[EPILOGUE](tile, weights, bias, n, steps)
                     for _ in range(slots):
                         barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
                         weights_of.fill(ring.slot)
@@ -916,7 +988,7 @@ def grouped_matmul_kernel[
                     sums = consumer.run[TOKENS](ring, mine)
                 if ceildiv(mine, UInt32(DEPTH)) < slots:
                     # Nothing in the last slot is for this one.
-                    consumer.release(ring)
+                    consumer.release(ring.slot)
                     ring.advance()
                 if turn == 0:
                     group_barrier(UInt32(1 + part), TOGETHER)

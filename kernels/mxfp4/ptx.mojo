@@ -4,7 +4,7 @@ Addresses in shared memory are 32-bit (`.shared` window). Each function names it
 """
 
 from std.memory import Pointer
-from std.sys import _RegisterPackType, inlined_assembly
+from std.sys import _RegisterPackType, inlined_assembly, is_gpu
 
 
 @always_inline
@@ -101,6 +101,14 @@ def evict_first() -> UInt64:
         UInt64,
         constraints="=l",
     ]()
+
+
+@always_inline
+def prefetch(source: UInt64):
+    """`prefetch.global.L2`: have the line of 128 bytes that holds `source` come to the L2 cache."""
+    inlined_assembly[
+        "prefetch.global.L2 [$0];", NoneType, constraints="l,~{memory}"
+    ](source)
 
 
 @always_inline
@@ -268,6 +276,26 @@ def byte[index: Int](word: UInt32) -> UInt32:
     return inlined_assembly[
         "prmt.b32 $0, $1, 0, $2;", UInt32, constraints="=r,r,n"
     ](word, Int32(0x4440 + index))
+
+
+@always_inline
+def multiply_add(a: UInt32, b: UInt32, c: UInt32) -> UInt32:
+    """`mad.lo.u32`: a b + c in one instruction, where the compiler would make a shift and an addition of it."""
+    comptime if is_gpu():
+        return inlined_assembly[
+            "mad.lo.u32 $0, $1, $2, $3;", UInt32, constraints="=r,r,r,r"
+        ](a, b, c)
+    return a * b + c
+
+
+@always_inline
+def every_other_byte[first: Int](word: UInt32) -> UInt32:
+    """`prmt.b32`: bytes `first` (0 or 1) and `first` + 2 of a word, each in a half word of its own."""
+    comptime if is_gpu():
+        return inlined_assembly[
+            "prmt.b32 $0, $1, 0, $2;", UInt32, constraints="=r,r,n"
+        ](word, Int32(0x4240 + 0x101 * first))
+    return (word >> UInt32(8 * first)) & 0x00FF_00FF
 
 
 @always_inline

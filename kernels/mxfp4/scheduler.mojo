@@ -13,6 +13,8 @@ from max.gpu import WARP_SIZE, lane_id
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
 
+from .ptx import pin
+
 comptime SharedCounts = Pointer[
     UInt32, MutUntrackedOrigin, address_space=AddressSpace.SHARED
 ]
@@ -49,23 +51,37 @@ def count_tiles[
 
     A group whose expert id is negative has none.
     """
+    # All counts of a stretch are asked for before any is used: one wait for memory, not two for every 32 groups.
+    comptime AT_ONCE = 4
     var before = UInt32(0)
-    for base in range(0, groups, WARP_SIZE):
-        var group = base + Int(lane_id())
-        var tiles = UInt32(0)
-        if group < groups and ids[unsafe_offset=group] >= 0:
-            var size = Int(starts[unsafe_offset=group + 1]) - Int(
-                starts[unsafe_offset=group]
-            )
-            tiles = UInt32(ceildiv(max(size, 0), tokens) * row_blocks)
-        comptime for step in range(5):
-            var other = warp.shuffle_up(tiles, UInt32(1 << step))
-            if Int(lane_id()) >= (1 << step):
-                tiles += other
-        tiles += before
-        if group < groups:
-            ends[unsafe_offset=group] = tiles
-        before = warp.shuffle_idx(tiles, UInt32(WARP_SIZE - 1))
+    for base in range(0, groups, AT_ONCE * WARP_SIZE):
+        var experts = SIMD[DType.int32, AT_ONCE](0)
+        var firsts = SIMD[DType.uint32, AT_ONCE](0)
+        var ends_of = SIMD[DType.uint32, AT_ONCE](0)
+        comptime for i in range(AT_ONCE):
+            var group = min(base + i * WARP_SIZE + Int(lane_id()), groups - 1)
+            experts[i] = ids[unsafe_offset=group]
+            firsts[i] = starts[unsafe_offset=group]
+            ends_of[i] = starts[unsafe_offset=group + 1]
+        comptime for i in range(AT_ONCE):
+            # Pinned, or the compiler asks for a start only when it has seen the expert.
+            firsts[i] = pin(firsts[i])
+            ends_of[i] = pin(ends_of[i])
+        comptime for i in range(AT_ONCE):
+            if base + i * WARP_SIZE < groups:
+                var group = base + i * WARP_SIZE + Int(lane_id())
+                var tiles = UInt32(0)
+                if group < groups and experts[i] >= 0:
+                    var size = Int(ends_of[i]) - Int(firsts[i])
+                    tiles = UInt32(ceildiv(max(size, 0), tokens) * row_blocks)
+                comptime for step in range(5):
+                    var other = warp.shuffle_up(tiles, UInt32(1 << step))
+                    if Int(lane_id()) >= (1 << step):
+                        tiles += other
+                tiles += before
+                if group < groups:
+                    ends[unsafe_offset=group] = tiles
+                before = warp.shuffle_idx(tiles, UInt32(WARP_SIZE - 1))
 
 
 @always_inline

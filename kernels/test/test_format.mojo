@@ -7,7 +7,9 @@ from harness import Report
 from mxfp4.format import (
     excess_multiplier,
     gather_codes,
+    half_of_both,
     scale_multiplier,
+    scale_multipliers,
     spread_codes,
 )
 from reference import e2m1_value, power_of_two, weight
@@ -84,6 +86,28 @@ def main() raises:
         "every code with every scale decodes to the bf16 of the contract",
         wrong,
         "weights differ",
+    )
+
+    # The scales of two rows at once: each half is what the row's scale alone would give.
+    wrong = 0
+    for first in range(129):
+        for second in range(129):
+            var scales = UInt32(first | (second << 16))
+            comptime for block in range(2):
+                # What stands in the other block's bytes must not matter.
+                var word = (scales << UInt32(8 * block)) | (
+                    UInt32(0x7F7F_7F7F)
+                    & ~(UInt32(0x00FF_00FF) << UInt32(8 * block))
+                )
+                var factors = scale_multipliers[block](word)
+                wrong += Int(
+                    half_of_both[0](factors) != scale_multiplier(UInt32(first))
+                )
+                wrong += Int(
+                    half_of_both[1](factors) != scale_multiplier(UInt32(second))
+                )
+    report.check(
+        "the scales of two rows decode as each alone", wrong, "factors differ"
     )
 
     # The four registers of a word occupy disjoint bits, and all 32 of them.

@@ -20,6 +20,7 @@ from mxfp4.grouped_matmul import (
     SWIGLU,
     decode,
     grouped_matmul,
+    has_large,
 )
 from mxfp4.layout import packed_words
 from mxfp4.ops import pack_kernel
@@ -200,13 +201,20 @@ def compare_decode(wrong: Starts):
     var word = UInt32(0)
     comptime for reg in range(4):
         word |= spread_codes((pair & 15) | ((pair >> 4) << 16), reg)
-    var a = decode(SIMD[DType.uint32, 4](word), scale * 0x0101_0101)
+    # Four scales, all of them small or all of them large, so that the short decode is seen with unlike scales as well.
+    var scales = scale * 0x0101_0101 ^ 0x0704_0100
+    var a = decode(SIMD[DType.uint32, 4](word), scales, has_large(scales))
     comptime for i in range(16):
         comptime for half in range(2):
             var got = bitcast[DType.bfloat16, 1](
                 UInt16((a[i] >> UInt32(16 * half)) & 0xFFFF)
             ).cast[DType.float64]()
-            var want = weight((pair >> UInt32(4 * half)) & 15, scale)
+            # Register r of step s is row r % 2 and block s / 2.
+            comptime byte = i % 2 * 2 + i // 8
+            var want = weight(
+                (pair >> UInt32(4 * half)) & 15,
+                (scales >> UInt32(8 * byte)) & 255,
+            )
             if not (got == want or (isnan(got) and isnan(want))):
                 _ = Atomic.fetch_add(wrong, UInt32(1))
 
