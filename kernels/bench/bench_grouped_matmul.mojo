@@ -38,6 +38,7 @@ from mxfp4.grouped_matmul import (
     shared_bytes,
     threads,
     tile_tokens,
+    unit_parts,
 )
 from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
 from mxfp4.route_few import (
@@ -327,36 +328,41 @@ struct Batch:
         after: List[builder.Node],
     ) raises -> builder.Node:
         """Add gate_up (gathering, from x to middle), or down (from middle to rows)."""
-        var wanted = tile_tokens(self.tokens * TOP, self.experts)
+        var m = self.tokens * TOP
+        var wanted = tile_tokens(m, self.experts)
+        var together = unit_parts(
+            m, projection.n, self.experts, self.processors
+        )
         comptime for i in range(6):
             comptime TOKENS = 1 << (3 + i)
-            if wanted == TOKENS:
-                comptime shared = shared_bytes[TOKENS]()
-                return builder.add_function[
-                    grouped_matmul_kernel[TOKENS, EPILOGUE, GATHER]
-                ](
-                    (self.middle if GATHER else self.rows)
-                    .unsafe_ptr()
-                    .as_unsafe_any_origin(),
-                    (self.x if GATHER else self.middle)
-                    .unsafe_ptr()
-                    .as_unsafe_any_origin(),
-                    self.sources.unsafe_ptr().as_unsafe_any_origin(),
-                    projection.weights.unsafe_ptr().as_unsafe_any_origin(),
-                    projection.bias.unsafe_ptr().as_unsafe_any_origin(),
-                    self.starts.unsafe_ptr().as_unsafe_any_origin(),
-                    self.ids.unsafe_ptr().as_unsafe_any_origin(),
-                    UInt32(projection.n),
-                    UInt32(HIDDEN),
-                    UInt32(self.experts),
-                    grid_dim=self.processors,
-                    block_dim=threads[TOKENS](),
-                    shared_mem_bytes=shared,
-                    func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
-                        UInt32(shared)
-                    ),
-                    dependencies=after.copy(),
-                )
+            comptime for PARTS in range(1 if TOKENS <= 16 else 2, 3):
+                if wanted == TOKENS and together == PARTS:
+                    comptime shared = shared_bytes[TOKENS, PARTS]()
+                    return builder.add_function[
+                        grouped_matmul_kernel[TOKENS, PARTS, EPILOGUE, GATHER]
+                    ](
+                        (self.middle if GATHER else self.rows)
+                        .unsafe_ptr()
+                        .as_unsafe_any_origin(),
+                        (self.x if GATHER else self.middle)
+                        .unsafe_ptr()
+                        .as_unsafe_any_origin(),
+                        self.sources.unsafe_ptr().as_unsafe_any_origin(),
+                        projection.weights.unsafe_ptr().as_unsafe_any_origin(),
+                        projection.bias.unsafe_ptr().as_unsafe_any_origin(),
+                        self.starts.unsafe_ptr().as_unsafe_any_origin(),
+                        self.ids.unsafe_ptr().as_unsafe_any_origin(),
+                        UInt32(projection.n),
+                        UInt32(HIDDEN),
+                        UInt32(self.experts),
+                        grid_dim=self.processors,
+                        block_dim=threads[TOKENS, PARTS](),
+                        shared_mem_bytes=shared,
+                        func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                            UInt32(shared)
+                        ),
+                        dependencies=after.copy(),
+                    )
         raise Error("no kernel for tiles of ", wanted, " tokens")
 
     def add_route(

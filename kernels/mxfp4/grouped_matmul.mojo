@@ -107,28 +107,19 @@ comptime SWIGLU_LIMIT = Float32(7.0)
 
 
 @always_inline
-def parts[tokens: Int]() -> Int:
-    """Tiles of 64 weight rows in a unit of work, each with warpgroups of its own.
-
-    One where so few tokens come that the units of the active experts are few for the multiprocessors.
-    """
-    return 1 if tokens <= 8 else 2
-
-
-@always_inline
-def split[tokens: Int]() -> Int:
+def split[tokens: Int, parts: Int]() -> Int:
     """Warpgroups that share the K of one tile of weight rows, taking its steps in turn.
 
     With few tokens the decode is the work, and two warps a scheduler do not hide its latency; with many tokens the
     accumulators leave no registers for more.
     """
-    return 4 // parts[tokens]() if tokens <= 32 else 1
+    return 4 // parts if tokens <= 32 else 1
 
 
 @always_inline
-def threads[tokens: Int]() -> Int:
+def threads[tokens: Int, parts: Int]() -> Int:
     """Threads of a block: one warpgroup that loads and those that multiply."""
-    return 128 * (1 + parts[tokens]() * split[tokens]())
+    return 128 * (1 + parts * split[tokens, parts]())
 
 
 @always_inline
@@ -148,39 +139,41 @@ def depth[tokens: Int]() -> Int:
 
 
 @always_inline
-def slot_steps[tokens: Int]() -> Int:
+def slot_steps[tokens: Int, parts: Int]() -> Int:
     """Steps in one slot, each 64 columns of K."""
-    return split[tokens]() * depth[tokens]()
+    return split[tokens, parts]() * depth[tokens]()
 
 
 @always_inline
-def slot_bytes[tokens: Int]() -> Int:
+def slot_bytes[tokens: Int, parts: Int]() -> Int:
     """Tokens and weights of one slot."""
-    return slot_steps[tokens]() * (
-        tokens * TILE * 2 + parts[tokens]() * TILE_BYTES
+    return slot_steps[tokens, parts]() * (
+        tokens * TILE * 2 + parts * TILE_BYTES
     )
 
 
 @always_inline
-def exchange_bytes[tokens: Int]() -> Int:
+def exchange_bytes[tokens: Int, parts: Int]() -> Int:
     """Where all but the first of the warpgroups that share a K leave their sums for the first."""
-    return parts[tokens]() * (split[tokens]() - 1) * 128 * (tokens // 2) * 4
+    return parts * (split[tokens, parts]() - 1) * 128 * (tokens // 2) * 4
 
 
 @always_inline
-def stages[tokens: Int]() -> Int:
+def stages[tokens: Int, parts: Int]() -> Int:
     """Slots of the ring: as deep as shared memory allows, at most 16."""
     return min(
-        16, (220 * 1024 - exchange_bytes[tokens]()) // slot_bytes[tokens]()
+        16,
+        (220 * 1024 - exchange_bytes[tokens, parts]())
+        // slot_bytes[tokens, parts](),
     )
 
 
 @always_inline
-def shared_bytes[tokens: Int]() -> Int:
+def shared_bytes[tokens: Int, parts: Int]() -> Int:
     """Dynamic shared memory of the kernel, in bytes; must not exceed the 227 KiB of a thread block on sm_90."""
     return (
-        stages[tokens]() * (slot_bytes[tokens]() + 16 + 16)
-        + exchange_bytes[tokens]()
+        stages[tokens, parts]() * (slot_bytes[tokens, parts]() + 16 + 16)
+        + exchange_bytes[tokens, parts]()
         + 4 * MAX_GROUPS
     )
 
@@ -275,11 +268,10 @@ def room(width: Int) -> Int:
     return next_power_of_two(width) // 2
 
 
-struct WeightLoader[TOKENS: Int](TrivialRegisterPassable):
+struct WeightLoader[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
     """A thread that streams the weights of one tile of rows: one copy a slot."""
 
-    comptime PARTS = parts[Self.TOKENS]()
-    comptime BYTES = slot_steps[Self.TOKENS]() * TILE_BYTES
+    comptime BYTES = slot_steps[Self.TOKENS, Self.PARTS]() * TILE_BYTES
 
     var target: UInt32
     """Where its weights lie in slot 0."""
@@ -384,14 +376,16 @@ struct WeightLoader[TOKENS: Int](TrivialRegisterPassable):
             barrier_arrive(self.full + slot * 8)
 
 
-struct TokenLoader[TOKENS: Int, GATHER: Bool](TrivialRegisterPassable):
+struct TokenLoader[TOKENS: Int, PARTS: Int, GATHER: Bool](
+    TrivialRegisterPassable
+):
     """A thread that copies tokens: column piece `piece` of rows `row`, `row` + `PASS`, ..."""
 
     comptime PASS = loaders[Self.TOKENS]() // 8
     comptime ROWS = Self.TOKENS // Self.PASS
-    comptime STAGES = stages[Self.TOKENS]()
+    comptime STAGES = stages[Self.TOKENS, Self.PARTS]()
     comptime LAG = Self.STAGES // 2
-    comptime STEPS = slot_steps[Self.TOKENS]()
+    comptime STEPS = slot_steps[Self.TOKENS, Self.PARTS]()
     comptime TOKEN_BYTES = Self.TOKENS * TILE * 2
 
     var target: UInt32
@@ -506,14 +500,14 @@ struct Slot[steps: Int](TrivialRegisterPassable):
     """Whether some are above what the short decode takes."""
 
 
-struct Consumer[TOKENS: Int](TrivialRegisterPassable):
+struct Consumer[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
     """What a warp that multiplies keeps: where its part of a slot lies."""
 
     comptime DEPTH = depth[Self.TOKENS]()
-    comptime STAGES = stages[Self.TOKENS]()
+    comptime STAGES = stages[Self.TOKENS, Self.PARTS]()
     comptime TOKEN_BYTES = Self.TOKENS * TILE * 2
-    comptime SLOT_STEPS = slot_steps[Self.TOKENS]()
-    comptime SLOT_WEIGHTS = parts[Self.TOKENS]() * Self.SLOT_STEPS * TILE_BYTES
+    comptime SLOT_STEPS = slot_steps[Self.TOKENS, Self.PARTS]()
+    comptime SLOT_WEIGHTS = Self.PARTS * Self.SLOT_STEPS * TILE_BYTES
 
     var memory: SharedBytes
     """The weight slots."""
@@ -805,11 +799,11 @@ def write[
 
 @__llvm_metadata(
     MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](
-        Int32(threads[TOKENS]())
+        Int32(threads[TOKENS, PARTS]())
     )
 )
 def grouped_matmul_kernel[
-    TOKENS: Int, EPILOGUE: Int, GATHER: Bool
+    TOKENS: Int, PARTS: Int, EPILOGUE: Int, GATHER: Bool
 ](
     y: Half,
     x: Half,
@@ -826,15 +820,15 @@ def grouped_matmul_kernel[
 
     Parameters:
         TOKENS: Most tokens in a tile.
+        PARTS: Tiles of 64 weight rows in a unit of work, each with warpgroups of its own.
         EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
         GATHER: Whether row i of the tokens is row `sources[i]` of `x`, not row i.
     """
     comptime assert _is_sm_9x(), "mxfp4 grouped matmul needs Hopper (sm_90)"
-    comptime PARTS = parts[TOKENS]()
-    comptime SPLIT = split[TOKENS]()
+    comptime SPLIT = split[TOKENS, PARTS]()
     comptime DEPTH = depth[TOKENS]()
-    comptime STEPS = slot_steps[TOKENS]()
-    comptime STAGES = stages[TOKENS]()
+    comptime STEPS = slot_steps[TOKENS, PARTS]()
+    comptime STAGES = stages[TOKENS, PARTS]()
     comptime LOADERS = loaders[TOKENS]()
     comptime TOKEN_BYTES = TOKENS * TILE * 2
     comptime WEIGHT_BYTES = PARTS * STEPS * TILE_BYTES
@@ -847,7 +841,7 @@ def grouped_matmul_kernel[
     ]()
     comptime AFTER_TOKENS = STAGES * STEPS * TOKEN_BYTES
     comptime AFTER_WEIGHTS = AFTER_TOKENS + STAGES * WEIGHT_BYTES
-    comptime AFTER_EXCHANGE = AFTER_WEIGHTS + exchange_bytes[TOKENS]()
+    comptime AFTER_EXCHANGE = AFTER_WEIGHTS + exchange_bytes[TOKENS, PARTS]()
     var token_slots = UInt32(Int(memory))
     var weight_slots = token_slots + UInt32(AFTER_TOKENS)
     comptime AFTER_UNITS = AFTER_EXCHANGE + STAGES * 16
@@ -884,10 +878,10 @@ def grouped_matmul_kernel[
     if warp_index < 4:
         comptime if TOKENS > 128:
             warpgroup_reg_dealloc[88]()
-        var weights_of = WeightLoader[TOKENS](
+        var weights_of = WeightLoader[TOKENS, PARTS](
             weight_slots, full, units, thread // 32
         )
-        var tokens_of = TokenLoader[TOKENS, GATHER](
+        var tokens_of = TokenLoader[TOKENS, PARTS, GATHER](
             token_slots, full, thread - (128 - LOADERS)
         )
         # One thread for each tile of rows streams its weights.
@@ -940,7 +934,7 @@ def grouped_matmul_kernel[
         # last slot is not full, it has the fewest.
         var turn = group_index % SPLIT
         var offset = (SPLIT - 1 - turn) * DEPTH
-        var consumer = Consumer[TOKENS](
+        var consumer = Consumer[TOKENS, PARTS](
             memory.unsafe_offset(AFTER_TOKENS),
             token_slots,
             full,
@@ -1025,8 +1019,21 @@ def tile_tokens(m: Int, groups: Int) -> Int:
     return tokens
 
 
+def unit_parts(m: Int, n: Int, groups: Int, processors: Int) -> Int:
+    """Tiles of 64 weight rows in a unit of work: two, or one where only few tokens come and units of two are few.
+
+    A unit of one has as much to do at its end as one of two; but in the last round of units, most multiprocessors may have
+    none. Which groups have rows is not known on the host: as many as if each row chose its group by chance.
+    """
+    if tile_tokens(m, groups) > 16:
+        return 2
+    var active = Float32(groups) * (1 - exp(-Float32(m) / Float32(groups)))
+    var units = active * Float32(ceildiv(n, 2 * TILE))
+    return 2 if units >= Float32(8 * processors) else 1
+
+
 def _launch[
-    TOKENS: Int, EPILOGUE: Int, GATHER: Bool
+    TOKENS: Int, PARTS: Int, EPILOGUE: Int, GATHER: Bool
 ](
     y: Half,
     x: Half,
@@ -1038,11 +1045,11 @@ def _launch[
     n: Int,
     k: Int,
     groups: Int,
+    processors: Int,
     ctx: DeviceContext,
 ) raises:
-    comptime kernel = grouped_matmul_kernel[TOKENS, EPILOGUE, GATHER]
-    comptime shared = shared_bytes[TOKENS]()
-    var processors = ctx.get_attribute(DeviceAttribute.MULTIPROCESSOR_COUNT)
+    comptime kernel = grouped_matmul_kernel[TOKENS, PARTS, EPILOGUE, GATHER]
+    comptime shared = shared_bytes[TOKENS, PARTS]()
     ctx.enqueue_function[kernel](
         y,
         x,
@@ -1054,8 +1061,8 @@ def _launch[
         UInt32(n),
         UInt32(k),
         UInt32(groups),
-        grid_dim=Int(processors),
-        block_dim=threads[TOKENS](),
+        grid_dim=processors,
+        block_dim=threads[TOKENS, PARTS](),
         shared_mem_bytes=shared,
         func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
             UInt32(shared)
@@ -1121,10 +1128,26 @@ def grouped_matmul[
     if m == 0 or groups == 0:
         return
 
+    var processors = Int(
+        ctx.get_attribute(DeviceAttribute.MULTIPROCESSOR_COUNT)
+    )
     var wanted = tile_tokens(m, groups)
+    var together = unit_parts(m, n, groups, processors)
     comptime for i in range(6):
         comptime tokens = 1 << (3 + i)
-        if wanted == tokens:
-            _launch[tokens, EPILOGUE, GATHER](
-                y, x, sources, weights, bias, starts, ids, n, k, groups, ctx
-            )
+        comptime for parts in range(1 if tokens <= 16 else 2, 3):
+            if wanted == tokens and together == parts:
+                _launch[tokens, parts, EPILOGUE, GATHER](
+                    y,
+                    x,
+                    sources,
+                    weights,
+                    bias,
+                    starts,
+                    ids,
+                    n,
+                    k,
+                    groups,
+                    processors,
+                    ctx,
+                )

@@ -4,7 +4,7 @@ The sizes stand in `python/mxfp4/gpt_oss/self_check.py` (`TOKENS`, `TOP`, `EXPER
 """
 
 from harness import Report
-from mxfp4.grouped_matmul import tile_tokens
+from mxfp4.grouped_matmul import tile_tokens, unit_parts
 from mxfp4.route_few import few_tokens
 from mxfp4.routing import route_wide
 
@@ -43,4 +43,18 @@ def main() raises:
         Int(clusters != 8 | 16),
         "size is not",
     )
+    # GPT-OSS's projections on an H100: rows, output features, experts, and how many tiles of rows a unit has.
+    for m, n, experts, want in [
+        (4, 5760, 32, 1),
+        (64, 5760, 32, 2),
+        (256, 5760, 32, 2),
+        (256, 2880, 32, 1),
+        (1024, 2880, 32, 2),
+        (256, 2880, 128, 2),
+    ]:
+        report.check(
+            String(m, " rows, ", experts, " experts, ", n, " features: ", want),
+            Int(unit_parts(m, n, experts, 132) != want),
+            "tiles of rows, it is the other",
+        )
     report.finish()
