@@ -42,6 +42,7 @@ from max.gpu.host import DeviceAttribute, DeviceContext, FuncAttribute
 from max.gpu.intrinsics import warpgroup_reg_alloc, warpgroup_reg_dealloc
 from max.gpu.memory import AddressSpace, external_memory
 from max.gpu.primitives import warp
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from .format import (
     excess_multiplier,
@@ -65,6 +66,8 @@ from .ptx import (
     copy_commit,
     copy_wait,
     evict_first,
+    grid_release,
+    grid_wait,
     group_barrier,
     group_barrier_arrive,
     hold,
@@ -858,7 +861,12 @@ def grouped_matmul_kernel[
     var slots = ceildiv(steps, UInt32(STEPS))
     var row_tiles = ceildiv(n, UInt32(TILE))
 
+    # The kernel before a product of rows as they are is another product, of the same groups. That one lets this begin when it
+    # has waited for whoever made the groups; so they are complete here, and only its result has to be waited for.
+    comptime AFTER_PRODUCT = EPILOGUE == BIAS and not GATHER
     if warp_index == 0:
+        comptime if not AFTER_PRODUCT:
+            grid_wait()
         count_tiles[TOKENS](
             ends,
             starts,
@@ -872,6 +880,9 @@ def grouped_matmul_kernel[
             barrier_init(empty + UInt32(slot * 8), UInt32(PARTS * SPLIT * 4))
         barrier_init_fence()
     barrier()
+    comptime if not AFTER_PRODUCT:
+        grid_wait()
+    grid_release()
     var tiles = ends[unsafe_offset=Int(groups) - 1]
 
     var ring = Ring[STAGES]()
@@ -888,6 +899,8 @@ def grouped_matmul_kernel[
         var has_weights = thread % 32 == 0 and thread // 32 < PARTS
         comptime if LOADERS == 128:
             # ---- All four warps copy tokens; some of their threads stream weights beside it.
+            comptime if AFTER_PRODUCT:
+                grid_wait()
             for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
                 tokens_of.begin(tile, sources)
@@ -914,6 +927,8 @@ def grouped_matmul_kernel[
                         ring.advance()
             elif thread >= 128 - LOADERS:
                 # ---- Producers of tokens.
+                comptime if AFTER_PRODUCT:
+                    grid_wait()
                 for index in range(
                     UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
                 ):
@@ -1063,6 +1078,7 @@ def _launch[
         UInt32(groups),
         grid_dim=processors,
         block_dim=threads[TOKENS, PARTS](),
+        attributes=pdl_launch_attributes(PDLLevel.ON),
         shared_mem_bytes=shared,
         func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
             UInt32(shared)
