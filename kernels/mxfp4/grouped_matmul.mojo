@@ -42,6 +42,7 @@ from max.gpu.host import DeviceAttribute, DeviceContext, FuncAttribute
 from max.gpu.intrinsics import warpgroup_reg_alloc, warpgroup_reg_dealloc
 from max.gpu.memory import AddressSpace, external_memory
 from max.gpu.primitives import warp
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from .format import (
     excess_multiplier,
@@ -65,6 +66,8 @@ from .ptx import (
     copy_commit,
     copy_wait,
     evict_first,
+    grid_release,
+    grid_wait,
     group_barrier,
     group_barrier_arrive,
     hold,
@@ -803,7 +806,11 @@ def write[
     )
 )
 def grouped_matmul_kernel[
-    TOKENS: Int, PARTS: Int, EPILOGUE: Int, GATHER: Bool
+    TOKENS: Int,
+    PARTS: Int,
+    EPILOGUE: Int,
+    GATHER: Bool,
+    AFTER_PRODUCT: Bool = False,
 ](
     y: Half,
     x: Half,
@@ -823,6 +830,7 @@ def grouped_matmul_kernel[
         PARTS: Tiles of 64 weight rows in a unit of work, each with warpgroups of its own.
         EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
         GATHER: Whether row i of the tokens is row `sources[i]` of `x`, not row i.
+        AFTER_PRODUCT: Whether the kernel before is this one too, with the same groups.
     """
     comptime assert _is_sm_9x(), "mxfp4 grouped matmul needs Hopper (sm_90)"
     comptime SPLIT = split[TOKENS, PARTS]()
@@ -858,7 +866,11 @@ def grouped_matmul_kernel[
     var slots = ceildiv(steps, UInt32(STEPS))
     var row_tiles = ceildiv(n, UInt32(TILE))
 
+    # A product lets the kernel after it begin when it has itself waited for whoever made the groups. So they are complete here
+    # if this one comes after a product of the same groups, and only its result has to be waited for.
     if warp_index == 0:
+        comptime if not AFTER_PRODUCT:
+            grid_wait()
         count_tiles[TOKENS](
             ends,
             starts,
@@ -872,6 +884,9 @@ def grouped_matmul_kernel[
             barrier_init(empty + UInt32(slot * 8), UInt32(PARTS * SPLIT * 4))
         barrier_init_fence()
     barrier()
+    comptime if not AFTER_PRODUCT:
+        grid_wait()
+    grid_release()
     var tiles = ends[unsafe_offset=Int(groups) - 1]
 
     var ring = Ring[STAGES]()
@@ -888,6 +903,8 @@ def grouped_matmul_kernel[
         var has_weights = thread % 32 == 0 and thread // 32 < PARTS
         comptime if LOADERS == 128:
             # ---- All four warps copy tokens; some of their threads stream weights beside it.
+            comptime if AFTER_PRODUCT:
+                grid_wait()
             for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
                 var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
                 tokens_of.begin(tile, sources)
@@ -914,6 +931,8 @@ def grouped_matmul_kernel[
                         ring.advance()
             elif thread >= 128 - LOADERS:
                 # ---- Producers of tokens.
+                comptime if AFTER_PRODUCT:
+                    grid_wait()
                 for index in range(
                     UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
                 ):
@@ -1033,7 +1052,7 @@ def unit_parts(m: Int, n: Int, groups: Int, processors: Int) -> Int:
 
 
 def _launch[
-    TOKENS: Int, PARTS: Int, EPILOGUE: Int, GATHER: Bool
+    TOKENS: Int, PARTS: Int, EPILOGUE: Int, GATHER: Bool, AFTER_PRODUCT: Bool
 ](
     y: Half,
     x: Half,
@@ -1048,7 +1067,9 @@ def _launch[
     processors: Int,
     ctx: DeviceContext,
 ) raises:
-    comptime kernel = grouped_matmul_kernel[TOKENS, PARTS, EPILOGUE, GATHER]
+    comptime kernel = grouped_matmul_kernel[
+        TOKENS, PARTS, EPILOGUE, GATHER, AFTER_PRODUCT
+    ]
     comptime shared = shared_bytes[TOKENS, PARTS]()
     ctx.enqueue_function[kernel](
         y,
@@ -1063,6 +1084,7 @@ def _launch[
         UInt32(groups),
         grid_dim=processors,
         block_dim=threads[TOKENS, PARTS](),
+        attributes=pdl_launch_attributes(PDLLevel.ON),
         shared_mem_bytes=shared,
         func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
             UInt32(shared)
@@ -1071,7 +1093,7 @@ def _launch[
 
 
 def grouped_matmul[
-    EPILOGUE: Int, GATHER: Bool = False
+    EPILOGUE: Int, GATHER: Bool = False, AFTER_PRODUCT: Bool = False
 ](
     y: Half,
     x: Half,
@@ -1092,6 +1114,8 @@ def grouped_matmul[
     Parameters:
         EPILOGUE: `PLAIN`, `BIAS` or `SWIGLU`.
         GATHER: Whether row i of the grouped tokens is row `sources[i]` of `x`.
+        AFTER_PRODUCT: Whether what was enqueued on `ctx` just before is a `grouped_matmul` with the same `starts` and `ids`, and
+            made `x`: then weights come while that one ends. If it is another kernel, `starts` and `ids` are read too early.
 
     Args:
         y: Result, bf16 [m, n], or [m, n/2] for `SWIGLU`. Rows that belong to no group, or to a group with a negative
@@ -1137,7 +1161,7 @@ def grouped_matmul[
         comptime tokens = 1 << (3 + i)
         comptime for parts in range(1 if tokens <= 16 else 2, 3):
             if wanted == tokens and together == parts:
-                _launch[tokens, parts, EPILOGUE, GATHER](
+                _launch[tokens, parts, EPILOGUE, GATHER, AFTER_PRODUCT](
                     y,
                     x,
                     sources,

@@ -65,7 +65,7 @@ def _check_rows(x: Int, y: Int) raises:
 
 
 def _run[
-    EPILOGUE: Int, GATHER: Bool = False
+    EPILOGUE: Int, GATHER: Bool = False, AFTER_PRODUCT: Bool = False
 ](
     y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
     x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
@@ -88,7 +88,7 @@ def _run[
             " start indices, got ",
             starts.dim_size(0),
         )
-    grouped_matmul[EPILOGUE, GATHER](
+    grouped_matmul[EPILOGUE, GATHER, AFTER_PRODUCT](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
         sources,
@@ -160,7 +160,7 @@ struct MatmulBias:
 
     @staticmethod
     def execute[
-        target: StaticString
+        after_product: Bool, target: StaticString
     ](
         y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
         x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
@@ -170,11 +170,11 @@ struct MatmulBias:
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`; see `Matmul.execute`."""
+        """Enqueue on `ctx`; see `Matmul.execute`, and `grouped_matmul` for `after_product`."""
         _check_target[target]()
         _check_bias(bias, weights, y.dim_size(1))
         _check_rows(x.dim_size(0), y.dim_size(0))
-        _run[BIAS](
+        _run[BIAS, AFTER_PRODUCT=after_product](
             y,
             x,
             starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),

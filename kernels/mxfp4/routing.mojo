@@ -208,6 +208,8 @@ def combine_kernel[
     var at = Int(block % parts) * COMBINE_FEATURES + Int(thread_idx.x) * 8
     if at >= width:
         return
+    grid_wait()
+    grid_release()
     var first = token * TOP
     var from_here = StaticTuple[Int, TOP]()
     var shares = StaticTuple[Float32, TOP]()

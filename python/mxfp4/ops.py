@@ -118,6 +118,7 @@ def grouped_mxfp4_matmul(
     bias: TensorValue | None = None,
     swiglu: bool = False,
     sources: TensorValue | None = None,
+    after_product: bool = False,
 ) -> TensorValue:
     """Multiplies each expert's rows with that expert's MXFP4 weights.
 
@@ -133,6 +134,9 @@ def grouped_mxfp4_matmul(
             Needs a bias.
         sources: `[M]` uint32: which row of `hidden` each grouped row is. Needs the
             fused SwiGLU.
+        after_product: Whether `hidden` is what another call with the same start
+            indices and ids made, so that weights may be read while that one ends.
+            Needs a bias, and no fused SwiGLU.
 
     Returns:
         `[M, N]` bfloat16, or `[M, N / 2]` with `swiglu`.
@@ -174,6 +178,8 @@ def grouped_mxfp4_matmul(
         values.insert(1, sources)
         rows = sources.shape[0]
         variant += "_gather"
+    if after_product and variant != "_bias":
+        raise ValueError("only the product with a bias, and no more, comes after one")
 
     return _call(
         matmul_names(variant),
@@ -183,6 +189,7 @@ def grouped_mxfp4_matmul(
             (rows, out_features // 2 if swiglu else out_features),
             device=hidden.device,
         ),
+        {"after_product": after_product} if variant == "_bias" else {},
     )
 
 
@@ -437,20 +444,30 @@ def _check_bias(bias: TensorValue, weight: TensorValue) -> None:
 
 
 def _call(
-    names: tuple[str, ...], values: list[TensorValue], out_type: TensorType
+    names: tuple[str, ...],
+    values: list[TensorValue],
+    out_type: TensorType,
+    parameters: dict[str, bool] | None = None,
 ) -> TensorValue:
-    (result,) = _call_for(names, values, [out_type])
+    (result,) = _call_for(names, values, [out_type], parameters)
     return result
 
 
 def _call_for(
-    names: tuple[str, ...], values: list[TensorValue], out_types: list[TensorType]
+    names: tuple[str, ...],
+    values: list[TensorValue],
+    out_types: list[TensorType],
+    parameters: dict[str, bool] | None = None,
 ) -> list[TensorValue]:
     # What the graph can call is known to its kernel library alone; MAX 26.7 has
     # no public way to it.
     name = guard.require_op(names, Graph.current._kernel_library)
     results = ops.custom(
-        name, device=out_types[0].device, values=values, out_types=out_types
+        name,
+        device=out_types[0].device,
+        values=values,
+        out_types=out_types,
+        parameters=parameters,
     )
     return [result.tensor for result in results]
 

@@ -69,6 +69,7 @@ class ExpertProjection(Module):
             bias=self.biases[rank],
             swiglu=swiglu,
             sources=sources,
+            after_product=after_product,
         )
 
 
@@ -135,5 +136,5 @@ class GptOssMoE(Module):
             np.arange(self.experts, dtype=np.int32), DType.int32, device=x.device
         )
         rows = self.gate_up(rank, x, starts, ids, swiglu=True, sources=sources)
-        rows = self.down(rank, rows, starts, ids)
+        rows = self.down(rank, rows, starts, ids, after_product=True)
         return combine(rows, places, weighting)
