@@ -158,7 +158,10 @@ def dense_many_float32(
 
 @register("custom.dense.matmul")
 struct DenseMatmul:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out."""
+    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out.
+
+    Here and in the other ops w must not be made by the op before: it may be read before that has ended.
+    """
 
     @staticmethod
     def execute[

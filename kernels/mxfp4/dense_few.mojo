@@ -31,7 +31,14 @@ from max.gpu import (
 from max.gpu.host import DeviceContext, Dim, FuncAttribute
 from max.gpu.memory import AddressSpace, external_memory
 
-from .dense_tile import COPY, DenseTile, LANES, THREADS, few_tile
+from .dense_tile import (
+    COPY,
+    DenseTile,
+    LANES,
+    THREADS,
+    few_tile,
+    launch_attributes,
+)
 from .grouped_matmul import Half
 from .ptx import (
     cluster_arrive,
@@ -41,6 +48,8 @@ from .ptx import (
     copy_commit,
     copy_wait,
     evict_first,
+    grid_release,
+    grid_wait,
 )
 
 comptime FEW_TOKENS = 128
@@ -187,10 +196,16 @@ def dense_few_kernel[
                 slot, w, from_first + feature, there, features, policy
             )
 
+    # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.
+    if of_tokens:
+        grid_wait()
     comptime for step in range(STAGES - 1):
         if step < count:
             load(step)
         copy_commit()
+    if not of_tokens:
+        grid_wait()
+    grid_release()
 
     # ---- Products.
     var sums = Tile.no_sums()
@@ -307,7 +322,9 @@ def few_takes(
     )
 
 
-def dense_few(
+def dense_few[
+    OVERLAP: Bool = True
+](
     y: Half,
     x: Half,
     w: Half,
@@ -321,6 +338,9 @@ def dense_few(
     """Enqueue y = x times w transposed, plus bias; products are accumulated in float32, the result is rounded once.
 
     Any number of tokens is right; it is made for few, see `FEW_TOKENS`.
+
+    Parameters:
+        OVERLAP: Whether weights may be read before the kernel before has ended, which then must not be what makes them.
 
     Args:
         y: Result, bf16 [M, N], aligned to 8 bytes.
@@ -380,4 +400,5 @@ def dense_few(
                 func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
                     UInt32(Shape.SHARED_BYTES)
                 ),
+                attributes=launch_attributes[OVERLAP](),
             )

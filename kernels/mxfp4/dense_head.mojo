@@ -30,9 +30,22 @@ from max.gpu import (
 from max.gpu.host import DeviceAttribute, DeviceContext, FuncAttribute
 from max.gpu.memory import AddressSpace, external_memory
 
-from .dense_tile import COPY, DenseTile, LANES, THREADS, few_tile
+from .dense_tile import (
+    COPY,
+    DenseTile,
+    LANES,
+    THREADS,
+    few_tile,
+    launch_attributes,
+)
 from .grouped_matmul import Half
-from .ptx import copy_commit, copy_wait, evict_first
+from .ptx import (
+    copy_commit,
+    copy_wait,
+    evict_first,
+    grid_release,
+    grid_wait,
+)
 
 comptime Floats = Pointer[Float32, MutAnyOrigin]
 
@@ -239,8 +252,14 @@ def dense_head_kernel[
     var loader = HeadLoader[TOKENS](
         now.copy(), UInt32(Int(memory)), thread, tokens, rows, features
     )
+    # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.
+    if loader.of_tokens:
+        grid_wait()
     for _ in range(STAGES - 1):
         loader.load(x, w)
+    if not loader.of_tokens:
+        grid_wait()
+    grid_release()
 
     var first_token = Tile.first_token(warp_index) + lane // 4
     var first_row = Tile.first_row(warp_index) + lane % 4 * 2
@@ -311,7 +330,9 @@ def head_takes(
     )
 
 
-def dense_head(
+def dense_head[
+    OVERLAP: Bool = True
+](
     y: Floats,
     x: Half,
     w: Half,
@@ -325,6 +346,9 @@ def dense_head(
 
     Any numbers of tokens and rows are right; it is made for few tokens, see `FEW_TOKENS`, and for many more rows than
     `HEAD_ROWS` for each multiprocessor.
+
+    Parameters:
+        OVERLAP: Whether weights may be read before the kernel before has ended, which then must not be what makes them.
 
     Args:
         y: Result, float32 [M, N], aligned to 8 bytes.
@@ -379,4 +403,5 @@ def dense_head(
                 func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
                     UInt32(Shape.SHARED_BYTES)
                 ),
+                attributes=launch_attributes[OVERLAP](),
             )

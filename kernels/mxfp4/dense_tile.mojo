@@ -4,13 +4,26 @@ Tokens are the rows of `mma.m16n8k16`, weight rows its columns. Both go through 
 stand there as in `route_many.mojo`: every other row has its halves of 64 bytes swapped, so that a lane's 16 bytes, eight
 features of one row, serve two instructions and meet no other lane's in a bank.
 
-Some warps copy tokens and the others weights, so that weights may be on their way before tokens are there to be asked for.
-A thread waits for its own copies alone; a barrier of the block makes them everyone's.
+Some warps copy tokens and the others weights. A thread waits for its own copies alone; a barrier of the block makes them
+everyone's.
+
+Both kernels are launched to overlap with the one before (programmatic dependent launch, `OVERLAP`): their blocks may begin
+when that one's blocks have all said so or ended, while its results are not to be seen yet. So
+
+- the warps with weights fill the ring right away, and wait for the end of the kernels before when all that is under way;
+- the warps with tokens wait first. Copies are counted thread by thread: tokens that come late keep no weights waiting, and a
+  step is multiplied as soon as its own are there, whatever else was asked for before;
+- then every thread has waited: before that, nothing is read but weights, and nothing is written but shared memory. Only
+  then may the next kernel's blocks begin, so that none runs beside a kernel before this one.
+
+Weights must therefore be there before the kernel before begins: constants are.
 """
 
 from std.utils.static_tuple import StaticTuple
 
+from max.gpu.host import LaunchAttribute
 from max.gpu.memory import AddressSpace
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 from std.memory import Pointer
 
 from .grouped_matmul import Half
@@ -27,6 +40,11 @@ comptime COPY = 16
 comptime SharedBytes = Pointer[
     UInt8, MutUntrackedOrigin, address_space=AddressSpace.SHARED
 ]
+
+
+def launch_attributes[OVERLAP: Bool]() -> List[LaunchAttribute]:
+    """How a kernel is launched that may begin before the one before it has ended."""
+    return pdl_launch_attributes(PDLLevel.ON if OVERLAP else PDLLevel.OFF)
 
 
 def few_tile(tokens: Int) -> Int:

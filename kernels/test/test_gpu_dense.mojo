@@ -2,7 +2,7 @@
 
 MAX's own is compiled for each shape, which takes minutes: it is run with two. The kernels for few tokens are run with many: from
 one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact. That to
-float32 must give a row the same bits in every batch.
+float32 must give a row the same bits in every batch. Both must hold where they begin before the kernel before them has ended.
 """
 
 from std.atomic import Atomic
@@ -18,6 +18,8 @@ from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
 from mxfp4.dense import SPARE_ROWS, dense_matmul, dense_matmul_float32
 from mxfp4.dense_few import dense_few
 from mxfp4.dense_head import dense_head
+from mxfp4.dense_tile import launch_attributes
+from mxfp4.ptx import grid_release, grid_wait, sleep
 from reference import Half
 
 comptime POISON = UInt8(0x7D)
@@ -298,6 +300,43 @@ def expect_all_same[
     )
 
 
+def multiply_few[
+    dtype: DType, //, OVERLAP: Bool = True
+](
+    y: Pointer[Scalar[dtype], MutAnyOrigin],
+    x: Half,
+    w: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    rows: Int,
+    features: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue the kernel for few tokens that has such a result."""
+    comptime if dtype == DType.float32:
+        dense_head[OVERLAP](
+            y.unsafe_bitcast[Float32](),
+            x,
+            w,
+            tokens=tokens,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
+    else:
+        dense_few[OVERLAP](
+            y.unsafe_bitcast[BFloat16](),
+            x,
+            w,
+            bias,
+            tokens=tokens,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
+
+
 struct Case:
     """Tokens, weights and bias of one shape, and what they make."""
 
@@ -358,32 +397,18 @@ struct Case:
         self.ctx.enqueue_function[fill_poison](
             bytes, UInt64(end), grid_dim=(end + 255) // 256, block_dim=256
         )
-        var result = y.unsafe_ptr().unsafe_offset(BEFORE)
-        var x = self.x.unsafe_ptr().unsafe_mut_cast[True]()
-        var w = self.w.unsafe_ptr().unsafe_mut_cast[True]()
-        comptime if dtype == DType.float32:
-            dense_head(
-                result.unsafe_bitcast[Float32]().as_unsafe_any_origin(),
-                x.as_unsafe_any_origin(),
-                w.as_unsafe_any_origin(),
-                tokens=rows,
-                rows=self.columns,
-                features=self.features,
-                ctx=self.ctx,
-            )
-        else:
-            dense_few(
-                result.unsafe_bitcast[BFloat16]().as_unsafe_any_origin(),
-                x.as_unsafe_any_origin(),
-                w.as_unsafe_any_origin(),
-                self.bias.unsafe_ptr()
-                .unsafe_mut_cast[True]()
-                .as_unsafe_any_origin(),
-                tokens=rows,
-                rows=self.columns,
-                features=self.features,
-                ctx=self.ctx,
-            )
+        multiply_few(
+            y.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
+            self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            self.bias.unsafe_ptr()
+            .unsafe_mut_cast[True]()
+            .as_unsafe_any_origin(),
+            tokens=rows,
+            rows=self.columns,
+            features=self.features,
+            ctx=self.ctx,
+        )
         var before = BEFORE * size_of[dtype]()
         var behind = before + values * size_of[dtype]()
         self.ctx.enqueue_function[expect_poison](
@@ -506,6 +531,134 @@ def check_few[
     _ = whole^
 
 
+comptime LATE_BLOCKS = 64
+"""Blocks of a kernel that lets the next one begin, and is then late: so few that there is room for others beside it."""
+comptime LATE_MICROSECONDS = 50
+
+
+def fill_late(x: Half, y: Bytes, values: UInt64, bytes: UInt64, seed: UInt32):
+    """What `fill_values` makes, and poison for results, long after the next kernel's blocks may have begun."""
+    grid_release()
+    for _ in range(LATE_MICROSECONDS):
+        sleep(1000)
+    var first = Int(global_idx.x)
+    for i in range(first, Int(values), LATE_BLOCKS * 256):
+        x[unsafe_offset=i] = (
+            Float32(Int32(hash32(seed, UInt32(i)))) * Float32(1.0 / (1 << 30))
+        ).cast[DType.bfloat16]()
+    for i in range(first, Int(bytes), LATE_BLOCKS * 256):
+        y[unsafe_offset=i] = POISON
+
+
+def copy_early(target: Bytes, source: Bytes, bytes: UInt64):
+    """Copy what the kernel before makes, begun before it has."""
+    grid_wait()
+    for i in range(Int(global_idx.x), Int(bytes), LATE_BLOCKS * 256):
+        target[unsafe_offset=i] = source[unsafe_offset=i]
+
+
+def check_overlap[
+    dtype: DType
+](
+    mut report: Report,
+    ctx: DeviceContext,
+    columns: Int,
+    features: Int,
+    tokens: Int,
+) raises:
+    """Tokens that the kernel before writes late are those that count, results come after whatever it writes there, and the
+    next kernel sees them all, even where each of the three begins before the one before it has ended.
+    """
+    var values = tokens * features
+    var bytes = tokens * columns * size_of[dtype]()
+    var x = ctx.enqueue_create_buffer[DType.bfloat16](values)
+    var w = ctx.enqueue_create_buffer[DType.bfloat16](columns * features)
+    var bias = ctx.enqueue_create_buffer[DType.bfloat16](columns)
+    var wanted = ctx.enqueue_create_buffer[dtype](tokens * columns)
+    var y = ctx.enqueue_create_buffer[dtype](tokens * columns)
+    var copied = ctx.enqueue_create_buffer[DType.uint8](bytes)
+    var wrong = ctx.enqueue_create_buffer[DType.uint32](1)
+    wrong.enqueue_fill(0)
+    var buffers = [w, bias, x]
+    for i in range(3):
+        ctx.enqueue_function[fill_values](
+            buffers[i].unsafe_ptr().as_unsafe_any_origin(),
+            UInt64(len(buffers[i])),
+            UInt32(i + 1),
+            grid_dim=(len(buffers[i]) + 255) // 256,
+            block_dim=256,
+        )
+    var tokens_at = x.unsafe_ptr().as_unsafe_any_origin()
+    var w_at = w.unsafe_ptr().as_unsafe_any_origin()
+    var bias_at = bias.unsafe_ptr().as_unsafe_any_origin()
+    ctx.synchronize()
+    multiply_few[OVERLAP=False](
+        wanted.unsafe_ptr().as_unsafe_any_origin(),
+        tokens_at,
+        w_at,
+        bias_at,
+        tokens=tokens,
+        rows=columns,
+        features=features,
+        ctx=ctx,
+    )
+    var results = y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
+    for _ in range(10):
+        # Other tokens until the late ones come, which are those of before.
+        x.enqueue_fill(1)
+        copied.enqueue_fill(0)
+        ctx.synchronize()
+        ctx.enqueue_function[fill_late](
+            tokens_at,
+            results,
+            UInt64(values),
+            UInt64(bytes),
+            UInt32(3),
+            grid_dim=LATE_BLOCKS,
+            block_dim=256,
+        )
+        multiply_few(
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            tokens_at,
+            w_at,
+            bias_at,
+            tokens=tokens,
+            rows=columns,
+            features=features,
+            ctx=ctx,
+        )
+        ctx.enqueue_function[copy_early](
+            copied.unsafe_ptr().as_unsafe_any_origin(),
+            results,
+            UInt64(bytes),
+            grid_dim=LATE_BLOCKS,
+            block_dim=256,
+            attributes=launch_attributes[True](),
+        )
+        ctx.enqueue_function[expect_same](
+            wrong.unsafe_ptr().as_unsafe_any_origin(),
+            copied.unsafe_ptr().as_unsafe_any_origin(),
+            wanted.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            UInt64(bytes),
+            grid_dim=(bytes + 255) // 256,
+            block_dim=256,
+        )
+    with wrong.map_to_host() as host:
+        report.check(
+            String(
+                "dense matmul beside others, ", dtype, ", ", tokens, " rows"
+            ),
+            Int(host[0]),
+            "bytes are not those of the kernels one after the other",
+        )
+    _ = y^
+    _ = wanted^
+    _ = copied^
+    _ = x^
+    _ = w^
+    _ = bias^
+
+
 def main() raises:
     var report = Report()
     # MAX's matmul does not compile for no GPU at all, so a machine without one must not get that far.
@@ -533,6 +686,10 @@ def main() raises:
                 check_few[FLOAT](report, ctx, columns, features, counts)
             for columns, features in [(51000, 264)]:
                 check_few[FLOAT](report, ctx, columns, features, counts)
+            for tokens in [1, 20, 64, 128]:
+                check_overlap[HALF](report, ctx, 5120, 2880, tokens)
+                check_overlap[HALF](report, ctx, 2880, 4096, tokens)
+                check_overlap[FLOAT](report, ctx, 26000, 2880, tokens)
             for rows in [
                 1,
                 2,

@@ -336,7 +336,8 @@ def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> Tensor
 
     Args:
         hidden: The rows.
-        weight: The weights, output features first.
+        weight: The weights, output features first. They are read while the op before
+            may still be running, so they must be constants, or older than it.
         bias: `[N]` bfloat16, added to each row.
 
     Returns:
@@ -364,7 +365,7 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
 
     Args:
         hidden: The rows.
-        weight: The weights, output features first.
+        weight: The weights, as in `dense`.
 
     Returns:
         `[M, N]` float32.
