@@ -47,7 +47,6 @@ from .ptx import (
     cluster_wait,
     copy_commit,
     copy_wait,
-    evict_first,
     grid_release,
     grid_wait,
 )
@@ -179,8 +178,6 @@ def dense_few_kernel[
     )
     var from_first = UInt32(begin) * features
     var left = Int32(Int(tokens if of_tokens else rows) - begin)
-    # Each weight is read once, or by the other tiles of tokens at about the same time; tokens by every tile of rows.
-    var policy = evict_first()
 
     @always_inline
     def load(step: Int) {imm}:
@@ -192,8 +189,8 @@ def dense_few_kernel[
         if of_tokens:
             Tile.copy_tokens(slot, x, from_first + feature, there, features)
         else:
-            Tile.copy_weights(
-                slot, w, from_first + feature, there, features, policy
+            Tile.copy_weights[FIRST_OUT=False](
+                slot, w, from_first + feature, there, features
             )
 
     # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.

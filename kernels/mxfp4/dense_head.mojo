@@ -42,7 +42,6 @@ from .grouped_matmul import Half
 from .ptx import (
     copy_commit,
     copy_wait,
-    evict_first,
     grid_release,
     grid_wait,
 )
@@ -146,8 +145,6 @@ struct HeadLoader[TOKENS: Int]:
     var target: UInt32
     """Where in the first slot its first piece goes."""
     var slot: UInt32
-    var policy: UInt64
-    """Each weight is read once, or by a few blocks at about the same time; tokens by every tile of rows."""
     var from_first: UInt32
     """The first value of its first row of this unit. 32 bits are enough (`head_takes`)."""
     var left: Int32
@@ -171,7 +168,6 @@ struct HeadLoader[TOKENS: Int]:
         self.first_feature = UInt32(Self.Tile.copied_chunk(thread) * 8)
         self.target = memory + UInt32(Self.Tile.copied_place(thread))
         self.slot = 0
-        self.policy = evict_first()
         self.from_first = 0
         self.left = 0
         self.begin()
@@ -200,8 +196,9 @@ struct HeadLoader[TOKENS: Int]:
             if self.of_tokens:
                 Self.Tile.copy_tokens(slot, x, at, there, self.features)
             else:
-                Self.Tile.copy_weights(
-                    slot, w, at, there, self.features, self.policy
+                # Each weight is read once, or by a few blocks at about the same time; tokens by every tile of rows.
+                Self.Tile.copy_weights[FIRST_OUT=True](
+                    slot, w, at, there, self.features
                 )
             if self.next.advance():
                 self.begin()

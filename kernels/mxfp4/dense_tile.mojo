@@ -27,7 +27,7 @@ from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 from std.memory import Pointer
 
 from .grouped_matmul import Half
-from .ptx import copy16, copy16_with, multiply16
+from .ptx import copy16, copy16_with, evict_first, multiply16
 
 comptime WARPS = 8
 comptime LANES = 32
@@ -170,26 +170,27 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
 
     @staticmethod
     @always_inline
-    def copy_weights(
-        target: UInt32,
-        w: Half,
-        at: UInt32,
-        left: Int32,
-        features: UInt32,
-        policy: UInt64,
-    ):
-        """Ask for a thread's pieces of the weights; as `copy_tokens`, and `policy` is what L2 makes of them."""
+    def copy_weights[
+        FIRST_OUT: Bool
+    ](target: UInt32, w: Half, at: UInt32, left: Int32, features: UInt32,):
+        """Ask for a thread's pieces of the weights; as `copy_tokens`.
+
+        Parameters:
+            FIRST_OUT: Whether they leave the L2 cache before anything else. In a short branch ptxas 12.9 and 13.0 make an
+                illegal instruction of that.
+        """
         comptime for i in range(Self.ROWS // Self.ROW_PASS):
             comptime BELOW = i * Self.ROW_PASS
             var there = Int32(BELOW) < left
-            copy16_with(
-                target + UInt32(BELOW * Self.CHUNKS * COPY),
-                w.unsafe_offset(
-                    Int(at + UInt32(BELOW) * features) if there else 0
-                ),
-                UInt32(COPY) if there else 0,
-                policy,
+            var here = target + UInt32(BELOW * Self.CHUNKS * COPY)
+            var source = w.unsafe_offset(
+                Int(at + UInt32(BELOW) * features) if there else 0
             )
+            var bytes = UInt32(COPY) if there else 0
+            comptime if FIRST_OUT:
+                copy16_with(here, source, bytes, evict_first())
+            else:
+                copy16(here, source, bytes)
 
     @staticmethod
     @always_inline
