@@ -1,11 +1,12 @@
-"""Time the dense matmul for few tokens, and MAX's own beside it, on GPT-OSS's attention projections.
+"""Time the dense matmuls for few tokens, and MAX's own beside them, on GPT-OSS's attention projections and head.
 
     bench_dense [--tokens 1,2,...]
 
 Prints a table. `few` is our kernel and `MAX` its matmul with the same bias, both launched by themselves; `graph` is our kernel
 as a device graph of one node. Microseconds are medians of 20, L2 flushed before each, as events on the device give them;
-GB/s count the weights once, in the time of `few` and of `MAX`. The first two shapes are those of one device, the others
-a half and a quarter of them: for those MAX's is not timed, because it is compiled for minutes a shape.
+GB/s count the weights once, in the time of `few` and of `MAX`. The first shapes are the head, whose results are float32,
+and the projections of one device, the others a half and a quarter of them: for those MAX's is not timed, because it is
+compiled for minutes a shape.
 """
 
 from std.sys import argv
@@ -15,6 +16,7 @@ from bench_routing import print_row
 from harness import NEEDS_HOPPER, has_hopper
 from layout import Idx, TileTensor, row_major
 from max.gpu.host import (
+    DeviceAttribute,
     DeviceBuffer,
     DeviceContext,
     DeviceGraph,
@@ -22,16 +24,26 @@ from max.gpu.host import (
     Dim,
     FuncAttribute,
 )
-from mxfp4.dense import FEW_TOKENS, dense_many
+from mxfp4.dense import (
+    FEW_TOKENS,
+    SPARE_ROWS,
+    dense_many,
+    dense_many_float32,
+)
 from mxfp4.dense_few import (
     FewShape,
     ROWS,
-    THREADS,
     dense_few,
     dense_few_kernel,
     few_parts,
-    few_tile,
 )
+from mxfp4.dense_head import (
+    HEAD_ROWS,
+    HeadShape,
+    dense_head,
+    dense_head_kernel,
+)
+from mxfp4.dense_tile import THREADS, few_tile
 
 
 def median(var times: List[Float64]) -> Float64:
@@ -46,96 +58,148 @@ def text(number: Float64) -> String:
     return String(tenths // 10, ".", tenths % 10)
 
 
-struct Layer:
-    """One projection with its tokens and results."""
+struct Layer[N: Int, K: Int, dtype: DType]:
+    """One projection with its tokens and results, which are bf16 with a bias or float32 without."""
 
     var ctx: DeviceContext
     var tokens: Int
-    var rows: Int
-    var features: Int
     var x: DeviceBuffer[DType.bfloat16]
     var w: DeviceBuffer[DType.bfloat16]
     var bias: DeviceBuffer[DType.bfloat16]
-    var y: DeviceBuffer[DType.bfloat16]
+    var y: DeviceBuffer[Self.dtype]
 
-    def __init__(
-        out self, ctx: DeviceContext, tokens: Int, rows: Int, features: Int
-    ) raises:
+    def __init__(out self, ctx: DeviceContext, tokens: Int) raises:
         self.ctx = ctx
         self.tokens = tokens
-        self.rows = rows
-        self.features = features
-        self.x = values(ctx, tokens * features, 1)
-        self.w = values(ctx, rows * features, 2)
-        self.bias = values(ctx, rows, 3)
-        self.y = ctx.enqueue_create_buffer[DType.bfloat16](tokens * rows)
+        self.x = values(ctx, tokens * Self.K, 1)
+        self.w = values(ctx, Self.N * Self.K, 2)
+        self.bias = values(ctx, Self.N, 3)
+        # MAX's may write whole tiles.
+        var room = (tokens + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
+        self.y = ctx.enqueue_create_buffer[Self.dtype](room * Self.N)
 
     def few(self) raises:
         """Launch our kernel."""
-        dense_few(
-            self.y.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            self.bias.unsafe_ptr()
-            .unsafe_mut_cast[True]()
-            .as_unsafe_any_origin(),
-            tokens=self.tokens,
-            rows=self.rows,
-            features=self.features,
-            ctx=self.ctx,
+        var x = (
+            self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
         )
+        var w = (
+            self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
+        var y = self.y.unsafe_ptr().unsafe_mut_cast[True]()
+        comptime if Self.dtype == DType.float32:
+            dense_head(
+                y.unsafe_bitcast[Float32]().as_unsafe_any_origin(),
+                x,
+                w,
+                tokens=self.tokens,
+                rows=Self.N,
+                features=Self.K,
+                ctx=self.ctx,
+            )
+        else:
+            dense_few(
+                y.unsafe_bitcast[BFloat16]().as_unsafe_any_origin(),
+                x,
+                w,
+                self.bias.unsafe_ptr()
+                .unsafe_mut_cast[True]()
+                .as_unsafe_any_origin(),
+                tokens=self.tokens,
+                rows=Self.N,
+                features=Self.K,
+                ctx=self.ctx,
+            )
 
-    def max[N: Int, K: Int](self) raises:
+    def max(self) raises:
         """Launch MAX's."""
-        dense_many(
-            TileTensor(
-                self.y.unsafe_ptr().unsafe_mut_cast[True](),
-                row_major((self.tokens, Idx[N])),
-            ),
-            TileTensor(
-                self.x.unsafe_ptr().unsafe_mut_cast[True](),
-                row_major((self.tokens, Idx[K])),
-            ),
-            TileTensor(
-                self.w.unsafe_ptr().unsafe_mut_cast[True](),
-                row_major((Idx[N], Idx[K])),
-            ),
-            self.bias.unsafe_ptr()
-            .unsafe_mut_cast[True]()
-            .as_unsafe_any_origin(),
-            self.ctx,
+        var x = TileTensor(
+            self.x.unsafe_ptr().unsafe_mut_cast[True](),
+            row_major((self.tokens, Idx[Self.K])),
         )
+        var w = TileTensor(
+            self.w.unsafe_ptr().unsafe_mut_cast[True](),
+            row_major((Idx[Self.N], Idx[Self.K])),
+        )
+        var y = self.y.unsafe_ptr().unsafe_mut_cast[True]()
+        comptime if Self.dtype == DType.float32:
+            dense_many_float32(
+                TileTensor(
+                    y.unsafe_bitcast[Float32](),
+                    row_major((self.tokens, Idx[Self.N])),
+                ),
+                x,
+                w,
+                self.ctx,
+            )
+        else:
+            dense_many(
+                TileTensor(
+                    y.unsafe_bitcast[BFloat16](),
+                    row_major((self.tokens, Idx[Self.N])),
+                ),
+                x,
+                w,
+                self.bias.unsafe_ptr()
+                .unsafe_mut_cast[True]()
+                .as_unsafe_any_origin(),
+                self.ctx,
+            )
 
     def add(self, mut builder: DeviceGraphBuilder) raises:
-        """Add our kernel to a graph, as `dense_few` launches it."""
+        """Add our kernel to a graph, as `few` launches it."""
+        var x = (
+            self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
+        var w = (
+            self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
+        )
+        var y = self.y.unsafe_ptr().unsafe_mut_cast[True]()
         var wanted = few_tile(self.tokens)
         comptime for i in range(4):
             comptime TOKENS = 16 << i
-            comptime Shape = FewShape[TOKENS]
-            if wanted == TOKENS:
-                var tiles = (self.rows + ROWS - 1) // ROWS
-                var batches = (self.tokens + TOKENS - 1) // TOKENS
-                var parts = few_parts(
-                    tiles * batches,
-                    (self.features + Shape.STEP - 1) // Shape.STEP,
+            if wanted != TOKENS:
+                continue
+            var batches = (self.tokens + TOKENS - 1) // TOKENS
+            comptime if Self.dtype == DType.float32:
+                comptime Shape = HeadShape[TOKENS]
+                comptime TILES = (Self.N + HEAD_ROWS - 1) // HEAD_ROWS
+                var processors = self.ctx.get_attribute(
+                    DeviceAttribute.MULTIPROCESSOR_COUNT
                 )
+                _ = builder.add_function[dense_head_kernel[TOKENS]](
+                    y.unsafe_bitcast[Float32]().as_unsafe_any_origin(),
+                    x,
+                    w,
+                    UInt32(self.tokens),
+                    UInt32(Self.N),
+                    UInt32(Self.K),
+                    grid_dim=min(Int(processors), TILES * batches),
+                    block_dim=THREADS,
+                    shared_mem_bytes=Shape.SHARED_BYTES,
+                    func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
+                        UInt32(Shape.SHARED_BYTES)
+                    ),
+                    dependencies=[],
+                )
+            else:
+                comptime Shape = FewShape[TOKENS]
+                comptime TILES = (Self.N + ROWS - 1) // ROWS
+                comptime STEPS = (
+                    Self.K + Shape.Tile.STEP - 1
+                ) // Shape.Tile.STEP
+                var parts = few_parts(TILES * batches, STEPS)
                 _ = builder.add_function[dense_few_kernel[TOKENS]](
-                    self.y.unsafe_ptr()
-                    .unsafe_mut_cast[True]()
-                    .as_unsafe_any_origin(),
-                    self.x.unsafe_ptr()
-                    .unsafe_mut_cast[True]()
-                    .as_unsafe_any_origin(),
-                    self.w.unsafe_ptr()
-                    .unsafe_mut_cast[True]()
-                    .as_unsafe_any_origin(),
+                    y.unsafe_bitcast[BFloat16]().as_unsafe_any_origin(),
+                    x,
+                    w,
                     self.bias.unsafe_ptr()
                     .unsafe_mut_cast[True]()
                     .as_unsafe_any_origin(),
                     UInt32(self.tokens),
-                    UInt32(self.rows),
-                    UInt32(self.features),
-                    grid_dim=(parts, tiles, batches),
+                    UInt32(Self.N),
+                    UInt32(Self.K),
+                    grid_dim=(parts, TILES, batches),
                     block_dim=THREADS,
                     cluster_dim=Dim(parts, 1, 1),
                     shared_mem_bytes=Shape.SHARED_BYTES,
@@ -147,17 +211,17 @@ struct Layer:
 
 
 def bench[
-    N: Int, K: Int, BOTH: Bool
+    N: Int, K: Int, dtype: DType, BOTH: Bool
 ](ctx: DeviceContext, tokens: Int, flush: DeviceBuffer[DType.uint8]) raises:
     """Print one line."""
-    var layer = Layer(ctx, tokens, N, K)
+    var layer = Layer[N, K, dtype](ctx, tokens)
 
     def few() raises {imm}:
         layer.few()
 
     def max() raises {imm}:
         comptime if BOTH:
-            layer.max[N, K]()
+            layer.max()
 
     def add(mut builder: DeviceGraphBuilder) raises {imm}:
         layer.add(builder)
@@ -210,8 +274,15 @@ def main() raises:
     print_row(
         ["rows", "features", "tokens ", "few", "graph", "GB/s", "MAX", "GB/s"]
     )
+    for count in tokens:
+        bench[201088, 2880, DType.float32, True](ctx, count, flush)
     comptime for i in range(6):
         comptime N = [5120, 2880, 2560, 2880, 1280, 2880][i]
         comptime K = [2880, 4096, 2880, 2048, 2880, 1024][i]
         for count in tokens:
-            bench[N, K, i < 2](ctx, count, flush)
+            bench[N, K, DType.bfloat16, i < 2](ctx, count, flush)
+    comptime for i in range(2):
+        for count in tokens:
+            bench[201088 >> (1 + i), 2880, DType.float32, False](
+                ctx, count, flush
+            )

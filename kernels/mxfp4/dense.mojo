@@ -1,5 +1,5 @@
-"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`, for more MAX's own, with the results stored
-here.
+"""A dense matmul that stays within its output: for few tokens `dense_few.mojo` and, to float32, `dense_head.mojo`; for more
+MAX's own, with the results stored here.
 
 Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
 with 6 tokens, 58 rows of whatever stands behind it in memory. A bias that MAX's compiler fuses to it changes nothing.
@@ -20,6 +20,7 @@ from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
 from .dense_few import FEW_TOKENS, dense_few, few_takes
+from .dense_head import dense_head, head_takes
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
@@ -104,6 +105,14 @@ def dense_many(
     )
 
 
+def head_pays(tokens: Int) -> Bool:
+    """Whether `dense_head` is faster than MAX's matmul for so many tokens, with the published models' vocabulary on an H100.
+
+    Of one token and of 64 MAX's is the faster one by 5%, of 8 it is 5% slower, and of 128 it reads the weights twice.
+    """
+    return 1 < tokens <= 32 or 64 < tokens <= FEW_TOKENS
+
+
 def dense_matmul_float32(
     y: TileTensor[
         mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
@@ -115,8 +124,39 @@ def dense_matmul_float32(
     """Enqueue y [M rounded up to `SPARE_ROWS`, N] = x [M, K] times w [N, K] transposed, accumulated and left in float32.
 
     What stands in the rows from M on afterwards is undefined. N and K must be known when this is compiled, or MAX takes
-    another, slower way.
+    another, slower way where there are more than `FEW_TOKENS`.
     """
+    var result = y.ptr.as_unsafe_any_origin()
+    var tokens = Int(x.dim[0]())
+    var features = Int(x.dim[1]())
+    var rows = Int(y.dim[1]())
+    var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    if head_pays(tokens) and head_takes(
+        result, x_values, w_values, tokens=tokens, rows=rows, features=features
+    ):
+        dense_head(
+            result,
+            x_values,
+            w_values,
+            tokens=tokens,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
+    else:
+        dense_many_float32(y, x, w, ctx)
+
+
+def dense_many_float32(
+    y: TileTensor[
+        mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
+    ],
+    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    ctx: DeviceContext,
+) raises:
+    """Enqueue what `dense_matmul_float32` does, with MAX's matmul for any number of tokens."""
     comptime columns = y.static_shape[1]
     var rows = Int(x.dim[0]())
     matmul[transpose_b=True, target="gpu"](
@@ -126,7 +166,10 @@ def dense_matmul_float32(
 
 @register("custom.dense.matmul")
 struct DenseMatmul:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out."""
+    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out.
+
+    Here and in the other ops w must not be made by the op before: it may be read before that has ended.
+    """
 
     @staticmethod
     def execute[
@@ -181,6 +224,39 @@ struct DenseMatmulFew:
             x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            tokens=x.dim_size(0),
+            rows=w.dim_size(0),
+            features=x.dim_size(1),
+            ctx=ctx,
+        )
+
+
+@register("custom.dense.matmul_few_float32")
+struct DenseMatmulFewFloat32:
+    """Compute y [M, N] = x [M, K] times w [N, K] transposed with the head's kernel for few tokens, of which it takes any
+    number; bf16 in, float32 out.
+
+    Without MAX's own, as `custom.dense.matmul_few`.
+    """
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=DType.float32, rank=2, ...],
+        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        """Enqueue on `ctx`; see `dense_head`."""
+        comptime assert (
+            target == "gpu"
+        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
+        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
+        dense_head(
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
+            w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             tokens=x.dim_size(0),
             rows=w.dim_size(0),
             features=x.dim_size(1),

@@ -9,8 +9,8 @@ memory busy: blocks on every multiprocessor, each with tens of KiB under way.
 - Blocks with the same rows are one cluster, of 1, 2, 4 or 8. Each leaves its sums in its own shared memory, and all add up
   what they find in that of the others, in a fixed order: one launch, no memory for sums in between, and the same input gives
   the same bits.
-- Inside a block it is as in `route_many.mojo`: tokens are the rows of `mma.m16n8k16`, weight rows its columns, both go
-  through a ring of slots (`cp.async`), and warps with the same tokens and rows take other features of a slot.
+- Inside a block it is as `dense_tile.mojo` has it: tokens are the rows of `mma.m16n8k16`, weight rows its columns, both go
+  through a ring of slots, and warps with the same tokens and rows take other features of a slot.
 
 Numbers of which the last step, the last tile of rows and the last tokens have none are zero in shared memory. N and K are
 runtime values; only the largest number of tokens in a tile is compiled in.
@@ -31,18 +31,24 @@ from max.gpu import (
 from max.gpu.host import DeviceContext, Dim, FuncAttribute
 from max.gpu.memory import AddressSpace, external_memory
 
+from .dense_tile import (
+    COPY,
+    DenseTile,
+    LANES,
+    THREADS,
+    few_tile,
+    launch_attributes,
+)
 from .grouped_matmul import Half
 from .ptx import (
     cluster_arrive,
     cluster_arrive_relaxed,
     cluster_load,
     cluster_wait,
-    copy16,
-    copy16_with,
     copy_commit,
     copy_wait,
-    evict_first,
-    multiply16,
+    grid_release,
+    grid_wait,
 )
 
 comptime FEW_TOKENS = 128
@@ -59,13 +65,6 @@ GPT-OSS's 5120 rows are 54 tiles of it and its 2880 are 30: with four blocks eac
 """
 comptime STRIDE = ROWS + 8
 """Sums from one token to the next: what a warp stores at once then falls into different banks."""
-comptime WARPS = 8
-comptime LANES = 32
-"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
-on the GPU."""
-comptime THREADS = WARPS * LANES
-comptime COPY = 16
-"""Bytes that a thread copies at once: eight features."""
 comptime QUADS = ROWS // 4
 """A thread makes four neighbours of a result at once."""
 comptime BLOCKS_EACH = 2
@@ -80,15 +79,6 @@ comptime MOST_PARTS = 8
 """Blocks of a cluster: no Hopper GPU must take larger ones."""
 comptime RING_BYTES = 112 * 1024
 """Most shared memory of a block: twice that and 2 KiB is what a multiprocessor has."""
-
-
-def few_tile(tokens: Int) -> Int:
-    """For how many tokens the kernel is compiled that takes so many: 16, 32, 64 or 128, and of more several tiles."""
-    if tokens <= 16:
-        return 16
-    if tokens <= 32:
-        return 32
-    return 64 if tokens <= 64 else 128
 
 
 def few_parts(tiles: Int, steps: Int) -> Int:
@@ -109,65 +99,22 @@ def few_parts(tiles: Int, steps: Int) -> Int:
 
 
 struct FewShape[TOKENS: Int]:
-    """How a block for at most `TOKENS` tokens divides its work, and where things stand in its shared memory."""
+    """What a block for at most `TOKENS` tokens is made of, and where its sums stand."""
 
-    comptime DOWN = min(Self.TOKENS, 32)
-    """Tokens of a warp."""
-    comptime WIDTH = 24 if Self.TOKENS == 32 else 48
-    """Weight rows of a warp."""
-    comptime ACROSS = ROWS // Self.WIDTH
-    comptime PARTS = WARPS // (Self.TOKENS // Self.DOWN * Self.ACROSS)
-    """Warps that have the same tokens and rows, and other features."""
-    comptime STEP = max(Self.PARTS * 32, 64)
-    """Features in a slot: at least a line of 128 bytes of each row."""
-    comptime TURNS = Self.STEP // (Self.PARTS * 32)
-    """How often a warp takes 32 features of a slot, two instructions deep."""
-    comptime CHUNKS = Self.STEP * 2 // COPY
-    """Pieces of 16 bytes in a row of a slot."""
-    comptime PASS = THREADS // Self.CHUNKS
-    """Rows that all threads copy at once."""
-    comptime SLOT_BYTES = (Self.TOKENS + ROWS) * Self.STEP * 2
-    """A slot: rows of tokens, then rows of weights."""
-    comptime STAGES = RING_BYTES // Self.SLOT_BYTES
+    comptime Tile = DenseTile[
+        Self.TOKENS,
+        ROWS,
+        DOWN=min(Self.TOKENS, 32),
+        WIDTH=24 if Self.TOKENS == 32 else 48,
+    ]
+    comptime PARTS = Self.Tile.PARTS
+    comptime STAGES = RING_BYTES // Self.Tile.SLOT_BYTES
     """Slots of the ring: all but one are under way while that is multiplied."""
     comptime SHARED_BYTES = max(
-        Self.STAGES * Self.SLOT_BYTES, Self.PARTS * Self.TOKENS * STRIDE * 4
+        Self.STAGES * Self.Tile.SLOT_BYTES,
+        Self.PARTS * Self.TOKENS * STRIDE * 4,
     )
     """Shared memory of a block: the ring, and after it the sums in the same place."""
-
-    @staticmethod
-    @always_inline
-    def place(row: Int, chunk: Int) -> Int:
-        """The byte of a slot at which this piece of this row stands.
-
-        Every other row has its halves of 64 bytes swapped: eight lanes read two half rows at once, which so fall into
-        different banks.
-        """
-        return (row * Self.CHUNKS + (chunk ^ (row % 2 * 4))) * COPY
-
-    @staticmethod
-    @always_inline
-    def part(warp: Int) -> Int:
-        """Which features of a step are this warp's."""
-        return warp % Self.PARTS
-
-    @staticmethod
-    @always_inline
-    def first_token(warp: Int) -> Int:
-        """The first of a warp's tokens."""
-        return warp // Self.PARTS // Self.ACROSS * Self.DOWN
-
-    @staticmethod
-    @always_inline
-    def first_row(warp: Int) -> Int:
-        """The first of a warp's weight rows."""
-        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
-
-    @staticmethod
-    @always_inline
-    def piece(warp: Int, turn: Int, lane: Int) -> Int:
-        """Which piece of 16 bytes of its rows a lane reads."""
-        return (turn * Self.PARTS + Self.part(warp)) * 4 + lane % 4
 
     @staticmethod
     @always_inline
@@ -204,17 +151,10 @@ def dense_few_kernel[
     """
     comptime assert _is_sm_9x(), "mxfp4 dense matmul needs Hopper (sm_90)"
     comptime Shape = FewShape[TOKENS]
+    comptime Tile = Shape.Tile
     comptime STAGES = Shape.STAGES
-    comptime PASSES = (TOKENS + ROWS) // Shape.PASS
-    comptime DOWN = Shape.DOWN // 16
-    comptime ACROSS = Shape.WIDTH // 8
-    # A pass is all tokens or all weights; a thread's rows are all even or all odd.
-    comptime assert TOKENS % Shape.PASS == 0 and ROWS % Shape.PASS == 0
-    comptime assert Shape.PASS % 2 == 0 and THREADS % Shape.CHUNKS == 0
-    comptime assert WARPS % (TOKENS // Shape.DOWN * Shape.ACROSS) == 0
-    # A warp's first row is even, and what a quarter of a warp loads, two half rows, is all of the banks.
-    comptime assert Shape.WIDTH % 8 == 0 and Shape.CHUNKS % 8 == 0
     comptime assert STAGES >= 3
+    Tile.check()
 
     var memory = external_memory[
         UInt8, address_space=AddressSpace.SHARED, alignment=128
@@ -226,70 +166,46 @@ def dense_few_kernel[
     var blocks = Int(grid_dim.x)
     var first_row = Int(block_idx.y) * ROWS
     var first_token = Int(block_idx.z) * TOKENS
-    var width = Int(features)
-    var steps = ceildiv(width, Shape.STEP)
+    var steps = ceildiv(Int(features), Tile.STEP)
     var first = first_step(block, blocks, steps)
     var count = first_step(block + 1, blocks, steps) - first
 
-    var row = thread // Shape.CHUNKS
-    var chunk = thread % Shape.CHUNKS
-    var target = UInt32(Int(memory)) + UInt32(Shape.place(row, chunk))
-    # Each weight is read once, or by the other tiles of tokens at about the same time; tokens by every tile of rows.
-    var policy = evict_first()
-
-    # 32 bits are enough (`few_takes`), and half of the registers.
-    var tokens_left = tokens - UInt32(first_token)
-    var rows_left = rows - UInt32(first_row)
-    var from_token = UInt32(first_token + row) * features
-    var from_row = UInt32(first_row + row) * features
+    # ---- Copies. 32 bits are enough (`few_takes`), and half of the registers.
+    var of_tokens = Tile.copies_tokens(thread)
+    var target = UInt32(Int(memory)) + UInt32(Tile.copied_place(thread))
+    var begin = (first_token if of_tokens else first_row) + Tile.copied_row(
+        thread
+    )
+    var from_first = UInt32(begin) * features
+    var left = Int32(Int(tokens if of_tokens else rows) - begin)
 
     @always_inline
     def load(step: Int) {imm}:
-        var slot = target + UInt32(step % STAGES * Shape.SLOT_BYTES)
-        var feature = UInt32((first + step) * Shape.STEP + chunk * 8)
-        comptime for i in range(PASSES):
-            comptime ROW = i * Shape.PASS
-            var here = slot + UInt32(ROW * Shape.CHUNKS * COPY)
-            comptime if ROW < TOKENS:
-                var there = (
-                    UInt32(row + ROW) < tokens_left and feature < features
-                )
-                var at = from_token + UInt32(ROW) * features + feature
-                copy16(
-                    here,
-                    x.unsafe_offset(Int(at) if there else 0),
-                    UInt32(COPY) if there else 0,
-                )
-            else:
-                comptime BELOW = ROW - TOKENS
-                var there = (
-                    UInt32(row + BELOW) < rows_left and feature < features
-                )
-                var at = from_row + UInt32(BELOW) * features + feature
-                copy16_with(
-                    here,
-                    w.unsafe_offset(Int(at) if there else 0),
-                    UInt32(COPY) if there else 0,
-                    policy,
-                )
+        var slot = target + UInt32(step % STAGES * Tile.SLOT_BYTES)
+        var feature = UInt32(
+            (first + step) * Tile.STEP + Tile.copied_chunk(thread) * 8
+        )
+        var there = left if feature < features else 0
+        if of_tokens:
+            Tile.copy_tokens(slot, x, from_first + feature, there, features)
+        else:
+            Tile.copy_weights[FIRST_OUT=False](
+                slot, w, from_first + feature, there, features
+            )
 
+    # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.
+    if of_tokens:
+        grid_wait()
     comptime for step in range(STAGES - 1):
         if step < count:
             load(step)
         copy_commit()
+    if not of_tokens:
+        grid_wait()
+    grid_release()
 
-    # ---- Products. A lane's 16 bytes are eight features of one row, and four lanes have 32. Which of them the instruction
-    # takes for which k does not matter as long as tokens and weights agree: its first 16 are the lower halves of these 16
-    # bytes, its next 16 the upper halves.
-    var group = lane // 4
-    var part = Shape.part(warp_index)
-    var token = Shape.first_token(warp_index) + group
-    var weight_row = Shape.first_row(warp_index)
-    comptime EIGHT = 8 * Shape.CHUNKS * COPY
-    """Bytes from a row to the eighth after it, which is as even or odd."""
-    var sums = StaticTuple[SIMD[DType.float32, 4], DOWN * ACROSS]()
-    comptime for i in range(DOWN * ACROSS):
-        sums[i] = SIMD[DType.float32, 4](0)
+    # ---- Products.
+    var sums = Tile.no_sums()
     for step in range(count):
         # This step has come, and everyone has done with the slot of the one before, which the next load fills.
         copy_wait[STAGES - 2]()
@@ -297,52 +213,30 @@ def dense_few_kernel[
         if step + STAGES - 1 < count:
             load(step + STAGES - 1)
         copy_commit()
-        var slot = memory.unsafe_offset(step % STAGES * Shape.SLOT_BYTES)
-        comptime for turn in range(Shape.TURNS):
-            var piece = Shape.piece(warp_index, turn, lane)
-            var tokens_here = slot.unsafe_offset(Shape.place(token, piece))
-            var weights_here = slot.unsafe_offset(
-                Shape.place(TOKENS + weight_row + group, piece)
-            )
-            var a = StaticTuple[SIMD[DType.uint32, 4], 2 * DOWN]()
-            comptime for i in range(2 * DOWN):
-                a[i] = (
-                    tokens_here.unsafe_offset(i * EIGHT)
-                    .unsafe_bitcast[UInt32]()
-                    .unsafe_load[width=4, alignment=16]()
-                )
-            var b = StaticTuple[SIMD[DType.uint32, 4], ACROSS]()
-            comptime for n in range(ACROSS):
-                b[n] = (
-                    weights_here.unsafe_offset(n * EIGHT)
-                    .unsafe_bitcast[UInt32]()
-                    .unsafe_load[width=4, alignment=16]()
-                )
-            comptime for half in range(2):
-                comptime for m in range(DOWN):
-                    comptime for n in range(ACROSS):
-                        sums[m * ACROSS + n] = multiply16(
-                            a[2 * m][2 * half],
-                            a[2 * m + 1][2 * half],
-                            a[2 * m][2 * half + 1],
-                            a[2 * m + 1][2 * half + 1],
-                            b[n][2 * half],
-                            b[n][2 * half + 1],
-                            sums[m * ACROSS + n],
-                        )
+        Tile.multiply(
+            memory.unsafe_offset(step % STAGES * Tile.SLOT_BYTES),
+            warp_index,
+            lane,
+            sums,
+        )
 
     # ---- The sums of all parts, in place of the ring once nobody reads it any more.
     copy_wait[0]()
     barrier()
+    comptime DOWN = Tile.DOWN // 16
+    comptime ACROSS = Tile.WIDTH // 8
     var floats = memory.unsafe_bitcast[Float32]()
     comptime for m in range(DOWN):
         comptime for n in range(ACROSS):
             comptime for half in range(2):
                 floats.unsafe_offset(
                     Shape.sum_place(
-                        part,
-                        token + m * 16 + half * 8,
-                        weight_row + n * 8 + lane % 4 * 2,
+                        Tile.part(warp_index),
+                        Tile.first_token(warp_index)
+                        + lane // 4
+                        + m * 16
+                        + half * 8,
+                        Tile.first_row(warp_index) + n * 8 + lane % 4 * 2,
                     )
                 ).unsafe_store[alignment=8](
                     SIMD[DType.float32, 2](
@@ -425,7 +319,9 @@ def few_takes(
     )
 
 
-def dense_few(
+def dense_few[
+    OVERLAP: Bool = True
+](
     y: Half,
     x: Half,
     w: Half,
@@ -439,6 +335,9 @@ def dense_few(
     """Enqueue y = x times w transposed, plus bias; products are accumulated in float32, the result is rounded once.
 
     Any number of tokens is right; it is made for few, see `FEW_TOKENS`.
+
+    Parameters:
+        OVERLAP: Whether weights may be read before the kernel before has ended, which then must not be what makes them.
 
     Args:
         y: Result, bf16 [M, N], aligned to 8 bytes.
@@ -481,7 +380,7 @@ def dense_few(
             var tiles = ceildiv(rows, ROWS)
             var batches = ceildiv(tokens, TOKENS)
             var parts = few_parts(
-                tiles * batches, ceildiv(features, Shape.STEP)
+                tiles * batches, ceildiv(features, Shape.Tile.STEP)
             )
             ctx.enqueue_function[dense_few_kernel[TOKENS]](
                 y,
@@ -498,4 +397,5 @@ def dense_few(
                 func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
                     UInt32(Shape.SHARED_BYTES)
                 ),
+                attributes=launch_attributes[OVERLAP](),
             )

@@ -6,32 +6,21 @@ every result is made once, by one thread, of the sums of all blocks.
 How the GPU orders copies, barriers and reads is not seen here; `test_gpu_dense` runs the kernel.
 """
 
-from harness import Report, hash32
+from dense_walk import NOTHING, bank_conflicts, copy_slot, expected, product
+from harness import Report
 from mxfp4.dense_few import (
     BLOCKS_EACH,
-    COPY,
     FewShape,
-    LANES,
     MOST_BLOCKS,
     MOST_PARTS,
     QUADS,
     ROWS,
     STRIDE,
-    THREADS,
-    WARPS,
     few_parts,
     few_takes,
-    few_tile,
     first_step,
 )
-
-comptime NOTHING = 1 << 40
-"""What stands nowhere: it spoils every sum that it gets into."""
-
-
-def value(seed: UInt32, row: Int, feature: Int, features: Int) -> Int:
-    """A whole number from -4 to 3: sums of products are exact."""
-    return Int(hash32(seed, UInt32(row * features + feature)) % 8) - 4
+from mxfp4.dense_tile import LANES, THREADS, WARPS, few_tile
 
 
 def check_cluster[
@@ -47,11 +36,10 @@ def check_cluster[
 ):
     """One cluster of this many blocks, as its threads would do it: of which tokens and which rows."""
     comptime Shape = FewShape[TOKENS]
-    comptime WORDS = COPY // 2
-    comptime EIGHT = 8 * Shape.CHUNKS * COPY // 2
+    comptime Tile = Shape.Tile
     var first_token = batch * TOKENS
     var first_row = tile * ROWS
-    var steps = (features + Shape.STEP - 1) // Shape.STEP
+    var steps = (features + Tile.STEP - 1) // Tile.STEP
     var misplaced = 0
     var conflicts = 0
     var sums = List[List[Int]]()
@@ -65,97 +53,36 @@ def check_cluster[
         misplaced += Int(first != next_step) + Int(count < 1)
         next_step = first + count
         for step in range(count):
-            # ---- Copies.
-            var slot = List(length=Shape.SLOT_BYTES // 2, fill=NOTHING)
-            for thread in range(THREADS):
-                var chunk = thread % Shape.CHUNKS
-                var row = thread // Shape.CHUNKS
-                var feature = (first + step) * Shape.STEP + chunk * WORDS
-                for copy in range((TOKENS + ROWS) // Shape.PASS):
-                    # As the kernel has it: the place of a thread's first row, and so many whole rows further.
-                    var below = copy * Shape.PASS
-                    var at = (
-                        Shape.place(row, chunk) + below * Shape.CHUNKS * COPY
-                    ) // 2
-                    for i in range(WORDS):
-                        var number = 0
-                        if below < TOKENS:
-                            var token = first_token + row + below
-                            if token < tokens and feature < features:
-                                number = value(1, token, feature + i, features)
-                        else:
-                            var weight = first_row + row + below - TOKENS
-                            if weight < rows and feature < features:
-                                number = value(2, weight, feature + i, features)
-                        misplaced += Int(slot[at + i] != NOTHING)
-                        slot[at + i] = number
-
-            # ---- Fragments, as the instruction's definition has them.
+            var slot = copy_slot[Tile.TOKENS, Tile.ROWS, Tile.DOWN, Tile.WIDTH](
+                misplaced,
+                tokens,
+                rows,
+                features,
+                first_token,
+                first_row,
+                first + step,
+            )
             for warp in range(WARPS):
-                for turn in range(Shape.TURNS):
-                    for m in range(Shape.DOWN // 16):
-                        for n in range(Shape.WIDTH // 8):
+                for turn in range(Tile.TURNS):
+                    for m in range(Tile.DOWN // 16):
+                        for n in range(Tile.WIDTH // 8):
                             for half in range(2):
-                                var a = List(length=16 * 16, fill=NOTHING)
-                                var b = List(length=16 * 8, fill=NOTHING)
-                                for lane in range(LANES):
-                                    var group = lane // 4
-                                    var q = lane % 4 * 2
-                                    var piece = Shape.piece(warp, turn, lane)
-                                    var upper = (
-                                        Shape.place(
-                                            Shape.first_token(warp) + group,
-                                            piece,
-                                        )
-                                        // 2
-                                        + 2 * m * EIGHT
-                                    )
-                                    var lower = upper + EIGHT
-                                    var column = (
-                                        Shape.place(
-                                            TOKENS
-                                            + Shape.first_row(warp)
-                                            + group,
-                                            piece,
-                                        )
-                                        // 2
-                                        + n * EIGHT
-                                    )
-                                    for i in range(2):
-                                        # Word 2 half of the 16 bytes, then word 2 half + 1: two values each.
-                                        var near = half * 4 + i
-                                        var far = near + 2
-                                        var k = q + i
-                                        a[group * 16 + k] = slot[upper + near]
-                                        a[(group + 8) * 16 + k] = slot[
-                                            lower + near
-                                        ]
-                                        a[group * 16 + k + 8] = slot[
-                                            upper + far
-                                        ]
-                                        a[(group + 8) * 16 + k + 8] = slot[
-                                            lower + far
-                                        ]
-                                        b[k * 8 + group] = slot[column + near]
-                                        b[(k + 8) * 8 + group] = slot[
-                                            column + far
-                                        ]
+                                var found = product[
+                                    Tile.TOKENS,
+                                    Tile.ROWS,
+                                    Tile.DOWN,
+                                    Tile.WIDTH,
+                                ](slot, warp, turn, half, m, n)
                                 for lane in range(LANES):
                                     for i in range(4):
                                         var row = lane // 4 + i // 2 * 8
                                         var column = lane % 4 * 2 + i % 2
-                                        var sum = 0
-                                        for k in range(16):
-                                            sum += (
-                                                a[row * 16 + k]
-                                                * b[k * 8 + column]
-                                            )
                                         var at = Shape.sum_place(
-                                            Shape.part(warp),
-                                            Shape.first_token(warp)
+                                            Tile.part(warp),
+                                            Tile.first_token(warp)
                                             + m * 16
                                             + row,
-                                            Shape.first_row(warp)
+                                            Tile.first_row(warp)
                                             + n * 8
                                             + column,
                                         )
@@ -168,31 +95,20 @@ def check_cluster[
                                             misplaced += Int(begun[at])
                                             begun[at] = True
                                             mine[at] = 0
-                                        mine[at] += sum
+                                        mine[at] += found[row * 8 + column]
         sums.append(mine^)
     misplaced += Int(next_step != steps)
 
-    # ---- Banks. Shared memory serves eight lanes of 16 bytes at once, and sixteen lanes of 8.
+    # ---- Banks. Shared memory takes sixteen lanes of 8 bytes at once.
+    conflicts += bank_conflicts[Tile.TOKENS, Tile.ROWS, Tile.DOWN, Tile.WIDTH]()
     for warp in range(WARPS):
-        for turn in range(Shape.TURNS):
-            for quarter in range(4):
-                for matrix in range(2):
-                    var seen = UInt32(0)
-                    for lane in range(quarter * 8, quarter * 8 + 8):
-                        var row = lane // 4 + (
-                            TOKENS + Shape.first_row(warp) if matrix
-                            == 1 else Shape.first_token(warp)
-                        )
-                        var at = Shape.place(row, Shape.piece(warp, turn, lane))
-                        seen |= UInt32(1) << UInt32(at // 16 % 8)
-                    conflicts += Int(seen != 255)
         for half in range(2):
             var seen = UInt32(0)
             for lane in range(half * 16, half * 16 + 16):
                 var at = Shape.sum_place(
-                    Shape.part(warp),
-                    Shape.first_token(warp) + lane // 4,
-                    Shape.first_row(warp) + lane % 4 * 2,
+                    Tile.part(warp),
+                    Tile.first_token(warp) + lane // 4,
+                    Tile.first_row(warp) + lane % 4 * 2,
                 )
                 misplaced += at % 2
                 seen |= UInt32(3) << UInt32(at % 32)
@@ -225,14 +141,10 @@ def check_cluster[
     var wrong = 0
     for token in range(TOKENS):
         for row in range(ROWS):
-            var expected = NOTHING
+            var want = NOTHING
             if first_token + token < tokens and first_row + row < rows:
-                expected = 0
-                for i in range(features):
-                    expected += value(
-                        1, first_token + token, i, features
-                    ) * value(2, first_row + row, i, features)
-            wrong += Int(result[token * ROWS + row] != expected)
+                want = expected(first_token + token, first_row + row, features)
+            wrong += Int(result[token * ROWS + row] != want)
     report.check(
         String(
             "dense few: ",
@@ -263,11 +175,12 @@ def check_cluster[
 def check_shape[TOKENS: Int](mut report: Report):
     """A shape fits its block, and two blocks fit on a multiprocessor."""
     comptime Shape = FewShape[TOKENS]
-    var wrong = Int(Shape.SLOT_BYTES * Shape.STAGES > Shape.SHARED_BYTES)
+    comptime SLOT_BYTES = Shape.Tile.SLOT_BYTES
+    var wrong = Int(SLOT_BYTES * Shape.STAGES > Shape.SHARED_BYTES)
     wrong += Int(Shape.PARTS * TOKENS * STRIDE * 4 > Shape.SHARED_BYTES)
     wrong += Int(BLOCKS_EACH * (Shape.SHARED_BYTES + 1024) > 228 * 1024)
     # The swapped halves stay inside a row, wherever a slot begins.
-    wrong += Int(Shape.SLOT_BYTES % 128 != 0)
+    wrong += Int(SLOT_BYTES % 128 != 0)
     report.check(
         String("dense few: tiles of ", TOKENS, " fit"), wrong, "limits broken"
     )

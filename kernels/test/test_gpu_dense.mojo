@@ -1,7 +1,8 @@
 """The dense matmuls on a Hopper GPU: right against a plain sum in float64, and nothing written beyond their result.
 
-MAX's own is compiled for each shape, which takes minutes: it is run with two. The kernel for few tokens is run with many: from
-one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact.
+MAX's own is compiled for each shape, which takes minutes: it is run with two. The kernels for few tokens are run with many: from
+one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact. That to
+float32 must give a row the same bits in every batch. Both must hold where they begin before the kernel before them has ended.
 """
 
 from std.atomic import Atomic
@@ -16,6 +17,9 @@ from max.gpu.host import DeviceBuffer, DeviceContext
 from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
 from mxfp4.dense import SPARE_ROWS, dense_matmul, dense_matmul_float32
 from mxfp4.dense_few import dense_few
+from mxfp4.dense_head import dense_head
+from mxfp4.dense_tile import launch_attributes
+from mxfp4.ptx import grid_release, grid_wait, sleep
 from reference import Half
 
 comptime POISON = UInt8(0x7D)
@@ -210,9 +214,11 @@ def add_up(
     absolutes[unsafe_offset=row * Int(columns) + column] = absolute
 
 
-def expect_sums(
+def expect_sums[
+    dtype: DType
+](
     wrong: Count,
-    y: Half,
+    y: Pointer[Scalar[dtype], MutAnyOrigin],
     sums: Sums,
     absolutes: Sums,
     bias: Half,
@@ -220,40 +226,44 @@ def expect_sums(
     columns: UInt32,
     features: UInt32,
 ):
-    """One thread a value: within what rounding once may do to it."""
+    """One thread a value: within what float32 may do to it, and to bf16, with its bias, rounding once."""
     var i = Int(global_idx.x)
     if i >= Int(values):
         return
-    var added = bias[unsafe_offset=i % Int(columns)].cast[DType.float64]()
-    var want = sums[unsafe_offset=i] + added
+    var want = sums[unsafe_offset=i]
+    var absolute = absolutes[unsafe_offset=i]
+    var rounding = Float64(0)
+    comptime if dtype == DType.bfloat16:
+        var added = bias[unsafe_offset=i % Int(columns)].cast[DType.float64]()
+        want += added
+        absolute += abs(added)
+        rounding = abs(want) / 256
     var bound = (
-        Float64(Int(features) + 1)
-        / Float64(1 << 23)
-        * (absolutes[unsafe_offset=i] + abs(added))
-        + abs(want) / 256
+        Float64(Int(features) + 1) / Float64(1 << 23) * absolute + rounding
     )
     var got = y[unsafe_offset=i].cast[DType.float64]()
     if not (abs(got - want) <= bound):
         _ = Atomic.fetch_add(wrong, UInt32(1))
 
 
-def expect_exact(
+def expect_exact[
+    dtype: DType
+](
     wrong: Count,
-    y: Half,
+    y: Pointer[Scalar[dtype], MutAnyOrigin],
     sums: Sums,
     bias: Half,
     values: UInt64,
     columns: UInt32,
 ):
-    """One thread a value: a whole number, rounded to bf16."""
+    """One thread a value: a whole number, to bf16 with its bias and rounded."""
     var i = Int(global_idx.x)
     if i >= Int(values):
         return
-    var want = (
-        Float32(sums[unsafe_offset=i])
-        + bias[unsafe_offset=i % Int(columns)].cast[DType.float32]()
-    )
-    if y[unsafe_offset=i] != want.cast[DType.bfloat16]():
+    var want = Float32(sums[unsafe_offset=i])
+    comptime if dtype == DType.bfloat16:
+        want += bias[unsafe_offset=i % Int(columns)].cast[DType.float32]()
+    if y[unsafe_offset=i] != want.cast[dtype]():
         _ = Atomic.fetch_add(wrong, UInt32(1))
 
 
@@ -261,6 +271,70 @@ def expect_same(wrong: Count, a: Bytes, b: Bytes, count: UInt64):
     var i = Int(global_idx.x)
     if i < Int(count) and a[unsafe_offset=i] != b[unsafe_offset=i]:
         _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
+def expect_all_same[
+    dtype: DType
+](
+    ctx: DeviceContext,
+    wrong: Count,
+    a: DeviceBuffer[dtype],
+    b: DeviceBuffer[dtype],
+    values: Int,
+) raises:
+    """Count in which of so many first values' bytes two buffers differ."""
+    var count = values * size_of[dtype]()
+    ctx.enqueue_function[expect_same](
+        wrong,
+        a.unsafe_ptr()
+        .unsafe_bitcast[UInt8]()
+        .unsafe_mut_cast[True]()
+        .as_unsafe_any_origin(),
+        b.unsafe_ptr()
+        .unsafe_bitcast[UInt8]()
+        .unsafe_mut_cast[True]()
+        .as_unsafe_any_origin(),
+        UInt64(count),
+        grid_dim=(count + 255) // 256,
+        block_dim=256,
+    )
+
+
+def multiply_few[
+    dtype: DType, //, OVERLAP: Bool = True
+](
+    y: Pointer[Scalar[dtype], MutAnyOrigin],
+    x: Half,
+    w: Half,
+    bias: Half,
+    *,
+    tokens: Int,
+    rows: Int,
+    features: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue the kernel for few tokens that has such a result."""
+    comptime if dtype == DType.float32:
+        dense_head[OVERLAP](
+            y.unsafe_bitcast[Float32](),
+            x,
+            w,
+            tokens=tokens,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
+    else:
+        dense_few[OVERLAP](
+            y.unsafe_bitcast[BFloat16](),
+            x,
+            w,
+            bias,
+            tokens=tokens,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
 
 
 struct Case:
@@ -310,22 +384,20 @@ struct Case:
             block_dim=128,
         )
 
-    def multiply(
-        self, rows: Int, wrong: Count
-    ) raises -> DeviceBuffer[DType.bfloat16]:
+    def multiply[
+        dtype: DType
+    ](self, rows: Int, wrong: Count) raises -> DeviceBuffer[dtype]:
         """Multiply the first rows into the middle of a poisoned buffer, count what is written around them, and return all of it."""
         var values = rows * self.columns
-        var y = self.ctx.enqueue_create_buffer[DType.bfloat16](
-            BEFORE + values + BEHIND
-        )
+        var y = self.ctx.enqueue_create_buffer[dtype](BEFORE + values + BEHIND)
         var bytes = (
             y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
         )
-        var end = len(y) * 2
+        var end = len(y) * size_of[dtype]()
         self.ctx.enqueue_function[fill_poison](
             bytes, UInt64(end), grid_dim=(end + 255) // 256, block_dim=256
         )
-        dense_few(
+        multiply_few(
             y.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
             self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             self.w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
@@ -337,13 +409,14 @@ struct Case:
             features=self.features,
             ctx=self.ctx,
         )
-        var behind = (BEFORE + values) * 2
+        var before = BEFORE * size_of[dtype]()
+        var behind = before + values * size_of[dtype]()
         self.ctx.enqueue_function[expect_poison](
             wrong,
             bytes,
             UInt64(0),
-            UInt64(BEFORE * 2),
-            grid_dim=BEFORE * 2 // 256,
+            UInt64(before),
+            grid_dim=before // 256,
             block_dim=256,
         )
         self.ctx.enqueue_function[expect_poison](
@@ -357,7 +430,9 @@ struct Case:
         return y^
 
 
-def check_few(
+def check_few[
+    dtype: DType
+](
     mut report: Report,
     ctx: DeviceContext,
     columns: Int,
@@ -365,17 +440,24 @@ def check_few(
     counts: List[Int],
 ) raises:
     """One shape with all numbers of rows."""
-    comptime KINDS = 4
+    comptime KINDS = 5
     var kinds: List[String] = [
         "values are wrong",
         "whole numbers are not exact",
         "values are written beside the result",
         "bytes differ the second time",
+        "bytes differ from those of more rows",
     ]
     var random = Case.__init__[fill_values](ctx, columns, features)
     var whole = Case.__init__[fill_whole](ctx, columns, features)
     var wrong = ctx.enqueue_create_buffer[DType.uint32](len(counts) * KINDS)
     wrong.enqueue_fill(0)
+    # Not looked at for what is around it.
+    var unused = ctx.enqueue_create_buffer[DType.uint32](1)
+    unused.enqueue_fill(0)
+    var most = random.multiply[dtype](
+        MOST_ROWS, unused.unsafe_ptr().as_unsafe_any_origin()
+    )
     for i in range(len(counts)):
         var rows = counts[i]
         var here = (
@@ -383,11 +465,11 @@ def check_few(
         )
         var values = rows * columns
         var blocks = (values + 255) // 256
-        var y = random.multiply(rows, here.unsafe_offset(2))
-        var again = random.multiply(rows, here.unsafe_offset(2))
-        var exact = whole.multiply(rows, here.unsafe_offset(2))
+        var y = random.multiply[dtype](rows, here.unsafe_offset(2))
+        var again = random.multiply[dtype](rows, here.unsafe_offset(2))
+        var exact = whole.multiply[dtype](rows, here.unsafe_offset(2))
         if rows > 0:
-            ctx.enqueue_function[expect_sums](
+            ctx.enqueue_function[expect_sums[dtype]](
                 here,
                 y.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
                 random.sums.unsafe_ptr().as_unsafe_any_origin(),
@@ -399,7 +481,7 @@ def check_few(
                 grid_dim=blocks,
                 block_dim=256,
             )
-            ctx.enqueue_function[expect_exact](
+            ctx.enqueue_function[expect_exact[dtype]](
                 here.unsafe_offset(1),
                 exact.unsafe_ptr().unsafe_offset(BEFORE).as_unsafe_any_origin(),
                 whole.sums.unsafe_ptr().as_unsafe_any_origin(),
@@ -409,14 +491,11 @@ def check_few(
                 grid_dim=blocks,
                 block_dim=256,
             )
-        ctx.enqueue_function[expect_same](
-            here.unsafe_offset(3),
-            y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
-            again.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
-            UInt64(len(y) * 2),
-            grid_dim=(len(y) * 2 + 255) // 256,
-            block_dim=256,
-        )
+        expect_all_same(ctx, here.unsafe_offset(3), y, again, len(y))
+        comptime if dtype == DType.float32:
+            expect_all_same(
+                ctx, here.unsafe_offset(4), y, most, BEFORE + values
+            )
         # Until here, and not only until the last mention.
         _ = y^
         _ = again^
@@ -435,14 +514,149 @@ def check_few(
                         kinds[kind],
                     )
     var name = String(
-        "dense matmul for few tokens, ", features, " to ", columns, " features"
+        "dense matmul for few tokens, ",
+        dtype,
+        ", ",
+        features,
+        " to ",
+        columns,
+        " features",
     )
     if problems:
         report.failed(name, String(problems.removeprefix("; ")))
     else:
         report.passed(name)
+    _ = most^
     _ = random^
     _ = whole^
+
+
+comptime LATE_BLOCKS = 64
+"""Blocks of a kernel that lets the next one begin, and is then late: so few that there is room for others beside it."""
+comptime LATE_MICROSECONDS = 50
+
+
+def fill_late(x: Half, y: Bytes, values: UInt64, bytes: UInt64, seed: UInt32):
+    """What `fill_values` makes, and poison for results, long after the next kernel's blocks may have begun."""
+    grid_release()
+    for _ in range(LATE_MICROSECONDS):
+        sleep(1000)
+    var first = Int(global_idx.x)
+    for i in range(first, Int(values), LATE_BLOCKS * 256):
+        x[unsafe_offset=i] = (
+            Float32(Int32(hash32(seed, UInt32(i)))) * Float32(1.0 / (1 << 30))
+        ).cast[DType.bfloat16]()
+    for i in range(first, Int(bytes), LATE_BLOCKS * 256):
+        y[unsafe_offset=i] = POISON
+
+
+def copy_early(target: Bytes, source: Bytes, bytes: UInt64):
+    """Copy what the kernel before makes, begun before it has."""
+    grid_wait()
+    for i in range(Int(global_idx.x), Int(bytes), LATE_BLOCKS * 256):
+        target[unsafe_offset=i] = source[unsafe_offset=i]
+
+
+def check_overlap[
+    dtype: DType
+](
+    mut report: Report,
+    ctx: DeviceContext,
+    columns: Int,
+    features: Int,
+    tokens: Int,
+) raises:
+    """Tokens that the kernel before writes late are those that count, results come after whatever it writes there, and the
+    next kernel sees them all, even where each of the three begins before the one before it has ended.
+    """
+    var values = tokens * features
+    var bytes = tokens * columns * size_of[dtype]()
+    var x = ctx.enqueue_create_buffer[DType.bfloat16](values)
+    var w = ctx.enqueue_create_buffer[DType.bfloat16](columns * features)
+    var bias = ctx.enqueue_create_buffer[DType.bfloat16](columns)
+    var wanted = ctx.enqueue_create_buffer[dtype](tokens * columns)
+    var y = ctx.enqueue_create_buffer[dtype](tokens * columns)
+    var copied = ctx.enqueue_create_buffer[DType.uint8](bytes)
+    var wrong = ctx.enqueue_create_buffer[DType.uint32](1)
+    wrong.enqueue_fill(0)
+    var buffers = [w, bias, x]
+    for i in range(3):
+        ctx.enqueue_function[fill_values](
+            buffers[i].unsafe_ptr().as_unsafe_any_origin(),
+            UInt64(len(buffers[i])),
+            UInt32(i + 1),
+            grid_dim=(len(buffers[i]) + 255) // 256,
+            block_dim=256,
+        )
+    var tokens_at = x.unsafe_ptr().as_unsafe_any_origin()
+    var w_at = w.unsafe_ptr().as_unsafe_any_origin()
+    var bias_at = bias.unsafe_ptr().as_unsafe_any_origin()
+    ctx.synchronize()
+    multiply_few[OVERLAP=False](
+        wanted.unsafe_ptr().as_unsafe_any_origin(),
+        tokens_at,
+        w_at,
+        bias_at,
+        tokens=tokens,
+        rows=columns,
+        features=features,
+        ctx=ctx,
+    )
+    var results = y.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
+    for _ in range(10):
+        # Other tokens until the late ones come, which are those of before.
+        x.enqueue_fill(1)
+        copied.enqueue_fill(0)
+        ctx.synchronize()
+        ctx.enqueue_function[fill_late](
+            tokens_at,
+            results,
+            UInt64(values),
+            UInt64(bytes),
+            UInt32(3),
+            grid_dim=LATE_BLOCKS,
+            block_dim=256,
+        )
+        multiply_few(
+            y.unsafe_ptr().as_unsafe_any_origin(),
+            tokens_at,
+            w_at,
+            bias_at,
+            tokens=tokens,
+            rows=columns,
+            features=features,
+            ctx=ctx,
+        )
+        ctx.enqueue_function[copy_early](
+            copied.unsafe_ptr().as_unsafe_any_origin(),
+            results,
+            UInt64(bytes),
+            grid_dim=LATE_BLOCKS,
+            block_dim=256,
+            attributes=launch_attributes[True](),
+        )
+        ctx.enqueue_function[expect_same](
+            wrong.unsafe_ptr().as_unsafe_any_origin(),
+            copied.unsafe_ptr().as_unsafe_any_origin(),
+            wanted.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            UInt64(bytes),
+            grid_dim=(bytes + 255) // 256,
+            block_dim=256,
+        )
+    with wrong.map_to_host() as host:
+        report.check(
+            String(
+                "dense matmul beside others, ", dtype, ", ", tokens, " rows"
+            ),
+            Int(host[0]),
+            "bytes are not those of the kernels one after the other",
+        )
+    _ = y^
+    _ = wanted^
+    _ = copied^
+    _ = x^
+    _ = w^
+    _ = bias^
 
 
 def main() raises:
@@ -454,20 +668,33 @@ def main() raises:
             var counts: List[Int] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33]
             counts += [63, 64, 65, 100, 127, 128, 129, 300]
             # GPT-OSS's two projections on one device, two and four.
+            comptime HALF = DType.bfloat16
             for columns, features in [(5120, 2880), (2560, 2880), (1280, 2880)]:
-                check_few(report, ctx, columns, features, counts)
+                check_few[HALF](report, ctx, columns, features, counts)
             for columns, features in [(2880, 4096), (2880, 2048), (2880, 1024)]:
-                check_few(report, ctx, columns, features, counts)
+                check_few[HALF](report, ctx, columns, features, counts)
             # What fills no tile, no step and no four neighbours; one block, and many tiles.
             for columns, features in [(8, 8), (24, 40), (100, 72), (8, 2880)]:
-                check_few(report, ctx, columns, features, counts)
+                check_few[HALF](report, ctx, columns, features, counts)
             for columns, features in [(97, 264), (191, 1032), (24600, 136)]:
-                check_few(report, ctx, columns, features, counts)
+                check_few[HALF](report, ctx, columns, features, counts)
+            # To float32: the same, an odd number of results, and blocks that have one tile more than others.
+            comptime FLOAT = DType.float32
+            for columns, features in [(8, 8), (24, 40), (193, 72), (97, 264)]:
+                check_few[FLOAT](report, ctx, columns, features, counts)
+            for columns, features in [(192, 2880), (3000, 1032), (25345, 136)]:
+                check_few[FLOAT](report, ctx, columns, features, counts)
+            for columns, features in [(51000, 264)]:
+                check_few[FLOAT](report, ctx, columns, features, counts)
+            for tokens in [1, 20, 64, 128]:
+                check_overlap[HALF](report, ctx, 5120, 2880, tokens)
+                check_overlap[HALF](report, ctx, 2880, 4096, tokens)
+                check_overlap[FLOAT](report, ctx, 26000, 2880, tokens)
             for rows in [
                 1,
                 2,
                 6,
-                7,
+                8,
                 16,
                 33,
                 61,

@@ -35,6 +35,9 @@ DENSE_FEW = ("custom.dense.matmul_few",)
 DENSE_FLOAT32 = ("custom.dense.matmul_float32",)
 """Name of the one that leaves float32."""
 
+DENSE_FEW_FLOAT32 = ("custom.dense.matmul_few_float32",)
+"""Name of that one's kernel for few tokens, alone."""
+
 ROUTE = ("custom.moe.route",)
 """Name of the router."""
 
@@ -100,6 +103,7 @@ def required_names() -> list[tuple[str, ...]]:
         DENSE,
         DENSE_FEW,
         DENSE_FLOAT32,
+        DENSE_FEW_FLOAT32,
         ROUTE,
         SORT,
         COMBINE,
@@ -339,7 +343,8 @@ def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> Tensor
 
     Args:
         hidden: The rows.
-        weight: The weights, output features first.
+        weight: The weights, output features first. They are read while the op before
+            may still be running, so they must be constants, or older than it.
         bias: `[N]` bfloat16, added to each row.
 
     Returns:
@@ -367,7 +372,7 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
 
     Args:
         hidden: The rows.
-        weight: The weights, output features first.
+        weight: The weights, as in `dense`.
 
     Returns:
         `[M, N]` float32.
@@ -378,7 +383,7 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
     """
     _check_dense(hidden, weight)
     rows, features = hidden.shape[0], weight.shape[0]
-    # The kernel writes whole tiles, so its output has room for them.
+    # MAX's kernel, for more than 128 tokens, writes whole tiles; the output has room.
     room = (rows + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
     result = _call(
         DENSE_FLOAT32,
@@ -386,6 +391,20 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
         TensorType(DType.float32, (room, features), device=hidden.device),
     )
     return ops.slice_tensor(result, [(slice(0, TensorValue(rows)), rows)])
+
+
+def dense_few_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
+    """Multiplies like `dense_float32`, with its kernel for few tokens, however many.
+
+    Shapes, dtypes and errors are those of `dense_float32`.
+    """
+    _check_dense(hidden, weight)
+    shape = (hidden.shape[0], weight.shape[0])
+    return _call(
+        DENSE_FEW_FLOAT32,
+        [hidden, weight],
+        TensorType(DType.float32, shape, device=hidden.device),
+    )
 
 
 def count_broken(logits: TensorValue, buffer: BufferValue) -> None:

@@ -198,6 +198,7 @@ def test_only_swiglu_gathers(
         (ops.dense, [(96,), (64, 96), (64,)], "hidden must have 2 dimension(s), got 1"),
         (ops.dense_few, [("m", 96), (64, 96), (96,)], "bias must be [64], got [96]"),
         (ops.dense_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
+        (ops.dense_few_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
     ],
 )
 def test_dense_shapes_must_agree(

@@ -217,15 +217,18 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
         self_check.check(session, CPU())
 
 
-def test_the_dense_kernel_for_few_tokens_is_tried() -> None:
+def test_the_dense_kernels_for_few_tokens_are_tried() -> None:
     answers = self_check.answers(WEIGHTS, EXPERTS, CASE)
     hidden = reference.from_bfloat16(CASE.hidden).astype(np.float64)
     weights = reference.from_bfloat16(WEIGHTS.dense).astype(np.float64)
     bias = reference.from_bfloat16(WEIGHTS.dense_bias)
-    assert (
-        self_check.mismatch(hidden @ weights.T + bias, answers[ops.DENSE_FEW[0]])
-        is None
-    )
+    product = hidden @ weights.T
+    rounded, exact = answers[ops.DENSE_FEW[0]], answers[ops.DENSE_FEW_FLOAT32[0]]
+    assert self_check.mismatch(product + bias, rounded) is None
+    assert self_check.mismatch(product.astype(np.float32), exact) is None
+    # Logits that were bfloat16 on the way are no longer right.
+    half = contract.from_bfloat16(contract.to_bfloat16(product))
+    assert self_check.mismatch(half, exact) is not None
 
 
 def test_a_device_that_is_not_there_compiles_and_runs_nothing(

@@ -40,8 +40,8 @@ VARIANTS = ("_bias", "_swiglu_gather")
 TOKENS = (6, 12, 30, 64, 140, 300)
 """On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
 take tiles of another width, 8 to 256. The last makes the router take its other kernel,
-and the one before it larger clusters. The dense matmul for few tokens has tiles of 16,
-32, 64 and 128, all of which occur."""
+and the one before it larger clusters. The dense matmuls for few tokens have tiles of
+16, 32, 64 and 128, all of which occur."""
 
 LOADS = (300, 250, 0, 210, 180, 120, 90, 50)
 """How many of 300 tokens go to each expert: none to one of them, and so many to the
@@ -115,7 +115,7 @@ def check(session: InferenceSession, device: Device) -> None:
         raise RuntimeError(failure(problems))
     logger.info(
         "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
-        len(VARIANTS) + 5,
+        len(VARIANTS) + 6,
         len(TOKENS),
         (time.perf_counter() - start) * 1e3,
     )
@@ -218,10 +218,8 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
     chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
     starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
-    dense = contract.add(
-        contract.product(from_bfloat16(tokens.hidden), from_bfloat16(weights.dense)),
-        from_bfloat16(weights.dense_bias),
-    )
+    dense = contract.product(from_bfloat16(tokens.hidden), from_bfloat16(weights.dense))
+    with_bias = contract.add(dense, from_bfloat16(weights.dense_bias))
     return {
         _matmul("_bias"): contract.rounded(biased),
         _matmul("_swiglu_gather"): contract.rounded(contract.swiglu(biased)),
@@ -230,7 +228,8 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.SORT[0]} (starts)": starts,
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
-        ops.DENSE_FEW[0]: contract.rounded(dense),
+        ops.DENSE_FEW[0]: contract.rounded(with_bias),
+        ops.DENSE_FEW_FLOAT32[0]: dense,
         ops.COMBINE[0]: contract.combine(
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
@@ -285,6 +284,7 @@ def graph(device: DeviceRef) -> Graph:
             *ops.route(routed, router, router_bias, TOP),
             *ops.sort_rows(chosen, EXPERTS),
             ops.dense_few(hidden, dense, dense_bias),
+            ops.dense_few_float32(hidden, dense),
             ops.combine(made, places, shares),
         ]
         built.output(*results, packed, ops.pack(host_blocks, host_scales))

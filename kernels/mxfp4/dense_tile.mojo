@@ -1,0 +1,272 @@
+"""What a block of the dense matmuls for few tokens does with a slot of its ring: `dense_few.mojo` and `dense_head.mojo`.
+
+Tokens are the rows of `mma.m16n8k16`, weight rows its columns. Both go through shared memory, slot by slot (`cp.async`), and
+stand there as in `route_many.mojo`: every other row has its halves of 64 bytes swapped, so that a lane's 16 bytes, eight
+features of one row, serve two instructions and meet no other lane's in a bank.
+
+Some warps copy tokens and the others weights. A thread waits for its own copies alone; a barrier of the block makes them
+everyone's.
+
+Both kernels are launched to overlap with the one before (programmatic dependent launch, `OVERLAP`): their blocks may begin
+when that one's blocks have all said so or ended, while its results are not to be seen yet. So
+
+- the warps with weights fill the ring right away, and wait for the end of the kernels before when all that is under way;
+- the warps with tokens wait first. Copies are counted thread by thread: tokens that come late keep no weights waiting, and a
+  step is multiplied as soon as its own are there, whatever else was asked for before;
+- then every thread has waited: before that, nothing is read but weights, and nothing is written but shared memory. Only
+  then may the next kernel's blocks begin, so that none runs beside a kernel before this one.
+
+Weights must therefore be there before the kernel before begins: constants are.
+"""
+
+from std.utils.static_tuple import StaticTuple
+
+from max.gpu.host import LaunchAttribute
+from max.gpu.memory import AddressSpace
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
+from std.memory import Pointer
+
+from .grouped_matmul import Half
+from .ptx import copy16, copy16_with, evict_first, multiply16
+
+comptime WARPS = 8
+comptime LANES = 32
+"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
+on the GPU."""
+comptime THREADS = WARPS * LANES
+comptime COPY = 16
+"""Bytes that a thread copies at once: eight features."""
+
+comptime SharedBytes = Pointer[
+    UInt8, MutUntrackedOrigin, address_space=AddressSpace.SHARED
+]
+
+
+def launch_attributes[OVERLAP: Bool]() -> List[LaunchAttribute]:
+    """How a kernel is launched that may begin before the one before it has ended."""
+    return pdl_launch_attributes(PDLLevel.ON if OVERLAP else PDLLevel.OFF)
+
+
+def few_tile(tokens: Int) -> Int:
+    """For how many tokens a kernel is compiled that takes so many: 16, 32, 64 or 128, and of more several tiles."""
+    if tokens <= 16:
+        return 16
+    if tokens <= 32:
+        return 32
+    return 64 if tokens <= 64 else 128
+
+
+struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
+    """How a block for `TOKENS` tokens and `ROWS` weight rows divides a slot among its warps, and where things stand in it.
+
+    Parameters:
+        TOKENS: Tokens in a tile.
+        ROWS: Weight rows in a tile.
+        DOWN: Tokens of a warp, a multiple of 16.
+        WIDTH: Weight rows of a warp, a multiple of 8.
+    """
+
+    comptime ACROSS = Self.ROWS // Self.WIDTH
+    """Warps side by side."""
+    comptime PARTS = WARPS // (Self.TOKENS // Self.DOWN * Self.ACROSS)
+    """Warps that have the same tokens and rows, and other features."""
+    comptime STEP = max(Self.PARTS * 32, 64) if Self.TOKENS > 16 else 128
+    """Features in a slot: at least a line of 128 bytes of each row."""
+    comptime TURNS = Self.STEP // (Self.PARTS * 32)
+    """How often a warp takes 32 features of a slot, two instructions deep."""
+    comptime CHUNKS = Self.STEP * 2 // COPY
+    """Pieces of 16 bytes in a row of a slot."""
+    comptime SLOT_BYTES = (Self.TOKENS + Self.ROWS) * Self.STEP * 2
+    """A slot: rows of tokens, then rows of weights."""
+
+    comptime AT_ONCE = LANES // Self.CHUNKS
+    """Rows that a warp copies at once."""
+    comptime TOKEN_WARPS = 2 if Self.TOKENS * 2 <= Self.ROWS else 4
+    """Warps that copy tokens, the first ones; the others copy weights."""
+    comptime TOKEN_PASS = Self.TOKEN_WARPS * Self.AT_ONCE
+    """Tokens that those warps copy at once, and so many further a thread has its next."""
+    comptime ROW_PASS = (WARPS - Self.TOKEN_WARPS) * Self.AT_ONCE
+    """The same of weight rows."""
+
+    comptime SUMS = Self.DOWN // 16 * (Self.WIDTH // 8)
+    """Tiles of 16 tokens and 8 rows of a warp: a lane has four sums of each."""
+    comptime Sums = StaticTuple[SIMD[DType.float32, 4], Self.SUMS]
+
+    @staticmethod
+    def check():
+        """What must hold, when this is compiled."""
+        comptime assert WARPS % (Self.TOKENS // Self.DOWN * Self.ACROSS) == 0
+        comptime assert Self.TOKENS % Self.TOKEN_PASS == 0
+        comptime assert Self.ROWS % Self.ROW_PASS == 0
+        # A thread's rows are all even or all odd.
+        comptime assert Self.TOKEN_PASS % 2 == 0 and Self.ROW_PASS % 2 == 0
+        # A warp's first row is even, and what a quarter of a warp loads, two half rows, is all of the banks.
+        comptime assert Self.WIDTH % 8 == 0 and Self.CHUNKS % 8 == 0
+
+    @staticmethod
+    @always_inline
+    def place(row: Int, chunk: Int) -> Int:
+        """The byte of a slot at which this piece of this row stands.
+
+        Every other row has its halves of 64 bytes swapped: eight lanes read two half rows at once, which so fall into
+        different banks.
+        """
+        return (row * Self.CHUNKS + (chunk ^ (row % 2 * 4))) * COPY
+
+    @staticmethod
+    @always_inline
+    def copies_tokens(thread: Int) -> Bool:
+        """Whether this thread copies tokens, or weights."""
+        return thread // LANES < Self.TOKEN_WARPS
+
+    @staticmethod
+    @always_inline
+    def copied_row(thread: Int) -> Int:
+        """The first of the tokens, or of the weight rows, of which a thread copies a piece."""
+        var warp = thread // LANES
+        if not Self.copies_tokens(thread):
+            warp -= Self.TOKEN_WARPS
+        return warp * Self.AT_ONCE + thread % LANES // Self.CHUNKS
+
+    @staticmethod
+    @always_inline
+    def copied_chunk(thread: Int) -> Int:
+        """Which piece of those."""
+        return thread % Self.CHUNKS
+
+    @staticmethod
+    @always_inline
+    def copied_place(thread: Int) -> Int:
+        """Where in a slot the first of them goes."""
+        var row = Self.copied_row(thread)
+        if not Self.copies_tokens(thread):
+            row += Self.TOKENS
+        return Self.place(row, Self.copied_chunk(thread))
+
+    @staticmethod
+    @always_inline
+    def copy_tokens(
+        target: UInt32, x: Half, at: UInt32, left: Int32, features: UInt32
+    ):
+        """Ask for a thread's pieces of the tokens.
+
+        Args:
+            target: Where in shared memory the first goes.
+            x: Tokens.
+            at: The first value of the first piece, counted from `x`.
+            left: How many tokens there are from the first on; 0 or less copies zeros.
+            features: Values from a token to the next.
+        """
+        comptime for i in range(Self.TOKENS // Self.TOKEN_PASS):
+            comptime BELOW = i * Self.TOKEN_PASS
+            var there = Int32(BELOW) < left
+            copy16(
+                target + UInt32(BELOW * Self.CHUNKS * COPY),
+                x.unsafe_offset(
+                    Int(at + UInt32(BELOW) * features) if there else 0
+                ),
+                UInt32(COPY) if there else 0,
+            )
+
+    @staticmethod
+    @always_inline
+    def copy_weights[
+        FIRST_OUT: Bool
+    ](target: UInt32, w: Half, at: UInt32, left: Int32, features: UInt32,):
+        """Ask for a thread's pieces of the weights; as `copy_tokens`.
+
+        Parameters:
+            FIRST_OUT: Whether they leave the L2 cache before anything else. In a short branch ptxas 12.9 and 13.0 make an
+                illegal instruction of that.
+        """
+        comptime for i in range(Self.ROWS // Self.ROW_PASS):
+            comptime BELOW = i * Self.ROW_PASS
+            var there = Int32(BELOW) < left
+            var here = target + UInt32(BELOW * Self.CHUNKS * COPY)
+            var source = w.unsafe_offset(
+                Int(at + UInt32(BELOW) * features) if there else 0
+            )
+            var bytes = UInt32(COPY) if there else 0
+            comptime if FIRST_OUT:
+                copy16_with(here, source, bytes, evict_first())
+            else:
+                copy16(here, source, bytes)
+
+    @staticmethod
+    @always_inline
+    def part(warp: Int) -> Int:
+        """Which features of a step are this warp's."""
+        return warp % Self.PARTS
+
+    @staticmethod
+    @always_inline
+    def first_token(warp: Int) -> Int:
+        """The first of a warp's tokens."""
+        return warp // Self.PARTS // Self.ACROSS * Self.DOWN
+
+    @staticmethod
+    @always_inline
+    def first_row(warp: Int) -> Int:
+        """The first of a warp's weight rows."""
+        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
+
+    @staticmethod
+    @always_inline
+    def piece(warp: Int, turn: Int, lane: Int) -> Int:
+        """Which piece of 16 bytes of its rows a lane reads."""
+        return (turn * Self.PARTS + Self.part(warp)) * 4 + lane % 4
+
+    @staticmethod
+    @always_inline
+    def no_sums() -> Self.Sums:
+        """A lane's sums, before anything is added."""
+        var sums = Self.Sums()
+        comptime for i in range(Self.SUMS):
+            sums[i] = SIMD[DType.float32, 4](0)
+        return sums
+
+    @staticmethod
+    @always_inline
+    def multiply(slot: SharedBytes, warp: Int, lane: Int, mut sums: Self.Sums):
+        """Add to a warp's sums what its part of a slot makes.
+
+        A lane's 16 bytes are eight features of one row, and four lanes have 32. Which of them the instruction takes for which
+        k does not matter as long as tokens and weights agree: its first 16 are the lower halves of these 16 bytes, its next
+        16 the upper halves.
+        """
+        comptime HIGH = Self.DOWN // 16
+        comptime WIDE = Self.WIDTH // 8
+        comptime EIGHT = 8 * Self.CHUNKS * COPY
+        """Bytes from a row to the eighth after it, which is as even or odd."""
+        var token = Self.first_token(warp) + lane // 4
+        var row = Self.TOKENS + Self.first_row(warp) + lane // 4
+        comptime for turn in range(Self.TURNS):
+            var piece = Self.piece(warp, turn, lane)
+            var tokens = slot.unsafe_offset(Self.place(token, piece))
+            var weights = slot.unsafe_offset(Self.place(row, piece))
+            var a = StaticTuple[SIMD[DType.uint32, 4], 2 * HIGH]()
+            comptime for i in range(2 * HIGH):
+                a[i] = (
+                    tokens.unsafe_offset(i * EIGHT)
+                    .unsafe_bitcast[UInt32]()
+                    .unsafe_load[width=4, alignment=16]()
+                )
+            var b = StaticTuple[SIMD[DType.uint32, 4], WIDE]()
+            comptime for n in range(WIDE):
+                b[n] = (
+                    weights.unsafe_offset(n * EIGHT)
+                    .unsafe_bitcast[UInt32]()
+                    .unsafe_load[width=4, alignment=16]()
+                )
+            comptime for half in range(2):
+                comptime for m in range(HIGH):
+                    comptime for n in range(WIDE):
+                        sums[m * WIDE + n] = multiply16(
+                            a[2 * m][2 * half],
+                            a[2 * m + 1][2 * half],
+                            a[2 * m][2 * half + 1],
+                            a[2 * m + 1][2 * half + 1],
+                            b[n][2 * half],
+                            b[n][2 * half + 1],
+                            sums[m * WIDE + n],
+                        )
