@@ -11,6 +11,7 @@ from std.sys import argv
 
 from max.gpu import block_idx, global_idx, thread_idx
 from max.gpu.host import DeviceContext
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from harness import NEEDS_HOPPER, Report, has_hopper, hash32
 from mxfp4.format import spread_codes
@@ -24,6 +25,7 @@ from mxfp4.grouped_matmul import (
 )
 from mxfp4.layout import packed_words
 from mxfp4.ops import pack_kernel
+from mxfp4.ptx import grid_release, grid_wait, sleep
 from reference import Bytes, Half, dot, weight
 
 comptime POISON = UInt16(0x7FDE)
@@ -78,6 +80,18 @@ def count_unlike(wrong: Starts, a: Halves, b: Halves, count: UInt64):
     var i = Int(global_idx.x)
     if i < Int(count) and a[unsafe_offset=i] != b[unsafe_offset=i]:
         _ = Atomic.fetch_add(wrong, UInt32(1))
+
+
+def copy_late(starts: Starts, values: Starts, count: UInt32):
+    """Copy start indices long after the next kernel's blocks may have begun."""
+    grid_release()
+    grid_wait()
+    for _ in range(20):
+        sleep(1000)
+    if thread_idx.x < Int(count):
+        starts[unsafe_offset=Int(thread_idx.x)] = values[
+            unsafe_offset=Int(thread_idx.x)
+        ]
 
 
 def clamp(value: Float64, low: Float64, high: Float64) -> Float64:
@@ -436,6 +450,155 @@ def check(
     report.check(name, wrong, "outputs break the numeric contract")
 
 
+def check_chain(mut report: Report, tokens: Int, ctx: DeviceContext) raises:
+    """Layers of GPT-OSS's two products one behind the other, whose launches overlap, against the same products one by one.
+
+    All rounds share the start indices, which are made shortly before they are used, and what the first product makes.
+    """
+    comptime ROUNDS = 12
+    comptime EXPERTS = 32
+    comptime WIDTH = 512
+    var m = tokens * 4
+    var up = ctx.enqueue_create_buffer[DType.uint32](
+        EXPERTS * packed_words(2 * WIDTH, WIDTH)
+    )
+    var down = ctx.enqueue_create_buffer[DType.uint32](
+        EXPERTS * packed_words(WIDTH, WIDTH)
+    )
+    var x = ctx.enqueue_create_buffer[DType.bfloat16](m * WIDTH)
+    var bias = ctx.enqueue_create_buffer[DType.bfloat16](EXPERTS * 2 * WIDTH)
+    var middle = ctx.enqueue_create_buffer[DType.bfloat16](m * WIDTH)
+    var wanted = ctx.enqueue_create_buffer[DType.bfloat16](ROUNDS * m * WIDTH)
+    var got = ctx.enqueue_create_buffer[DType.bfloat16](ROUNDS * m * WIDTH)
+    var table = ctx.enqueue_create_buffer[DType.uint32](ROUNDS * (EXPERTS + 1))
+    var starts = ctx.enqueue_create_buffer[DType.uint32](EXPERTS + 1)
+    var sources = ctx.enqueue_create_buffer[DType.uint32](m)
+    var ids = ctx.enqueue_create_buffer[DType.int32](EXPERTS)
+    var wrong = ctx.enqueue_create_buffer[DType.uint32](1)
+    with table.map_to_host() as host:
+        for r in range(ROUNDS):
+            var sizes = even(EXPERTS, 0)
+            for row in range(m):
+                # The later the round, the fewer experts.
+                sizes[
+                    Int(
+                        hash32(UInt32(r), UInt32(row)) % UInt32(EXPERTS - 2 * r)
+                    )
+                ] += 1
+            var at = 0
+            for g in range(EXPERTS + 1):
+                host[r * (EXPERTS + 1) + g] = UInt32(at)
+                at += sizes[g] if g < EXPERTS else 0
+    with sources.map_to_host() as host:
+        for row in range(m):
+            host[row] = UInt32(m - 1 - row)
+    with ids.map_to_host() as host:
+        for g in range(EXPERTS):
+            host[g] = Int32(EXPERTS - 1 - g)
+    wrong.enqueue_fill(0)
+    # Scales of 119 to 121, and any codes.
+    for each in [up, down]:
+        ctx.enqueue_function[fill_bytes](
+            each.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+            UInt64(4 * len(each)),
+            UInt32(len(each)),
+            UInt32(119),
+            UInt32(3),
+            grid_dim=blocks_for(4 * len(each)),
+            block_dim=256,
+        )
+    for each in [x, bias]:
+        ctx.enqueue_function[fill_halves](
+            each,
+            UInt64(len(each)),
+            UInt32(len(each)),
+            grid_dim=blocks_for(len(each)),
+            block_dim=256,
+        )
+    for overlapping in [False, True]:
+        ref target = got if overlapping else wanted
+        target.enqueue_fill(0)
+        for r in range(ROUNDS):
+            ctx.enqueue_function[copy_late](
+                starts,
+                table.unsafe_ptr().unsafe_offset(r * (EXPERTS + 1)),
+                UInt32(EXPERTS + 1),
+                grid_dim=1,
+                block_dim=64,
+                attributes=pdl_launch_attributes(PDLLevel.ON),
+            )
+            if not overlapping:
+                ctx.synchronize()
+            grouped_matmul[SWIGLU, GATHER=True](
+                middle.unsafe_ptr().as_unsafe_any_origin(),
+                x.unsafe_ptr().as_unsafe_any_origin(),
+                sources.unsafe_ptr().as_unsafe_any_origin(),
+                up.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin(),
+                bias.unsafe_ptr().as_unsafe_any_origin(),
+                starts.unsafe_ptr().as_unsafe_any_origin(),
+                ids.unsafe_ptr().as_unsafe_any_origin(),
+                m=m,
+                n=2 * WIDTH,
+                k=WIDTH,
+                groups=EXPERTS,
+                ctx=ctx,
+            )
+            var result = (
+                target.unsafe_ptr()
+                .unsafe_offset(r * m * WIDTH)
+                .as_unsafe_any_origin()
+            )
+            var weights = (
+                down.unsafe_ptr().unsafe_bitcast[UInt8]().as_unsafe_any_origin()
+            )
+            if overlapping:
+                grouped_matmul[BIAS, AFTER_PRODUCT=True](
+                    result,
+                    middle.unsafe_ptr().as_unsafe_any_origin(),
+                    sources.unsafe_ptr().as_unsafe_any_origin(),
+                    weights,
+                    bias.unsafe_ptr().as_unsafe_any_origin(),
+                    starts.unsafe_ptr().as_unsafe_any_origin(),
+                    ids.unsafe_ptr().as_unsafe_any_origin(),
+                    m=m,
+                    n=WIDTH,
+                    k=WIDTH,
+                    groups=EXPERTS,
+                    ctx=ctx,
+                )
+            else:
+                ctx.synchronize()
+                grouped_matmul[BIAS](
+                    result,
+                    middle.unsafe_ptr().as_unsafe_any_origin(),
+                    sources.unsafe_ptr().as_unsafe_any_origin(),
+                    weights,
+                    bias.unsafe_ptr().as_unsafe_any_origin(),
+                    starts.unsafe_ptr().as_unsafe_any_origin(),
+                    ids.unsafe_ptr().as_unsafe_any_origin(),
+                    m=m,
+                    n=WIDTH,
+                    k=WIDTH,
+                    groups=EXPERTS,
+                    ctx=ctx,
+                )
+                ctx.synchronize()
+    ctx.enqueue_function[count_unlike](
+        wrong,
+        wanted.unsafe_ptr().unsafe_bitcast[UInt16]().as_unsafe_any_origin(),
+        got.unsafe_ptr().unsafe_bitcast[UInt16]().as_unsafe_any_origin(),
+        UInt64(len(got)),
+        grid_dim=blocks_for(len(got)),
+        block_dim=256,
+    )
+    with wrong.map_to_host() as host:
+        report.check(
+            String("layers that overlap, ", tokens, " tokens"),
+            Int(host[0]),
+            "values are not those of one product after the other",
+        )
+
+
 def random_case(index: Int, mut tokens: Int) -> Case:
     """Tokens 0 to 4096, spread evenly or piled up on few experts, many experts empty; scales 0x60 to 0x9f."""
     var seed = UInt32(7000 + index)
@@ -635,6 +798,9 @@ def main() raises:
                 Case(experts, n, k, sizes^, all_ids(experts), 0x77, 3, 800),
                 ctx,
             )
+
+    for tokens in [1, 8, 30, 64, 200, 1000]:
+        check_chain(report, tokens, ctx)
 
     var wrong = 0
     var broken = 0
