@@ -14,6 +14,7 @@ from std.sys import argv
 from bench_grouped_matmul import FLUSH_BYTES, SAMPLES, numbers, times, values
 from bench_routing import print_row
 from harness import NEEDS_HOPPER, has_hopper
+from linalg.matmul import matmul
 from layout import Idx, TileTensor, row_major
 from max.gpu.host import (
     DeviceAttribute,
@@ -24,12 +25,7 @@ from max.gpu.host import (
     Dim,
     FuncAttribute,
 )
-from mxfp4.dense import (
-    FEW_TOKENS,
-    SPARE_ROWS,
-    dense_many,
-    dense_many_float32,
-)
+from mxfp4.dense import FEW_TOKENS, dense_many
 from mxfp4.dense_few import (
     FewShape,
     ROWS,
@@ -44,6 +40,10 @@ from mxfp4.dense_head import (
     dense_head_kernel,
 )
 from mxfp4.dense_tile import THREADS, few_tile
+
+
+comptime SPARE_ROWS = 128
+"""No tile that MAX's matmul writes is taller."""
 
 
 def median(var times: List[Float64]) -> Float64:
@@ -123,7 +123,7 @@ struct Layer[N: Int, K: Int, dtype: DType]:
         )
         var y = self.y.unsafe_ptr().unsafe_mut_cast[True]()
         comptime if Self.dtype == DType.float32:
-            dense_many_float32(
+            matmul[transpose_b=True, target="gpu"](
                 TileTensor(
                     y.unsafe_bitcast[Float32](),
                     row_major((self.tokens, Idx[Self.N])),

@@ -1,13 +1,13 @@
-"""A dense matmul that stays within its output: for few tokens `dense_few.mojo` and, to float32, `dense_head.mojo`; for more
-MAX's own, with the results stored here.
+"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`, for more MAX's own, with the results stored
+here; and to float32 `dense_head.mojo`.
 
 Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
 with 6 tokens, 58 rows of whatever stands behind it in memory. A bias that MAX's compiler fuses to it changes nothing.
 In GPT-OSS that was the residual stream. Given an epilogue that stores, it hands over each value within bounds.
 
-That epilogue does not compile where the result stays in float32. There the output has spare rows instead, as many as a
-tile may write. Logits want it: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities
-would be that coarse, however exact the layers before were.
+That epilogue does not compile where the result stays in float32, so logits are `dense_head.mojo`'s for any number of tokens.
+Float32 they must be: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities would be that
+coarse, however exact the layers before were.
 """
 
 from std.memory import Pointer
@@ -20,12 +20,9 @@ from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
 from .dense_few import FEW_TOKENS, dense_few, few_takes
-from .dense_head import dense_head, head_takes
+from .dense_head import dense_head
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
-
-comptime SPARE_ROWS = 128
-"""The rows of a float32 result are rounded up to a multiple of this: no tile of MAX's sm_90 matmul is taller."""
 
 
 def dense_matmul(
@@ -105,65 +102,6 @@ def dense_many(
     )
 
 
-def head_pays(tokens: Int) -> Bool:
-    """Whether `dense_head` is faster than MAX's matmul for so many tokens, with the published models' vocabulary on an H100.
-
-    Of one token and of 64 MAX's is the faster one by 5%, of 8 it is 5% slower, and of 128 it reads the weights twice.
-    """
-    return 1 < tokens <= 32 or 64 < tokens <= FEW_TOKENS
-
-
-def dense_matmul_float32(
-    y: TileTensor[
-        mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
-    ],
-    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    ctx: DeviceContext,
-) raises:
-    """Enqueue y [M rounded up to `SPARE_ROWS`, N] = x [M, K] times w [N, K] transposed, accumulated and left in float32.
-
-    What stands in the rows from M on afterwards is undefined. N and K must be known when this is compiled, or MAX takes
-    another, slower way where there are more than `FEW_TOKENS`.
-    """
-    var result = y.ptr.as_unsafe_any_origin()
-    var tokens = Int(x.dim[0]())
-    var features = Int(x.dim[1]())
-    var rows = Int(y.dim[1]())
-    var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
-    var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
-    if head_pays(tokens) and head_takes(
-        result, x_values, w_values, tokens=tokens, rows=rows, features=features
-    ):
-        dense_head(
-            result,
-            x_values,
-            w_values,
-            tokens=tokens,
-            rows=rows,
-            features=features,
-            ctx=ctx,
-        )
-    else:
-        dense_many_float32(y, x, w, ctx)
-
-
-def dense_many_float32(
-    y: TileTensor[
-        mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
-    ],
-    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    ctx: DeviceContext,
-) raises:
-    """Enqueue what `dense_matmul_float32` does, with MAX's matmul for any number of tokens."""
-    comptime columns = y.static_shape[1]
-    var rows = Int(x.dim[0]())
-    matmul[transpose_b=True, target="gpu"](
-        TileTensor(y.ptr, row_major((rows, Idx[columns]))), x, w, ctx
-    )
-
-
 @register("custom.dense.matmul")
 struct DenseMatmul:
     """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out.
@@ -231,13 +169,9 @@ struct DenseMatmulFew:
         )
 
 
-@register("custom.dense.matmul_few_float32")
-struct DenseMatmulFewFloat32:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed with the head's kernel for few tokens, of which it takes any
-    number; bf16 in, float32 out.
-
-    Without MAX's own, as `custom.dense.matmul_few`.
-    """
+@register("custom.dense.matmul_float32")
+struct DenseMatmulFloat32:
+    """Compute y [M, N] = x [M, K] times w [N, K] transposed; bf16 in, float32 out."""
 
     @staticmethod
     def execute[
@@ -261,33 +195,6 @@ struct DenseMatmulFewFloat32:
             rows=w.dim_size(0),
             features=x.dim_size(1),
             ctx=ctx,
-        )
-
-
-@register("custom.dense.matmul_float32")
-struct DenseMatmulFloat32:
-    """Compute y [M rounded up to 128, N] = x [M, K] times w [N, K] transposed; bf16 in, float32 out."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.float32, rank=2, ...],
-        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`; see `dense_matmul_float32`."""
-        comptime assert (
-            target == "gpu"
-        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
-        var rows = (x.dim_size(0) + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
-        check_shapes(y.shape(), x.shape(), w.shape(), rows)
-        dense_matmul_float32(
-            y.to_tile_tensor[DType.int64](),
-            x.to_tile_tensor[DType.int64](),
-            w.to_tile_tensor[DType.int64](),
-            ctx,
         )
 
 

@@ -26,7 +26,7 @@ from max.gpu.primitives import warp
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from .grouped_matmul import Half
-from .ptx import grid_wait, match_any, shared_add
+from .ptx import grid_release, grid_wait, match_any, shared_add
 from .route_few import (
     FEW_BLOCKS,
     FEW_THREADS,
@@ -481,4 +481,5 @@ def combine(
                 UInt32(features),
                 grid_dim=combine_blocks(tokens, features),
                 block_dim=COMBINE_THREADS,
+                attributes=pdl_launch_attributes(PDLLevel.ON),
             )

@@ -15,7 +15,7 @@ from max.gpu import block_idx, global_idx
 from max.gpu.host import DeviceBuffer, DeviceContext
 
 from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
-from mxfp4.dense import SPARE_ROWS, dense_matmul, dense_matmul_float32
+from mxfp4.dense import dense_matmul
 from mxfp4.dense_few import dense_few
 from mxfp4.dense_head import dense_head
 from mxfp4.dense_tile import launch_attributes
@@ -91,13 +91,10 @@ def expect_poison(wrong: Count, bytes: Bytes, first: UInt64, end: UInt64):
 def check[
     dtype: DType, N: Int, K: Int
 ](mut report: Report, ctx: DeviceContext, rows: Int) raises:
-    var room = rows
-    comptime if dtype == DType.float32:
-        room = (rows + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
     var x = ctx.enqueue_create_buffer[DType.bfloat16](rows * K)
     var w = ctx.enqueue_create_buffer[DType.bfloat16](N * K)
     var bias = ctx.enqueue_create_buffer[DType.bfloat16](N)
-    var y = ctx.enqueue_create_buffer[dtype]((room + BEYOND) * N)
+    var y = ctx.enqueue_create_buffer[dtype]((rows + BEYOND) * N)
     var wrong = ctx.enqueue_create_buffer[DType.uint32](1)
     wrong.enqueue_fill(0)
     ctx.enqueue_function[fill_values](
@@ -129,14 +126,14 @@ def check[
     var x_tile = TileTensor(x, row_major((rows, Idx[K])))
     var w_tile = TileTensor(w, row_major((Idx[N], Idx[K])))
     comptime if dtype == DType.float32:
-        dense_matmul_float32(
-            TileTensor(
-                y.unsafe_ptr().unsafe_bitcast[Float32](),
-                row_major((room, Idx[N])),
-            ),
-            x_tile,
-            w_tile,
-            ctx,
+        dense_head(
+            y.unsafe_ptr().unsafe_bitcast[Float32]().as_unsafe_any_origin(),
+            x.unsafe_ptr().as_unsafe_any_origin(),
+            w.unsafe_ptr().as_unsafe_any_origin(),
+            tokens=rows,
+            rows=N,
+            features=K,
+            ctx=ctx,
         )
     else:
         dense_matmul(
@@ -162,7 +159,7 @@ def check[
         grid_dim=((N // step + 127) // 128, rows),
         block_dim=128,
     )
-    var first = room * N * size_of[dtype]()
+    var first = rows * N * size_of[dtype]()
     ctx.enqueue_function[expect_poison](
         wrong,
         bytes,

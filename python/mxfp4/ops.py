@@ -35,9 +35,6 @@ DENSE_FEW = ("custom.dense.matmul_few",)
 DENSE_FLOAT32 = ("custom.dense.matmul_float32",)
 """Name of the one that leaves float32."""
 
-DENSE_FEW_FLOAT32 = ("custom.dense.matmul_few_float32",)
-"""Name of that one's kernel for few tokens, alone."""
-
 ROUTE = ("custom.moe.route",)
 """Name of the router."""
 
@@ -49,9 +46,6 @@ COMBINE = ("custom.moe.combine",)
 
 HEALTH = ("custom.logits.health",)
 """Name of the op that counts logits that cannot be."""
-
-SPARE_ROWS = 128
-"""The float32 result has a multiple of this many rows."""
 
 GROUP = 32
 """Weights that share one scale, along the contraction."""
@@ -103,7 +97,6 @@ def required_names() -> list[tuple[str, ...]]:
         DENSE,
         DENSE_FEW,
         DENSE_FLOAT32,
-        DENSE_FEW_FLOAT32,
         ROUTE,
         SORT,
         COMBINE,
@@ -382,26 +375,9 @@ def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
         RuntimeError: No loaded kernel package registers the op.
     """
     _check_dense(hidden, weight)
-    rows, features = hidden.shape[0], weight.shape[0]
-    # MAX's kernel, for more than 128 tokens, writes whole tiles; the output has room.
-    room = (rows + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
-    result = _call(
-        DENSE_FLOAT32,
-        [hidden, weight],
-        TensorType(DType.float32, (room, features), device=hidden.device),
-    )
-    return ops.slice_tensor(result, [(slice(0, TensorValue(rows)), rows)])
-
-
-def dense_few_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
-    """Multiplies like `dense_float32`, with its kernel for few tokens, however many.
-
-    Shapes, dtypes and errors are those of `dense_float32`.
-    """
-    _check_dense(hidden, weight)
     shape = (hidden.shape[0], weight.shape[0])
     return _call(
-        DENSE_FEW_FLOAT32,
+        DENSE_FLOAT32,
         [hidden, weight],
         TensorType(DType.float32, shape, device=hidden.device),
     )

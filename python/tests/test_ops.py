@@ -190,6 +190,13 @@ def test_only_swiglu_gathers(
         ops.grouped_mxfp4_matmul(**values, out_features=OUT)
 
 
+def test_only_the_product_with_a_bias_begins_early(
+    arguments: Callable[..., dict[str, TensorValue]],
+) -> None:
+    with pytest.raises(ValueError, match="only the product with a bias, and no more"):
+        ops.grouped_mxfp4_matmul(**arguments(), out_features=OUT, after_product=True)
+
+
 @pytest.mark.parametrize(
     ("op", "shapes", "message"),
     [
@@ -198,7 +205,6 @@ def test_only_swiglu_gathers(
         (ops.dense, [(96,), (64, 96), (64,)], "hidden must have 2 dimension(s), got 1"),
         (ops.dense_few, [("m", 96), (64, 96), (96,)], "bias must be [64], got [96]"),
         (ops.dense_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
-        (ops.dense_few_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
     ],
 )
 def test_dense_shapes_must_agree(

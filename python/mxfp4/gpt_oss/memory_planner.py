@@ -11,7 +11,7 @@ from max.pipelines.lib.config import PipelineConfig
 from transformers import AutoConfig
 
 from mxfp4.gpt_oss.shares import shares
-from mxfp4.ops import GROUP, SPARE_ROWS, packed_shape
+from mxfp4.ops import GROUP, packed_shape
 
 RUNTIME_BYTES = 2 << 30
 """Set aside on each GPU for the CUDA context, kernels and allocator fragmentation."""
@@ -112,11 +112,10 @@ def activation_bytes(
     # Tokens: two residual streams, norm, attention's queries, keys, values, output,
     # and what several GPUs summed up.
     attention = (4 + (devices > 1)) * hidden + 2 * heads * config.head_dim
-    # Logits in float32: as the head leaves them, without its spare rows, and the
-    # sampler's two copies. Of several GPUs each has a share of the first two, then
-    # all shares, and those side by side.
-    spare = -logits % SPARE_ROWS
-    head = 2 * logits + spare
+    # Logits in float32: as the head leaves them, and the sampler's two copies. Of
+    # several GPUs each has a share of the first, then all shares, and those side by
+    # side.
+    head = logits
     if devices > 1:
         head = -(-head // devices) + 2 * logits
     return (

@@ -54,6 +54,7 @@ class ExpertProjection(Module):
         *,
         swiglu: bool = False,
         sources: TensorValue | None = None,
+        after_product: bool = False,
     ) -> TensorValue:
         # Packing leaves the weights on the device, where a weight's own way into
         # the graph would expect them on the host.

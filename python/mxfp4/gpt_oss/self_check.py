@@ -284,7 +284,7 @@ def graph(device: DeviceRef) -> Graph:
             *ops.route(routed, router, router_bias, TOP),
             *ops.sort_rows(chosen, EXPERTS),
             ops.dense_few(hidden, dense, dense_bias),
-            ops.dense_few_float32(hidden, dense),
+            ops.dense_float32(hidden, dense),
             ops.combine(made, places, shares),
         ]
         built.output(*results, packed, ops.pack(host_blocks, host_scales))
