@@ -36,8 +36,8 @@ the standard library alone), `--only compare` does the rest.
 
 Needs torch, transformers and safetensors; neither MAX nor this project's SDK. Two
 servers are compared without torch, and prompts drawn without it if any will do.
-The overlap scheduler gives no log-probabilities, and the reference needs room on the
-GPU: serve with `--no-enable-overlap-scheduler --device-memory-utilization 0.6`.
+The reference needs room on the GPU, and MAX takes nearly all of its memory unless
+`MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE_PERCENT=35` is in the server's environment.
 """
 
 from __future__ import annotations
