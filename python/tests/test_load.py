@@ -3,16 +3,23 @@
 The server, its processes, HTTP and the queue between them are the real ones; a virtual
 GPU stands in the place of the GPU, and MAX's echo model, which repeats its prompt, in
 that of GPT-OSS. The longer run: MXFP4_LOAD_REQUESTS=10000.
+
+With MXFP4_LOAD_MODEL=DIR it is `mxfp4 serve` with that checkpoint of GPT-OSS, on a
+Hopper GPU that nothing else uses. Its weights may be random: an answer must have all
+its tokens, and a question asked alone must have the same answer before and after.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import json
 import os
 import resource
 import shutil
 import signal
 import socket
+import string
 import subprocess
 import sys
 import time
@@ -20,13 +27,14 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server import VIRTUAL_GPU, search_path
+from server import ROOT, VIRTUAL_GPU, search_path
 
 aiohttp = pytest.importorskip(
     "aiohttp", reason="skipped: needs max[benchmark], run `mxfp4 setup`"
@@ -36,26 +44,65 @@ pytestmark = pytest.mark.job(first=True)
 
 
 REQUESTS = int(os.environ.get("MXFP4_LOAD_REQUESTS", "2000"))
+MODEL = os.environ.get("MXFP4_LOAD_MODEL", "")
+MODEL = MODEL and os.path.abspath(MODEL)
 CLIENTS = 512
-MAX_LENGTH = 20_000
 PATIENCE = 300
+START = 900 if MODEL else PATIENCE
 
 # ZeroMQ keeps a queue of this length at both its ends: together they take more than the
 # clients of the other tests, and less than the flood.
 QUEUE = 300
 PENDING = 64
-FLOOD = 1000
+# A model takes 512 requests into its batch before the queue fills, and must not be done
+# with those before the last of the flood has come.
+FLOOD, FLOOD_TOKENS = (2000, 200) if MODEL else (1000, 0)
 
-# What the processes may grow by, however many requests they have answered since.
+# What the processes may grow by, however many requests they have answered since; and
+# what they hold of the GPU's memory.
 GROWTH = 64 << 20
+
+# What the KV cache gets of the GPU's memory, so that a test can exceed it: more than
+# the longest prompt needs, less than the long prompts do together.
+CACHE = 9e9
+LONG_PROMPTS, LONG_PROMPT = 40, 10_000
+# What MAX plans for a step beside the weights and the cache.
+STEP = 5e9
+
+LETTERS = string.ascii_letters
+
+real_gpu = pytest.mark.skipif(
+    not MODEL, reason="skipped: needs a Hopper GPU and MXFP4_LOAD_MODEL"
+)
+
+
+def max_length() -> int:
+    """The tokens of the longest request."""
+    if not MODEL:
+        return 20_000
+    config = json.loads((Path(MODEL) / "config.json").read_text())
+    return config["max_position_embeddings"]
+
+
+def question(number: int) -> str:
+    """A prompt. A model's last token says which one it is, so that answers differ."""
+    if MODEL:
+        return f"question {LETTERS[number % len(LETTERS)]}"
+    return f"question {number:06d}!"
+
+
+RUNNING = "maxserve_num_requests_running"
 
 
 @dataclass
 class Server:
     process: subprocess.Popen[bytes]
     url: str
+    metrics_url: str
     model: str
     log: Path
+    alone: dict[str, str] = field(default_factory=dict)
+    """What a model answers to each question, asked alone."""
 
     def processes(self) -> list[int]:
         """MAX and its workers."""
@@ -74,6 +121,38 @@ class Server:
             pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize()
 
+    def metric(self, name: str) -> float:
+        """The sum of a metric's values."""
+        with urllib.request.urlopen(self.metrics_url, timeout=30) as page:
+            lines = page.read().decode().splitlines()
+        found = [line.split() for line in lines if line.startswith(name)]
+        assert found or name != RUNNING, lines
+        return sum(float(words[-1]) for words in found)
+
+    def settle(self) -> None:
+        """Waits until no request runs, those included whose clients are gone."""
+        end = time.monotonic() + PATIENCE
+        # Measurements come a little after what they tell of.
+        time.sleep(0.5)
+        while running := self.metric(RUNNING):
+            assert time.monotonic() < end, f"{running:.0f} requests still run"
+            time.sleep(0.25)
+
+
+def gpu(what: str) -> int:
+    """Bytes of the first GPU's memory: `total`, `free` or `used`."""
+    query = ["nvidia-smi", "-i", "0", f"--query-gpu=memory.{what}"]
+    query.append("--format=csv,noheader,nounits")
+    return int(subprocess.check_output(query, env=dict(os.environ))) << 20
+
+
+def mxfp4_serve(port: int, *flags: str) -> list[str]:
+    """The command that serves the model."""
+    # In an unpacked bundle, in a checkout, or on PATH.
+    places = [ROOT / "mxfp4", ROOT / "target/release/mxfp4"]
+    program = next((str(place) for place in places if place.is_file()), "mxfp4")
+    return [program, "serve", "--model", MODEL, "--port", str(port), *flags]
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -89,17 +168,13 @@ def ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def server(
-    checkpoint_folder: Path,
-    kernel_package: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
+def echo(request: pytest.FixtureRequest, home: Path, port: int) -> Any:
+    """The command for the echo model, and the variables it needs."""
     if not VIRTUAL_GPU.is_file():
         pytest.skip("skipped: needs the virtual GPU of this repository's Rust tests")
-    home = tmp_path_factory.mktemp("server")
+    request.getfixturevalue("kernel_package")
+    model = request.getfixturevalue("checkpoint_folder")
     shutil.copy(VIRTUAL_GPU, home / "sitecustomize.py")
-    port, metrics_port = free_port(), free_port()
     environment = os.environ | {
         "HOME": str(home),
         "MODULAR_CACHE_DIR": str(home / "cache"),
@@ -107,37 +182,67 @@ def server(
         "PYTHONSAFEPATH": "1",
         "OTEL_SDK_DISABLED": "true",
         "MAX_SERVE_DUMMY_MODEL": "1",
+    }
+    words = ["--model", model, "--custom-architectures", "mxfp4.gpt_oss"]
+    words += ["--quantization-encoding", "float4_e2m1fnx2", "--devices", "gpu"]
+    words += ["--max-length", max_length(), "--host", "127.0.0.1", "--port", port]
+    command = [sys.executable, "-m", "max._entrypoints.pipelines", "serve", "--force"]
+    return str(model), [*command, *map(str, words)], environment
+
+
+def real(port: int) -> Any:
+    """The command for the model, and the variables it needs: those of any user."""
+    weights = sum(file.stat().st_size for file in Path(MODEL).glob("*.safetensors"))
+    share = (weights + STEP + CACHE) / gpu("free")
+    flags = ["--host", "127.0.0.1", "--", "--device-memory-utilization", f"{share:.3f}"]
+    # The tests' packages are not the server's.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return MODEL, mxfp4_serve(port, *flags), environment
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("server")
+    port, metrics_port = free_port(), free_port()
+    model, command, environment = real(port) if MODEL else echo(request, home, port)
+    environment |= {
         "MAX_SERVE_METRICS_ENDPOINT_PORT": str(metrics_port),
         "MAX_SERVE_MAX_QUEUE_SIZE": str(QUEUE),
         "MAX_SERVE_MAX_PENDING_REQUESTS": str(PENDING),
         "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S": "60",
     }
-    words = ["--model", checkpoint_folder, "--custom-architectures", "mxfp4.gpt_oss"]
-    words += ["--quantization-encoding", "float4_e2m1fnx2", "--devices", "gpu"]
-    words += ["--max-length", MAX_LENGTH, "--host", "127.0.0.1", "--port", port]
-    command = [sys.executable, "-m", "max._entrypoints.pipelines", "serve", "--force"]
+    # A client and the server have a file open for each request.
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = max(files, min(most, 1 << 16))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     log = home / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, *map(str, words)],
+            command,
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Server(process, f"http://127.0.0.1:{port}", str(checkpoint_folder), log)
+    url, metrics_url = (f"http://127.0.0.1:{p}" for p in (port, metrics_port))
+    server = Server(process, url, f"{metrics_url}/metrics", model, log)
     try:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + START
         while not ready(server.url):
             assert process.poll() is None, log.read_text()[-4000:]
             assert time.monotonic() < end, log.read_text()[-4000:]
             time.sleep(0.25)
+        if MODEL:
+            server.alone = asked_alone(server)
         yield server
     finally:
-        # Its session is its process group: the workers go with it.
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in server.processes() if process.poll() is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
@@ -148,16 +253,20 @@ class Clients:
         self.server = server
         self.session = session
         self.outcomes: Counter[str] = Counter()
+        self.prompt_tokens = self.tokens = 0
+        self.compared = self.alike = 0
 
     def post(self, prompt: str, tokens: int, **more: Any) -> Any:
         body = {"model": self.server.model, "prompt": prompt, "max_tokens": tokens}
+        body |= {"temperature": 0, "ignore_eos": True}
         return self.session.post(f"{self.server.url}/v1/completions", json=body | more)
 
-    async def ask(self, number: int) -> None:
+    async def ask(self, number: int, tokens: int = 0, before: str = "") -> None:
         """Asks, and checks that the answer belongs to the question."""
-        prompt = f"question {number:06d}!"
+        prompt = before + question(number)
+        tokens = tokens or (4 if MODEL else len(prompt))
         try:
-            async with self.post(prompt, len(prompt)) as response:
+            async with self.post(prompt, tokens) as response:
                 if response.status != 200:
                     self.outcomes[str(response.status)] += 1
                     return
@@ -165,23 +274,73 @@ class Clients:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             self.outcomes[type(error).__name__] += 1
             return
-        whole = answer["usage"]["completion_tokens"] == len(prompt)
-        right = whole and answer["choices"][0]["text"] == prompt
-        self.outcomes["answered" if right else f"wrong: {answer}"] += 1
+        usage, text = answer["usage"], answer["choices"][0]["text"]
+        self.prompt_tokens += usage["prompt_tokens"]
+        self.tokens += usage["completion_tokens"]
+        if usage["completion_tokens"] != tokens:
+            self.outcomes[f"{usage['completion_tokens']} of {tokens} tokens"] += 1
+        elif MODEL or text == prompt:
+            self.outcomes["answered"] += 1
+        else:
+            self.outcomes[f"wrong: {answer}"] += 1
+        if prompt in self.server.alone:
+            self.compared += 1
+            self.alike += text.startswith(self.server.alone[prompt])
+
+    def print(self, seconds: float) -> None:
+        """One line that counts what became of the requests."""
+        test = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].split()[0]
+        line = f"{test}: {dict(self.outcomes)}, {self.prompt_tokens} tokens asked, "
+        line += f"{self.tokens} answered, {seconds:.1f} s"
+        if self.compared:
+            kinds = len(set(self.server.alone.values()))
+            line += f"; first token as alone: {self.alike} of {self.compared}"
+            line += f" ({kinds} different ones)"
+        print(f"\n{line}", flush=True)
 
 
-def drive(server: Server, requests: Any) -> Counter[str]:
-    """Runs what ``requests`` makes of the clients, and returns the outcomes."""
+def asked_alone(server: Server) -> dict[str, str]:
+    """Asks each question while nothing else runs, and a longer answer to the first."""
+    prompts = [question(number) for number in range(len(LETTERS))]
+    answers = {}
+    for prompt, tokens in [*((p, 1) for p in prompts), (prompts[0], 32)]:
+        body = {"model": server.model, "prompt": prompt, "max_tokens": tokens}
+        body |= {"temperature": 0, "ignore_eos": True}
+        request = urllib.request.Request(
+            f"{server.url}/v1/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            text = json.load(response)["choices"][0]["text"]
+        answers[prompt if tokens == 1 else f"{prompt} at length"] = text
+    return answers
 
-    async def run() -> Counter[str]:
+
+def drive(server: Server, requests: Any, ends: bool = False) -> Counter[str]:
+    """Runs what ``requests`` makes of the clients, and returns the outcomes.
+
+    The server is as it was before then, unless the requests end it.
+    """
+
+    async def run() -> Clients:
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             clients = Clients(server, http)
+            start = time.monotonic()
             await requests(clients)
-            return clients.outcomes
+            clients.print(time.monotonic() - start)
+            return clients
 
-    return asyncio.run(run())
+    clients = asyncio.run(run())
+    # Of likely tokens a batch of other requests may take another. An answer to another
+    # question would hardly ever begin like this one's.
+    assert clients.alike >= clients.compared // 2
+    if not ends:
+        server.settle()
+        assert not MODEL or asked_alone(server) == server.alone
+    return clients.outcomes
 
 
 async def at_most(limit: int, coroutines: list[Coroutine[Any, Any, None]]) -> None:
@@ -212,16 +371,24 @@ def test_nothing_leaks(server: Server) -> None:
     # What is allocated once is allocated by now.
     assert some(500) == {"answered": 500}
     before, processes = server.memory(), server.processes()
+    gpu_before = gpu("used") if MODEL else 0
     assert some(REQUESTS) == {"answered": REQUESTS}
     assert server.processes() == processes
     grown = server.memory() - before
-    print(f"{REQUESTS} requests, {grown / 2**20:+.1f} MiB")
-    assert grown < GROWTH, f"{grown / 2**20:.1f} MiB more after {REQUESTS} requests"
+    gpu_grown = gpu("used") - gpu_before if MODEL else 0
+    line = (
+        f"{REQUESTS} requests, {grown / 2**20:+.1f} MiB in {len(processes)} processes"
+    )
+    line += f", {gpu_grown / 2**20:+.0f} MiB on the GPU" if MODEL else ""
+    print(line)
+    assert max(grown, gpu_grown) < GROWTH, line
 
 
 def test_clients_that_vanish_leave_the_others_their_answers(server: Server) -> None:
     async def vanish(clients: Clients) -> None:
-        async with clients.post("x" * 5000, 5000, stream=True) as response:
+        # Nobody waits for as many tokens from a model: their requests must have ended.
+        prompt, tokens = ("x" * 100, 50_000) if MODEL else ("x" * 5000, 5000)
+        async with clients.post(prompt, tokens, stream=True) as response:
             await response.content.readline()
             clients.outcomes["vanished"] += 1
             response.close()
@@ -236,9 +403,10 @@ def test_clients_that_vanish_leave_the_others_their_answers(server: Server) -> N
 
 def test_what_is_too_long_or_no_request_is_refused(server: Server) -> None:
     async def too_long(clients: Clients) -> None:
-        async with clients.post("x" * (MAX_LENGTH + 1), 1) as response:
+        # With a space before it, a letter is a token or two by any tokenizer.
+        async with clients.post(" x" * (max_length() + 1), 1) as response:
             clients.outcomes[f"too long {response.status}"] += 1
-            assert str(MAX_LENGTH) in await response.text()
+            assert str(max_length()) in await response.text()
 
     async def no_request(clients: Clients, body: bytes) -> None:
         url = f"{clients.server.url}/v1/completions"
@@ -259,10 +427,9 @@ def test_what_is_too_long_or_no_request_is_refused(server: Server) -> None:
 
 def test_a_flood_beyond_the_queue_is_refused_and_not_lost(server: Server) -> None:
     async def flood(clients: Clients) -> None:
-        await asyncio.gather(*(clients.ask(n) for n in range(FLOOD)))
+        await asyncio.gather(*(clients.ask(n, FLOOD_TOKENS) for n in range(FLOOD)))
 
     outcomes = drive(server, flood)
-    print(dict(outcomes))
     assert outcomes.keys() == {"answered", "429"}, outcomes
     assert outcomes.total() == FLOOD
 
@@ -270,6 +437,90 @@ def test_a_flood_beyond_the_queue_is_refused_and_not_lost(server: Server) -> Non
         await clients.ask(0)
 
     assert drive(server, after) == {"answered": 1}
+
+
+@real_gpu
+def test_prompts_beyond_the_cache_are_all_answered(server: Server) -> None:
+    """They wait, or are put off and computed again; none is lost."""
+
+    async def requests(clients: Clients) -> None:
+        async def long(number: int) -> None:
+            # No two begin alike, so no page of the cache is shared.
+            await clients.ask(number, 64, f"{number}" + " x" * (LONG_PROMPT // 2))
+
+        await asyncio.gather(*(long(n) for n in range(LONG_PROMPTS)))
+
+    put_off = server.metric("maxserve_cache_preemption_count")
+    assert drive(server, requests) == {"answered": LONG_PROMPTS}
+    put_off = server.metric("maxserve_cache_preemption_count") - put_off
+    pages = server.metric("maxserve_cache_num_total_blocks")
+    print(f"{put_off:.0f} preempted, {pages:.0f} pages in all")
+
+
+def take_gpu_memory() -> None:
+    """A process of its own: takes what is free of the GPU's, until its input ends."""
+    cuda = ctypes.CDLL("libcuda.so.1")
+    taken, size, place = 0, 4 << 30, ctypes.c_void_p()
+    assert cuda.cuInit(0) == 0
+    # Where there is no room for a context either, the GPU is as full as can be.
+    status = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(place), 0)
+    assert status in (0, OUT_OF_MEMORY), status
+    if status == 0:
+        assert cuda.cuCtxSetCurrent(place) == 0
+        while size >= 1 << 20:
+            status = cuda.cuMemAlloc_v2(ctypes.byref(place), ctypes.c_size_t(size))
+            assert status in (0, OUT_OF_MEMORY), status
+            if status == 0:
+                taken += size
+            else:
+                size //= 2
+    print(taken, flush=True)
+    sys.stdin.read()
+
+
+OUT_OF_MEMORY = 2
+
+
+@contextmanager
+def full_gpu() -> Iterator[int]:
+    """Another process has taken all that was free, and holds it meanwhile."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import test_load; test_load.take_gpu_memory()"],
+        env=os.environ | {"PYTHONPATH": search_path(Path(__file__).parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin and process.stdout
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+@real_gpu
+def test_a_gpu_without_free_memory_harms_no_request(server: Server) -> None:
+    async def requests(clients: Clients) -> None:
+        both = [clients.ask(n, 64) for n in range(64)]
+        both += [clients.ask(n, 64, f"{n}" + " y" * 2000) for n in range(16)]
+        await asyncio.gather(*both)
+
+    with full_gpu() as taken:
+        print(f"\ntaken {taken / 2**20:.0f} MiB, left {gpu('free') / 2**20:.0f} MiB")
+        assert drive(server, requests) == {"answered": 80}
+        refused = subprocess.run(
+            mxfp4_serve(free_port()),
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+            | {"MAX_SERVE_METRICS_ENDPOINT_PORT": str(free_port())},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        print(f"another start: {refused.returncode}, {refused.stderr.strip()}")
+        assert refused.returncode == 5
+        assert refused.stderr.count("error: ") == 1
+        assert "free, and the model needs at least" in refused.stderr
+    assert drive(server, requests) == {"answered": 80}
 
 
 def runs(pid: int) -> bool:
@@ -296,7 +547,8 @@ def test_what_streams_at_sigterm_is_finished(server: Server) -> None:
                 if begun == streams:
                     all_begun.set()
                 body = await response.text()
-            whole = "[DONE]" in body and '"finish_reason":"stop"' in body
+            reason = '"finish_reason":"length"' if MODEL else '"finish_reason":"stop"'
+            whole = "[DONE]" in body and reason in body
             clients.outcomes["whole" if whole else body[-500:]] += 1
 
         async def end() -> None:
@@ -305,10 +557,14 @@ def test_what_streams_at_sigterm_is_finished(server: Server) -> None:
 
         await asyncio.gather(end(), *(stream() for _ in range(streams)))
 
-    processes = server.processes()
-    assert drive(server, requests) == {"whole": streams}
+    processes, start = server.processes(), time.monotonic()
+    assert drive(server, requests, ends=True) == {"whole": streams}
     server.process.wait(PATIENCE)
     end = time.monotonic() + PATIENCE
     while left := [pid for pid in processes if runs(pid)]:
         assert time.monotonic() < end, left
         time.sleep(0.1)
+    seconds = time.monotonic() - start
+    print(
+        f"{len(processes)} processes have ended {seconds:.1f} s after the first request"
+    )
