@@ -64,9 +64,10 @@ GROWTH = 64 << 20
 
 # What the KV cache gets of the GPU's memory, so that a test can exceed it: more than
 # the longest prompt needs, less than the long prompts do together.
-CACHE = 9e9
-LONG_PROMPTS, LONG_PROMPT = 40, 10_000
-# What MAX plans for a step beside the weights and the cache.
+CACHE = 11e9
+LONG_PROMPTS, LONG_PROMPT = 56, 10_000
+# What MAX plans for a step beside the weights and the cache. The share it is told is
+# one of what it took of the GPU, a little less than was free.
 STEP = 5e9
 
 LETTERS = string.ascii_letters
