@@ -223,7 +223,7 @@ def test_the_dense_kernels_for_few_tokens_are_tried() -> None:
     weights = reference.from_bfloat16(WEIGHTS.dense).astype(np.float64)
     bias = reference.from_bfloat16(WEIGHTS.dense_bias)
     product = hidden @ weights.T
-    rounded, exact = answers[ops.DENSE_FEW[0]], answers[ops.DENSE_FEW_FLOAT32[0]]
+    rounded, exact = answers[ops.DENSE_FEW[0]], answers[ops.DENSE_FLOAT32[0]]
     assert self_check.mismatch(product + bias, rounded) is None
     assert self_check.mismatch(product.astype(np.float32), exact) is None
     # Logits that were bfloat16 on the way are no longer right.

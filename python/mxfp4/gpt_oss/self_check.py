@@ -229,7 +229,7 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
         ops.DENSE_FEW[0]: contract.rounded(with_bias),
-        ops.DENSE_FEW_FLOAT32[0]: dense,
+        ops.DENSE_FLOAT32[0]: dense,
         ops.COMBINE[0]: contract.combine(
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
