@@ -281,7 +281,7 @@ def test_the_plan_follows_the_step() -> None:
 def test_activations_of_one_token() -> None:
     routed = 4 * 2 * 2880
     attention = 4 * 2880 + 2 * (64 + 16) * 64
-    logits = 201088 * (128 + 3) * 4
+    logits = 201088 * 3 * 4
     assert (
         activation_bytes(model_config(), tokens=1, logits=1)
         == 2 * (routed + attention) + logits

@@ -194,7 +194,9 @@ def test_only_the_product_with_a_bias_begins_early(
     arguments: Callable[..., dict[str, TensorValue]],
 ) -> None:
     with pytest.raises(ValueError, match="only the product with a bias, and no more"):
-        ops.grouped_mxfp4_matmul(**arguments(), out_features=OUT, after_product=True)
+        ops.grouped_mxfp4_matmul(
+            **arguments(), out_features=OUT, swiglu=True, after_product=True
+        )
 
 
 @pytest.mark.parametrize(
