@@ -175,6 +175,13 @@ def test_parity_tells_whether_answers_begin_alike(
     assert parity.begins_alike(other, first, 0.05) is alike
 
 
+@pytest.mark.parametrize(("apart", "alike"), [(0.02, True), (0.2, False)])
+def test_two_tokens_that_tie_begin_an_answer_alike(apart: float, alike: bool) -> None:
+    first = begins(token=7, a=-0.5, b=-0.5 - apart)
+    other = begins(token=8, a=-0.5 - apart, b=-0.5)
+    assert parity.begins_alike(first, other, 0.05) is alike
+
+
 def ask(
     record: Path, prompts: list[list[int]], answer: Callable[[dict], dict], *more: str
 ) -> int:

@@ -430,7 +430,7 @@ def test_max_is_the_version_that_was_compared() -> None:
         ("1", 1, worker_process.MAX, True),
     ],
 )
-def test_it_is_the_workers_alone_and_only_on_request(
+def test_it_is_the_workers_alone_and_can_be_turned_off(
     monkeypatch: pytest.MonkeyPatch,
     asked: str,
     parent: Any,

@@ -6,8 +6,7 @@ modules named here each replace some of that with what has the same effect, in t
 model worker alone. They follow MAX's own code closely, so they are for the one version
 of it that they were compared with; another runs as it is.
 
-It is off unless `VARIABLE` asks for it: a step with it and one without were never
-timed on the same machine.
+`VARIABLE` turns it off.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mxfp4.garbage import look_for_garbage_less
 from mxfp4.gpt_oss.http_process import is_child
 
 VARIABLE = "MXFP4_LEAN_WORKER"
-"""Environment variable that turns it on with `1`."""
+"""Environment variable that turns it off with `0`."""
 
 MAX = "26.7.0"
 """The version of MAX that the modules were compared with."""
@@ -27,7 +26,7 @@ MAX = "26.7.0"
 
 def install() -> None:
     """Does so in a process that another one started, with MAX as it is known."""
-    if os.environ.get(VARIABLE) != "1":
+    if os.environ.get(VARIABLE) == "0":
         return
     if not is_child() or version("max") != MAX:
         return
