@@ -182,6 +182,20 @@ def test_two_tokens_that_tie_begin_an_answer_alike(apart: float, alike: bool) ->
     assert parity.begins_alike(first, other, 0.05) is alike
 
 
+@pytest.mark.parametrize(("error", "within"), [(0.02, True), (0.2, False)])
+def test_each_is_judged_by_its_own_likeliest_tokens(
+    error: float, within: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = np.linspace(-4, -1, 10)[None]
+    # What it holds for the likeliest is what its error raised: all by 0.1.
+    half = exact + np.array([-5.0] * 5 + [0.1] * 5)
+    sample = parity.Sample([0, 1], [9], [-1.0], [{}])
+    found = [parity.Difference(2, "t", -1.0, -1.0 - error)]
+    assert parity.likeliest(half[0]) == [9, 9, 8, 7, 6, 5]
+    assert parity.within_ratio(1.5, [sample], [found], [exact], [half]) is within
+    assert "that of transformers in bfloat16 0.1000" in capsys.readouterr().out
+
+
 def ask(
     record: Path, prompts: list[list[int]], answer: Callable[[dict], dict], *more: str
 ) -> int:

@@ -12,6 +12,9 @@ use socket2::{Domain, Socket, Type};
 /// What a server takes on each GPU beside the weights, at the least: the CUDA context, activations, a small KV cache.
 const BESIDE_WEIGHTS: u64 = 2 << 30;
 
+/// What a step of 8192 tokens holds, and a KV cache of little use.
+const STEP: u64 = 6 << 30;
+
 /// The port of MAX's `/metrics`, where MAX_SERVE_METRICS_ENDPOINT_PORT does not say otherwise.
 pub const METRICS_PORT: u16 = 8001;
 
@@ -163,6 +166,15 @@ pub fn memory(gpus: &[Gpu], weights: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether weights of so many bytes leave no room for a KV cache in what MAX takes by itself: 90% of what is free on a
+/// GPU, of which 90% are for weights, what a step holds and the KV cache.
+pub fn crowded(gpus: &[Gpu], weights: u64) -> bool {
+    let needed = weights / gpus.len().max(1) as u64 + STEP;
+    gpus.iter()
+        .filter_map(|gpu| gpu.memory_free)
+        .any(|free| needed > free / 100 * 81)
+}
+
 /// Bytes for people.
 pub fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
@@ -224,6 +236,20 @@ mod tests {
             let error = choose(devices, gpus, mask).unwrap_err();
             assert!(error.contains(expect), "{devices} {mask:?}: {error}");
         }
+    }
+
+    #[test]
+    fn large_weights_crowd_a_gpu() {
+        let free = [gpu(0, (9, 0), 79 << 30)];
+        // The 20B and the 120B model.
+        assert!(!crowded(&free, 13_760_000_000));
+        assert!(crowded(&free, 65_250_000_000));
+        let two = [gpu(0, (9, 0), 79 << 30), gpu(1, (9, 0), 79 << 30)];
+        assert!(!crowded(&two, 65_250_000_000));
+        assert!(!crowded(&[gpu(0, (9, 0), 139 << 30)], 65_250_000_000));
+        let mut silent = gpu(0, (9, 0), 0);
+        silent.memory_free = None;
+        assert!(!crowded(&[silent], 65_250_000_000));
     }
 
     #[test]

@@ -233,14 +233,20 @@ impl Launch {
         for (name, value) in self.variables(context) {
             command = command.env(name, value);
         }
+        let crowded = task == Task::Serve && self.crowds(context);
+        if crowded && context.ambient.get_nonempty(POOL).is_none() {
+            command = command.env(POOL, CROWDED.0);
+        }
         let (graphs, folder) = (graphs_variable(task), CompileCache::of(context).graphs());
         command = command.env(graphs, folder);
         if task == Task::Serve && !entry_point.host_flag && !self.flags.has("host") {
             command = command.env("MAX_SERVE_HOST", &self.host);
         }
-        let flags = self
-            .our_flags(context, &entry_point, task)
-            .overridden_by(self.flags.clone());
+        let mut ours = self.our_flags(context, &entry_point, task);
+        if crowded {
+            ours.push("device-memory-utilization", Some(CROWDED.1.into()));
+        }
+        let flags = ours.overridden_by(self.flags.clone());
         let (start, verb): (&[&str], _) = match task {
             Task::Serve if has_starter(environment) => (&["-m", "mxfp4.start"], "serve"),
             Task::Serve => (&["-m"], "serve"),
@@ -250,6 +256,15 @@ impl Launch {
         Ok(command
             .args(start.iter().copied().chain([entry_point.module, verb]))
             .args(flags.into_words()))
+    }
+
+    /// Whether the weights leave the KV cache no room in the share of a GPU's memory that MAX takes by itself.
+    fn crowds(&self, context: &Context) -> bool {
+        let Ok(Some(weights)) = self.model.check(&context.ambient) else {
+            return false;
+        };
+        checks::gpus(&self.devices, &context.ambient)
+            .is_ok_and(|gpus| checks::crowded(&gpus, weights))
     }
 
     fn our_flags(&self, context: &Context, entry_point: &EntryPoint, task: Task<'_>) -> Flags {
@@ -327,6 +342,13 @@ impl Launch {
         variables
     }
 }
+
+/// What percentage of a GPU's free memory MAX takes when it starts.
+const POOL: &str = "MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE_PERCENT";
+
+/// For weights that crowd a GPU: that percentage, and how much of it is for weights, steps and the KV cache. What is left
+/// holds the CUDA context and captured graphs.
+const CROWDED: (&str, &str) = ("95", "0.95");
 
 /// The architecture whose decode steps can be captured as device graphs: ours.
 const CAPTURED: &str = "mxfp4.gpt_oss";
