@@ -57,7 +57,7 @@ fn bundle() -> &'static (Place, PathBuf) {
     BUNDLE.get_or_init(|| {
         let place = Place::new();
         let output = place.path("here/dist/b");
-        let ran = place.create(&["--sdk", "../sdk", "--split", "4M", "--output", "dist/b"]);
+        let ran = place.create(&["--sdk", "../sdk", "--split", "1M", "--output", "dist/b"]);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(ran.stdout, format!("{}\n", output.display()));
         (place, output)
@@ -242,7 +242,7 @@ fn parts_and_their_damage() {
     }
     let second = copy.join("bundle.tar.zst.0002");
     let whole = fs::read(&second).unwrap();
-    assert_eq!(whole.len(), 4 << 20);
+    assert_eq!(whole.len(), 1 << 20);
 
     let refused = |says: &str| {
         let ran = place.unpack(&copy, "host");
@@ -256,7 +256,7 @@ fn parts_and_their_damage() {
     fs::write(&second, &bytes).unwrap();
     refused("0002 is damaged");
     fs::write(&second, &whole[..1_000_000]).unwrap();
-    refused("0002 is truncated: 1000000 of 4194304 bytes are there");
+    refused("0002 is truncated: 1000000 of 1048576 bytes are there");
     fs::remove_file(&second).unwrap();
     refused("bundle.tar.zst.0002; copy what is missing");
 
@@ -298,6 +298,11 @@ fn an_sdk_for_another_python() {
         assert!(last.contains(flags), "{flags} is not in {log}");
     }
     assert!(log.contains("export --quiet --frozen --no-dev"), "{log}");
+    let ran = place.create(&["--python", "3.12", "--with-dev", "--output", "../c"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let log = place.log();
+    let last = log.lines().rfind(|line| line.contains("export")).unwrap();
+    assert!(!last.contains("--no-dev"), "{log}");
 
     // What was made for it is gone, and nothing of uv's is carried.
     let state = listing(&place.path("here/.mxfp4"));
@@ -372,7 +377,7 @@ fn what_is_refused() {
     place.write("checkout/max/kernels/src/x", "");
     place.write("other/modular/bin/mojo", "");
     place.write("other/max/_core.cpython-311-x86_64-linux-gnu.so", "");
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (
             &["create", "--sdk", "../sdk", "--output", "../full"],
             1,
@@ -387,6 +392,11 @@ fn what_is_refused() {
             &["create", "--python", "3.12", "--sdk", "../other"],
             2,
             "--sdk is for Python 3.11",
+        ),
+        (
+            &["create", "--sdk", "../sdk", "--with-dev"],
+            2,
+            "cannot be used with",
         ),
         (&["create", "--python", "2.7"], 2, "2.7"),
         (&["create", "--split", "5"], 2, "too small"),

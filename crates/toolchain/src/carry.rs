@@ -52,15 +52,16 @@ impl<'a> Workshop<'a> {
     }
 
     /// Makes an SDK for `python` on [`PLATFORM`], whatever Python this machine has: exactly what the lock file names,
-    /// with its hashes. Returns its folder. Standalone workspaces only.
-    pub fn sdk(&self, python: PythonVersion) -> Result<PathBuf, Error> {
+    /// with its hashes, and with `dev` what its tests and measurements need too. Returns its folder. Standalone workspaces
+    /// only.
+    pub fn sdk(&self, python: PythonVersion, dev: bool) -> Result<PathBuf, Error> {
         let workspace = self.job.workspace;
         debug_assert_eq!(workspace.layout, Layout::Standalone);
         let lock_file = LockFile::read(project(workspace).join("uv.lock"))?;
         check_pins(workspace, &lock_file)?;
         let folder = self.folder.join("sdk");
         files::create_dir(&folder)?;
-        install(self.job, &lock_file, python, &folder).map_err(|error| match error {
+        install(self.job, &lock_file, python, dev, &folder).map_err(|error| match error {
             Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
             other => Error::Setup(Box::new(other)),
         })?;
@@ -122,6 +123,7 @@ fn install(
     job: Job,
     lock_file: &LockFile,
     python: PythonVersion,
+    dev: bool,
     folder: &Path,
 ) -> Result<(), Error> {
     let uv = uv::find_or_install(job, lock_file)?;
@@ -129,7 +131,8 @@ fn install(
     tracing::info!("making an SDK for Python {python} on {PLATFORM}");
     let requirements = folder.join("requirements.txt");
     let exported = uv_command(job, &uv)
-        .args(["export", "--quiet", "--frozen", "--no-dev"])
+        .args(["export", "--quiet", "--frozen"])
+        .args((!dev).then_some("--no-dev"))
         .args(["--no-emit-project", "--format", "requirements.txt"])
         .arg("--project")
         .arg(&project)

@@ -43,6 +43,9 @@ pub struct Args {
     /// Carry the models that `mxfp4 warm` compiled, too
     #[arg(long)]
     with_cache: bool,
+    /// Carry what `mxfp4 test` and `mxfp4 bench serve` need on the host, too
+    #[arg(long, conflicts_with = "sdk")]
+    with_dev: bool,
     /// The folder to make [default: dist/mxfp4-VERSION-pythonVERSION in the workspace]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -82,7 +85,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             steps.begin(&format!(
                 "Make an SDK for Python {python} from the lock file"
             ));
-            let sdk = sdk_at(context, &workshop.sdk(python)?)?;
+            let sdk = sdk_at(context, &workshop.sdk(python, args.with_dev)?)?;
             steps.done("made");
             sdk
         }

@@ -28,7 +28,11 @@ pub fn tree(root: &Path) -> Tree {
             } else if metadata.nlink() > 1 {
                 format!("{} bytes of inode {}", metadata.len(), metadata.ino())
             } else {
-                let content = fs::read(&path).expect("it can be read");
+                let mut content = fs::read(&path).expect("it can be read");
+                if path.extension().is_some_and(|name| name == "pyc") {
+                    // Before the code: the age of the source, which is as old as its installation.
+                    content.drain(..content.len().min(16));
+                }
                 format!(
                     "{} bytes {}",
                     content.len(),
