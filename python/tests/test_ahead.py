@@ -90,7 +90,11 @@ class Started:
         (folder / "program.py").write_text(PROGRAM + lines)
         self.mark = f"MARK={folder}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, "program", "a", "-b"],
+            [
+                # Whoever runs the tests may ignore signals.
+                *("/usr/bin/env", "--default-signal=INT,TERM"),
+                *(sys.executable, "-c", DRIVER, "program", "a", "-b"),
+            ],
             env={
                 "PYTHONPATH": f"{PYTHON}:{folder}",
                 "MODULAR_MAX_ALLOCATOR": "system",
