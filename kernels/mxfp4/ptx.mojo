@@ -332,14 +332,6 @@ def warp_min(value: UInt32) -> UInt32:
 
 
 @always_inline
-def warp_barrier():
-    """`bar.warp.sync`: the warp's lanes see what the others wrote before."""
-    inlined_assembly[
-        "bar.warp.sync 0xffffffff;", NoneType, constraints="~{memory}"
-    ]()
-
-
-@always_inline
 def multiply16(
     a0: UInt32,
     a1: UInt32,

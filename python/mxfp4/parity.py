@@ -89,12 +89,6 @@ class Difference:
     served: float
     reference: float
 
-    row: int = 0
-    """Which of the generated tokens it was."""
-
-    id: int = -1
-    """The token that the reference was asked for."""
-
     @property
     def size(self) -> float:
         # Not-a-number on either side must count as a difference.
@@ -232,9 +226,7 @@ def compare(
         row = reference[position]
         context = len(sample.prompt) + position
         served = sample.token_logprobs[position]
-        differences.append(
-            Difference(context, f"#{token}", served, float(row[token]), position, token)
-        )
+        differences.append(Difference(context, f"#{token}", served, float(row[token])))
         for text, value in sample.top_logprobs[position].items():
             candidates = ids.get(text)
             if not candidates:
@@ -242,14 +234,7 @@ def compare(
             differences.append(
                 min(
                     (
-                        Difference(
-                            context,
-                            text,
-                            value,
-                            float(row[candidate]),
-                            position,
-                            candidate,
-                        )
+                        Difference(context, text, value, float(row[candidate]))
                         for candidate in candidates
                     ),
                     key=lambda difference: difference.size,

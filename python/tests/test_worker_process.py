@@ -19,9 +19,6 @@ import pytest
 from max import tree
 from max.driver import Buffer
 from max.dtype import DType
-from max.graph import DeviceRef
-from max.nn.kv_cache import MultiKVCacheParams
-from max.nn.kv_cache.cache_params import MHAKVCacheParams
 from max.pipelines.architectures.gpt_oss import batch_processor
 from max.pipelines.context import GenerationStatus, TextContext, TokenBuffer
 from max.pipelines.context.log_probabilities import LogProbabilities
@@ -48,6 +45,7 @@ from max.serve.scheduler.batch_constructor.text_batch_constructor import (
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
 from mxfp4.gpt_oss import pages, request_state, worker_process
+from worker import cache
 
 REPLACED: dict[Any, tuple[str, ...]] = {
     JengaBlockManager: ("alloc", "_num_required_blocks", "release"),
@@ -104,29 +102,7 @@ def twice(run: Callable[[], History]) -> None:
 
 def manager(pages_in_all: int, *, prefixes: bool, most: int | None) -> Any:
     """MAX's own, with a cache for each kind of GPT-OSS's layers, on the CPU."""
-
-    def cache(window: int | None) -> MHAKVCacheParams:
-        return MHAKVCacheParams(
-            dtype=DType.bfloat16,
-            n_kv_heads=1,
-            head_dim=2,
-            num_layers=1,
-            devices=[DeviceRef.CPU()],
-            page_size=PAGE,
-            enable_prefix_caching=prefixes,
-            window_size=window,
-        )
-
-    params = MultiKVCacheParams.from_params(
-        {"sliding_attention": cache(PAGE), "full_attention": cache(None)}
-    )
-    return JengaKVCacheManager.create(
-        params=params,
-        available_bytes=pages_in_all * PAGE * 2 * 2 * 2,
-        max_batch_size=16,
-        max_seq_len=MOST,
-        max_num_input_tokens=most,
-    )
+    return cache(pages_in_all, 16, MOST, most, prefixes=prefixes)
 
 
 def tokens_of(ctx: TextContext) -> Any:
@@ -148,8 +124,8 @@ def state_of(kv: Any, requests: Iterable[TextContext]) -> Any:
     """All there is to know about the pages, and who has them."""
     [pool] = kv.pools
     found: list[Any] = [kv.metrics, pool.num_free_huge_blocks]
-    for leaf, cache in pool.prefix_caches.items():
-        found.append((leaf, pool.num_free_blocks(leaf), len(cache)))
+    for leaf, prefixes in pool.prefix_caches.items():
+        found.append((leaf, pool.num_free_blocks(leaf), len(prefixes)))
     for ctx in requests:
         state = kv._requests[ctx.request_id]
         found.append((ctx.request_id.value, state.hashes[:], state.committed_idx))

@@ -322,7 +322,9 @@ class Worker:
         return self.scheduler.run_iteration()
 
 
-def cache(pages: int, batch: int, length: int, most: int) -> Any:
+def cache(
+    pages: int, batch: int, length: int, most: int | None, *, prefixes: bool = True
+) -> Any:
     """MAX's own, with a cache for each kind of GPT-OSS's layers, on the CPU."""
 
     def of_layers(window: int | None) -> MHAKVCacheParams:
@@ -333,7 +335,7 @@ def cache(pages: int, batch: int, length: int, most: int) -> Any:
             num_layers=1,
             devices=[DeviceRef.CPU()],
             page_size=PAGE,
-            enable_prefix_caching=True,
+            enable_prefix_caching=prefixes,
             window_size=window,
         )
 
