@@ -60,6 +60,7 @@ from mxfp4.routing import (
     sort_kernel,
     sort_rows,
 )
+from mxfp4.scheduler import COUNTERS
 from mxfp4.top_experts import MAX_EXPERTS
 
 comptime TOP = 4
@@ -262,7 +263,9 @@ struct Batch:
         self.router_bias = ctx.enqueue_create_buffer[DType.bfloat16](experts)
         self.chosen = ctx.enqueue_create_buffer[DType.int32](m)
         self.shares = ctx.enqueue_create_buffer[DType.float32](m)
-        self.starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+        self.starts = ctx.enqueue_create_buffer[DType.uint32](
+            experts + 1 + COUNTERS
+        )
         self.sources = ctx.enqueue_create_buffer[DType.uint32](m)
         self.places = ctx.enqueue_create_buffer[DType.uint32](m)
         self.ids = ctx.enqueue_create_buffer[DType.int32](experts)
@@ -352,6 +355,10 @@ struct Batch:
                         projection.bias.unsafe_ptr().as_unsafe_any_origin(),
                         self.starts.unsafe_ptr().as_unsafe_any_origin(),
                         self.ids.unsafe_ptr().as_unsafe_any_origin(),
+                        UInt64(
+                            Int(self.starts.unsafe_ptr())
+                            + (self.experts + 1) * 4
+                        ),
                         UInt32(projection.n),
                         UInt32(HIDDEN),
                         UInt32(self.experts),

@@ -82,7 +82,10 @@ from .scheduler import (
     ExpertIds,
     GroupStarts,
     RowIndices,
+    SharedCounts,
+    TURNS,
     Tile,
+    Turns,
     count_tiles,
     tile_at,
 )
@@ -94,6 +97,9 @@ comptime SharedBytes = Pointer[
 
 comptime MAX_GROUPS = 1024
 """Most expert groups in one call: their tile counts live in shared memory."""
+
+comptime END = UInt32.MAX
+"""Stands in place of an expert where no more units come."""
 
 comptime TILE_BYTES = TILE_WORDS * 4
 """Codes and scales of a tile."""
@@ -142,6 +148,20 @@ def depth[tokens: Int]() -> Int:
 
 
 @always_inline
+def in_turn[tokens: Int]() -> Bool:
+    """Whether a block takes the next unit when it is free, and not each so many units further on: where it was faster."""
+    return tokens == 8 or tokens == 64
+
+
+@always_inline
+def halved[tokens: Int, parts: Int]() -> Bool:
+    """Whether the last units are given out tile by tile of rows, so that all blocks end at about the same time: where the memory
+    is the limit and not the tensor cores, which half a unit leaves idle.
+    """
+    return tokens == 8 and parts == 2
+
+
+@always_inline
 def slot_steps[tokens: Int, parts: Int]() -> Int:
     """Steps in one slot, each 64 columns of K."""
     return split[tokens, parts]() * depth[tokens]()
@@ -177,6 +197,7 @@ def shared_bytes[tokens: Int, parts: Int]() -> Int:
     return (
         stages[tokens, parts]() * (slot_bytes[tokens, parts]() + 16 + 16)
         + exchange_bytes[tokens, parts]()
+        + TURNS * (8 + 4)
         + 4 * MAX_GROUPS
     )
 
@@ -312,7 +333,7 @@ struct WeightLoader[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
         self.units = units
         self.part = part
         self.policy = evict_first()
-        self.tile = Tile(0, 0, 0, 0)
+        self.tile = Tile(0, 0, 0, 0, 0)
         self.source = 0
         self.left = 0
         self.is_first = False
@@ -337,7 +358,11 @@ struct WeightLoader[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
             + Int((tile.expert * row_tiles + row_tile) * steps) * TILE_BYTES
         )
         # The last unit of an expert may lack its second tile of rows.
-        self.left = steps * UInt32(TILE_BYTES) if row_tile < row_tiles else 0
+        var is_mine = tile.only == 0 or tile.only == UInt32(1 + self.part)
+        self.left = (
+            steps * UInt32(TILE_BYTES) if is_mine
+            and row_tile < row_tiles else 0
+        )
         self.is_first = True
         comptime if EPILOGUE != PLAIN:
             # Who writes the results wants their bias only then, and would wait for memory.
@@ -357,7 +382,7 @@ struct WeightLoader[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
             self.units.unsafe_offset(Int(slot) * 4).unsafe_store[alignment=16](
                 SIMD[DType.uint32, 4](
                     self.tile.expert,
-                    self.tile.row_block,
+                    self.tile.row_block | self.tile.only << 30,
                     self.tile.first,
                     self.tile.tokens,
                 )
@@ -377,6 +402,13 @@ struct WeightLoader[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
             self.source += UInt64(Self.BYTES)
         else:
             barrier_arrive(self.full + slot * 8)
+
+    @always_inline
+    def finish(self, slot: UInt32):
+        """Say in a slot, which is empty, that no more comes."""
+        if self.part == 0:
+            self.units[unsafe_offset=Int(slot) * 4] = END
+        barrier_arrive(self.full + slot * 8)
 
 
 struct TokenLoader[TOKENS: Int, PARTS: Int, GATHER: Bool](
@@ -417,7 +449,7 @@ struct TokenLoader[TOKENS: Int, PARTS: Int, GATHER: Bool](
             self.row * 128 + (self.piece ^ (self.row % 8)) * 16
         )
         self.full = full
-        self.tile = Tile(0, 0, 0, 0)
+        self.tile = Tile(0, 0, 0, 0, 0)
         self.held = 0
         self.issued = 0
         self.landed = Ring[Self.STAGES]()
@@ -724,6 +756,44 @@ struct Consumer[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
         return sums
 
 
+struct Units[TOKENS: Int, PARTS: Int](TrivialRegisterPassable):
+    """The sequence of units: those of all groups, of which the last are halved."""
+
+    var whole: UInt32
+    """Units of `PARTS` tiles of rows."""
+    var count: UInt32
+    """Units with halves."""
+
+    @always_inline
+    def __init__(out self, whole: UInt32, halves: UInt32):
+        """The last `halves` of `whole` units become two each, where the kernel takes halves."""
+        self.whole = whole
+        self.count = whole
+        comptime if halved[Self.TOKENS, Self.PARTS]():
+            self.count += halves
+
+    @always_inline
+    def at(
+        self,
+        index: UInt32,
+        ends: SharedCounts,
+        starts: GroupStarts,
+        ids: ExpertIds,
+        groups: UInt32,
+    ) -> Tile:
+        """Look up unit `index`, which must be smaller than `count`."""
+        comptime if halved[Self.TOKENS, Self.PARTS]():
+            var first = 2 * self.whole - self.count
+            if index >= first:
+                var half = index - first
+                var tile = tile_at[Self.TOKENS](
+                    first + half // 2, ends, starts, ids, groups
+                )
+                tile.only = 1 + half % 2
+                return tile
+        return tile_at[Self.TOKENS](index, ends, starts, ids, groups)
+
+
 @always_inline
 def write[
     WIDTH: Int, EPILOGUE: Int
@@ -819,6 +889,7 @@ def grouped_matmul_kernel[
     bias: Half,
     starts: GroupStarts,
     ids: ExpertIds,
+    turns: UInt64,
     n: UInt32,
     k: UInt32,
     groups: UInt32,
@@ -856,7 +927,10 @@ def grouped_matmul_kernel[
     var units = memory.unsafe_offset(AFTER_EXCHANGE).unsafe_bitcast[UInt32]()
     var full = token_slots + UInt32(AFTER_UNITS)
     var empty = full + UInt32(STAGES * 8)
-    var ends = memory.unsafe_offset(AFTER_UNITS + STAGES * 16).unsafe_bitcast[
+    var told = empty + UInt32(STAGES * 8)
+    comptime AFTER_BARRIERS = AFTER_UNITS + (STAGES * 2 + TURNS) * 8
+    var entries = memory.unsafe_offset(AFTER_BARRIERS).unsafe_bitcast[UInt32]()
+    var ends = memory.unsafe_offset(AFTER_BARRIERS + TURNS * 4).unsafe_bitcast[
         UInt32
     ]()
 
@@ -882,6 +956,8 @@ def grouped_matmul_kernel[
         comptime for slot in range(STAGES):
             barrier_init(full + UInt32(slot * 8), UInt32(PARTS + LOADERS))
             barrier_init(empty + UInt32(slot * 8), UInt32(PARTS * SPLIT * 4))
+        comptime for entry in range(TURNS):
+            barrier_init(told + UInt32(entry * 8), 1)
         barrier_init_fence()
     barrier()
     comptime if not AFTER_PRODUCT:
@@ -918,31 +994,83 @@ def grouped_matmul_kernel[
                     ring.advance()
             tokens_of.finish()
         else:
-            if has_weights:
-                # ---- Producers of weights.
-                for index in range(
-                    UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
-                ):
-                    var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
-                    weights_of.begin[EPILOGUE](tile, weights, bias, n, steps)
-                    for _ in range(slots):
-                        barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                        weights_of.fill(ring.slot)
-                        ring.advance()
-            elif thread >= 128 - LOADERS:
-                # ---- Producers of tokens.
-                comptime if AFTER_PRODUCT:
-                    grid_wait()
-                for index in range(
-                    UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
-                ):
-                    var tile = tile_at[TOKENS](index, ends, starts, ids, groups)
-                    tokens_of.begin(tile, sources)
-                    for slot in range(slots):
-                        barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
-                        tokens_of.fill(ring.slot, slot, x, k)
-                        ring.advance()
-                tokens_of.finish()
+            comptime if in_turn[TOKENS]():
+                var units_of = Units[TOKENS, PARTS](
+                    tiles, min(tiles, UInt32(grid_dim.x)) if turns != 0 else 0
+                )
+                var turn = Turns(UInt32(block_idx.x), entries, told)
+                if has_weights:
+                    # ---- Producers of weights.
+                    while turn.index < units_of.count:
+                        var tile = units_of.at(
+                            turn.index, ends, starts, ids, groups
+                        )
+                        var next = UInt32(0)
+                        if thread == 0:
+                            next = turn.next(turns, units_of.count)
+                        weights_of.begin[EPILOGUE](
+                            tile, weights, bias, n, steps
+                        )
+                        for slot in range(slots):
+                            barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                            weights_of.fill(ring.slot)
+                            ring.advance()
+                            if thread == 0 and slot == min(
+                                UInt32(1), slots - 1
+                            ):
+                                turn.tell(next)
+                        turn.advance()
+                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                    weights_of.finish(ring.slot)
+                elif thread >= 128 - LOADERS:
+                    # ---- Producers of tokens.
+                    comptime if AFTER_PRODUCT:
+                        grid_wait()
+                    while turn.index < units_of.count:
+                        var tile = units_of.at(
+                            turn.index, ends, starts, ids, groups
+                        )
+                        tokens_of.begin(tile, sources)
+                        for slot in range(slots):
+                            barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                            tokens_of.fill(ring.slot, slot, x, k)
+                            ring.advance()
+                        turn.advance()
+                    tokens_of.finish()
+                    barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                    barrier_arrive(full + ring.slot * 8)
+            else:
+                if has_weights:
+                    # ---- Producers of weights.
+                    for index in range(
+                        UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
+                    ):
+                        var tile = tile_at[TOKENS](
+                            index, ends, starts, ids, groups
+                        )
+                        weights_of.begin[EPILOGUE](
+                            tile, weights, bias, n, steps
+                        )
+                        for _ in range(slots):
+                            barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                            weights_of.fill(ring.slot)
+                            ring.advance()
+                elif thread >= 128 - LOADERS:
+                    # ---- Producers of tokens.
+                    comptime if AFTER_PRODUCT:
+                        grid_wait()
+                    for index in range(
+                        UInt32(block_idx.x), tiles, UInt32(grid_dim.x)
+                    ):
+                        var tile = tile_at[TOKENS](
+                            index, ends, starts, ids, groups
+                        )
+                        tokens_of.begin(tile, sources)
+                        for slot in range(slots):
+                            barrier_wait(empty + ring.slot * 8, ring.phase ^ 1)
+                            tokens_of.fill(ring.slot, slot, x, k)
+                            ring.advance()
+                    tokens_of.finish()
     else:
         # ---- Consumers: each warpgroup one tile of rows, and all tokens of the tile.
         comptime if TOKENS > 128:
@@ -972,12 +1100,29 @@ def grouped_matmul_kernel[
             max(0, min(rest, DEPTH))
         )
         var first_row = UInt32(part * TILE + thread % 128 // 32 * 16)
-        for index in range(UInt32(block_idx.x), tiles, UInt32(grid_dim.x)):
+        var has_sums = False
+        var index = UInt32(block_idx.x)
+        while True:
+            comptime if not in_turn[TOKENS]():
+                if index >= tiles:
+                    break
             barrier_wait(full + ring.slot * 8, ring.phase)
             var unit = units.unsafe_offset(Int(ring.slot) * 4).unsafe_load[
                 width=4, alignment=16
             ]()
-            var tile = Tile(unit[0], unit[1], unit[2], unit[3])
+            comptime if in_turn[TOKENS]():
+                if unit[0] == END:
+                    break
+            var tile = Tile(
+                unit[0], unit[1] & 0x3FFF_FFFF, unit[2], unit[3], unit[1] >> 30
+            )
+            comptime if halved[TOKENS, PARTS]():
+                if tile.only != 0 and tile.only != UInt32(1 + part):
+                    for _ in range(slots):
+                        barrier_wait(full + ring.slot * 8, ring.phase)
+                        consumer.release(ring.slot)
+                        ring.advance()
+                    continue
             var row = tile.row_block * UInt32(PARTS * TILE) + first_row
             comptime if SPLIT == 1:
                 # A tile of 130 tokens should not cost as much as one of 256.
@@ -996,6 +1141,10 @@ def grouped_matmul_kernel[
                     .unsafe_offset(part * (SPLIT - 1) * SUMS + thread % 128)
                 )
                 comptime TOGETHER = UInt32(128 * SPLIT)
+                comptime if in_turn[TOKENS]():
+                    # The sums of the unit before were read. Only now it is known that another one came.
+                    if turn == 0 and has_sums:
+                        group_barrier_arrive(UInt32(3 + part), TOGETHER)
                 var sums = SIMD[DType.float32, room(TOKENS)](0)
                 if mine > 0:
                     sums = consumer.run[TOKENS](ring, mine)
@@ -1010,18 +1159,21 @@ def grouped_matmul_kernel[
                             sums[i] += exchange[
                                 unsafe_offset=other * SUMS + i * 128
                             ]
-                    # Nobody waits for this after the last tile.
-                    if index + UInt32(grid_dim.x) < tiles:
-                        group_barrier_arrive(UInt32(3 + part), TOGETHER)
+                    comptime if not in_turn[TOKENS]():
+                        # Nobody waits for this after the last tile.
+                        if index + UInt32(grid_dim.x) < tiles:
+                            group_barrier_arrive(UInt32(3 + part), TOGETHER)
                     write[TOKENS, EPILOGUE](sums, y, bias, tile, row, n)
                 else:
-                    if index != UInt32(block_idx.x):
+                    if has_sums:
                         group_barrier(UInt32(3 + part), TOGETHER)
                     comptime for i in range(TOKENS // 2):
                         exchange[
                             unsafe_offset=(turn - 1) * SUMS + i * 128
                         ] = sums[i]
                     group_barrier_arrive(UInt32(1 + part), TOGETHER)
+                has_sums = True
+            index += UInt32(grid_dim.x)
 
 
 def tile_tokens(m: Int, groups: Int) -> Int:
@@ -1061,6 +1213,7 @@ def _launch[
     bias: Half,
     starts: GroupStarts,
     ids: ExpertIds,
+    turns: UInt64,
     n: Int,
     k: Int,
     groups: Int,
@@ -1079,6 +1232,7 @@ def _launch[
         bias,
         starts,
         ids,
+        turns,
         UInt32(n),
         UInt32(k),
         UInt32(groups),
@@ -1108,6 +1262,7 @@ def grouped_matmul[
     k: Int,
     groups: Int,
     ctx: DeviceContext,
+    turns: UInt64 = 0,
 ) raises:
     """Enqueue the grouped matmul on `ctx`; nothing waits for the host.
 
@@ -1131,6 +1286,9 @@ def grouped_matmul[
         k: Input features, a multiple of 32.
         groups: Number of groups, at most 1024.
         ctx: The device, compute capability 9.0.
+        turns: Address of a u32 on the device that is 0, and is again when the kernel has ended: multiprocessors then take
+            the next work whenever they are free. No other kernel may use it meanwhile. Without, 0, each has its share of the
+            work from the beginning.
 
     Raises:
         When a shape is outside these limits, or the launch fails.
@@ -1169,6 +1327,7 @@ def grouped_matmul[
                     bias,
                     starts,
                     ids,
+                    turns,
                     n,
                     k,
                     groups,

@@ -13,6 +13,7 @@ from max.gpu.host import DeviceContext
 from .grouped_matmul import BIAS, Half, PLAIN, SWIGLU, grouped_matmul
 from .layout import Bytes, TILE, Words, pack, pack_word, packed_words, padded
 from .routing import combine, route, sort_rows
+from .scheduler import COUNTERS
 from .scheduler import ExpertIds, GroupStarts, RowIndices
 
 
@@ -79,15 +80,22 @@ def _run[
     var n = y.dim_size(1) * (2 if EPILOGUE == SWIGLU else 1)
     _check_weights(y, x, weights, n)
     var groups = ids.dim_size(0)
-    if starts.dim_size(0) != groups + 1:
+    var has_counters = starts.dim_size(0) == groups + 1 + COUNTERS
+    if starts.dim_size(0) != groups + 1 and not has_counters:
         raise Error(
             "mxfp4 grouped matmul: ",
             groups,
             " expert ids need ",
             groups + 1,
-            " start indices, got ",
+            " start indices, or ",
+            COUNTERS,
+            " more with the counters, got ",
             starts.dim_size(0),
         )
+    var turns = UInt64(0)
+    if has_counters:
+        comptime counter = 1 if AFTER_PRODUCT else 0
+        turns = UInt64(Int(starts.unsafe_ptr()) + (groups + 1 + counter) * 4)
     grouped_matmul[EPILOGUE, GATHER, AFTER_PRODUCT](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
@@ -101,6 +109,7 @@ def _run[
         k=x.dim_size(1),
         groups=groups,
         ctx=ctx,
+        turns=turns,
     )
 
 
@@ -319,7 +328,7 @@ struct Sort:
         chosen: InputTensor[dtype=DType.int32, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`. Starts [E + 1], sources [T top], places and chosen [T, top]."""
+        """Enqueue on `ctx`. Starts [E + 1 + COUNTERS], sources [T top], places and chosen [T, top]."""
         _check_target[target]()
         var tokens = chosen.dim_size(0)
         var top = chosen.dim_size(1)
@@ -342,7 +351,7 @@ struct Sort:
             places.unsafe_ptr().as_unsafe_any_origin(),
             chosen.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             tokens=tokens,
-            experts=starts.dim_size(0) - 1,
+            experts=starts.dim_size(0) - 1 - COUNTERS,
             top=top,
             ctx=ctx,
         )

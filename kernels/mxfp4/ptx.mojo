@@ -321,6 +321,16 @@ def warp_max(value: UInt32) -> UInt32:
 
 
 @always_inline
+def take_turn(counter: UInt64, last: UInt32) -> UInt32:
+    """`atom.inc`: the value at this address in global memory; it is one more then, or 0 where it was `last`."""
+    return inlined_assembly[
+        "atom.global.inc.u32 $0, [$1], $2;",
+        UInt32,
+        constraints="=r,l,r,~{memory}",
+    ](counter, last)
+
+
+@always_inline
 def warp_min(value: UInt32) -> UInt32:
     """`redux.sync.min`: the least value in the warp."""
     return inlined_assembly[

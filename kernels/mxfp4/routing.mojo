@@ -35,7 +35,13 @@ from .route_few import (
     route_few_kernel,
 )
 from .route_many import RouteShape, route_columns, route_many_kernel
-from .scheduler import ExpertIds, GroupStarts, RowIndices, SharedCounts
+from .scheduler import (
+    COUNTERS,
+    ExpertIds,
+    GroupStarts,
+    RowIndices,
+    SharedCounts,
+)
 from .top_experts import MAX_EXPERTS, MAX_TOP, Weights
 
 comptime SORT_THREADS = 1024
@@ -171,6 +177,8 @@ def sort_kernel(
             starts[unsafe_offset=thread + 1] = sum
             if thread == 0:
                 starts[unsafe_offset=0] = 0
+                comptime for i in range(COUNTERS):
+                    starts[unsafe_offset=Int(experts) + 1 + i] = 0
     barrier()
 
     if here:
@@ -415,7 +423,7 @@ def sort_rows(
     """Enqueue the order of the routed rows: by expert, and within an expert as the tokens stand.
 
     Args:
-        starts: Result, u32 [E + 1]: first row of each expert, and the end of the last.
+        starts: Result, u32 [E + 1 + COUNTERS]: first row of each expert, the end of the last, and counters that are 0.
         sources: Result, u32 [T K]: the token of each row.
         places: Result, u32 [T, K]: the row of each token's expert.
         chosen: Experts of each token, i32 [T, K], each from 0 to E - 1.

@@ -1,19 +1,22 @@
 """Which tile a thread block works on next.
 
 Tiles are numbered group by group, and inside a group with the token block running fastest: blocks that run at the same
-time then share weights through L2, and every token block of a group finds the same rows of weights. Thread block b
-takes tiles b, b + grid, b + 2 grid, ... Nothing is communicated: uneven experts balance because tiles of all experts
-stand in one sequence.
+time then share weights through L2, and every token block of a group finds the same rows of weights. Uneven experts balance
+because tiles of all experts stand in one sequence.
+
+Thread block b begins with tile b. What comes after, one thread of it decides for all: the next that no block has, which
+takes a counter in memory, or without one tile b + grid, b + 2 grid, ... With a counter, a multiprocessor that gets less of
+the memory's bandwidth than others takes fewer tiles.
 """
 
 from std.math import align_up, ceildiv
 from std.memory import Pointer
 
-from max.gpu import WARP_SIZE, lane_id
+from max.gpu import WARP_SIZE, grid_dim, lane_id
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
 
-from .ptx import pin
+from .ptx import barrier_arrive, barrier_wait, pin, take_turn
 
 comptime SharedCounts = Pointer[
     UInt32, MutUntrackedOrigin, address_space=AddressSpace.SHARED
@@ -21,6 +24,13 @@ comptime SharedCounts = Pointer[
 comptime GroupStarts = Pointer[UInt32, MutAnyOrigin]
 comptime ExpertIds = Pointer[Int32, MutAnyOrigin]
 comptime RowIndices = Pointer[UInt32, MutAnyOrigin]
+
+comptime COUNTERS = 2
+"""Counters that stand behind the starts of the groups: for the first projection of a layer and for the second, which may begin
+before the first has ended."""
+comptime TURNS = 32
+"""Entries in which a block's threads are told their tiles. The thread that decides is at most as many tiles ahead of another
+as the ring has slots, 16, and one that it decided early: no entry is written again while somebody wants it."""
 
 
 @fieldwise_init
@@ -35,6 +45,53 @@ struct Tile(TrivialRegisterPassable):
     """First row of the tokens' matrix."""
     var tokens: UInt32
     """How many rows of tokens from there on."""
+    var only: UInt32
+    """0 for all rows of the block, 1 + i for tile i of them alone."""
+
+
+struct Turns(TrivialRegisterPassable):
+    """The tiles of a thread block, as each of the threads that load walks through them."""
+
+    var index: UInt32
+    """The tile that it is at."""
+    var before: UInt32
+    """How many it had before."""
+    var entries: SharedCounts
+    """Where the tiles are told, `TURNS` of them."""
+    var told: UInt32
+    """The barriers that say that an entry is written: one arrival each."""
+
+    @always_inline
+    def __init__(out self, index: UInt32, entries: SharedCounts, told: UInt32):
+        self.index = index
+        self.before = 0
+        self.entries = entries
+        self.told = told
+
+    @always_inline
+    def next(self, counter: UInt64, tiles: UInt32) -> UInt32:
+        """Decide which of `tiles` tiles comes next, at or beyond them for none; one thread does, once for each tile. It is asked
+        for before anyone wants to know, and should be told when it has come, before anyone has to wait.
+        """
+        var blocks = UInt32(grid_dim.x)
+        if counter != 0:
+            return blocks + take_turn(counter, tiles - 1)
+        return self.index + blocks
+
+    @always_inline
+    def tell(self, index: UInt32):
+        """Say which tile comes next; one thread does."""
+        var entry = self.before % TURNS
+        self.entries[unsafe_offset=Int(entry)] = index
+        barrier_arrive(self.told + entry * 8)
+
+    @always_inline
+    def advance(mut self):
+        """Go to the next tile, when it is known."""
+        var entry = self.before % TURNS
+        barrier_wait(self.told + entry * 8, self.before // TURNS % 2)
+        self.index = self.entries[unsafe_offset=Int(entry)]
+        self.before += 1
 
 
 @always_inline
@@ -117,4 +174,5 @@ def tile_at[
         within // blocks,
         first,
         min(share, end - first),
+        0,
     )

@@ -12,6 +12,7 @@ from harness import NEEDS_HOPPER, Report, fill_values, has_hopper, hash32
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 from mxfp4.ptx import grid_release, grid_wait, sleep
 from mxfp4.routing import combine, route, route_few, sort_rows
+from mxfp4.scheduler import COUNTERS
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
@@ -345,7 +346,7 @@ def check_overlap(
     var weights = ctx.enqueue_create_buffer[DType.float32](2 * ROUNDS * rows)
     var places = ctx.enqueue_create_buffer[DType.uint32](2 * ROUNDS * rows)
     var sources = ctx.enqueue_create_buffer[DType.uint32](rows)
-    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1 + COUNTERS)
     var to_x = x.unsafe_ptr().as_unsafe_any_origin()
     chosen.enqueue_fill(-7)
     ctx.synchronize()
@@ -427,9 +428,10 @@ def check_sort(
     """The order of the rows; with `only`, all of one expert."""
     var count = tokens * top
     var chosen = ctx.enqueue_create_buffer[DType.int32](max(count, 1))
-    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1 + COUNTERS)
     var sources = ctx.enqueue_create_buffer[DType.uint32](max(count, 1))
     var places = ctx.enqueue_create_buffer[DType.uint32](max(count, 1))
+    starts.enqueue_fill(7)
     with chosen.map_to_host() as host:
         for i in range(count):
             host[i] = Int32(
@@ -455,6 +457,8 @@ def check_sort(
                 next[expert + 1] += next[expert]
             for expert in range(experts + 1):
                 wrong += Int(Int(hs[expert]) != next[expert])
+            for i in range(COUNTERS):
+                wrong += Int(hs[experts + 1 + i] != 0)
             for i in range(count):
                 var place = next[Int(hc[i])]
                 next[Int(hc[i])] += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mxfp4.ops import GROUP, SWIGLU_LIMIT
+from mxfp4.ops import COUNTERS, GROUP, SWIGLU_LIMIT
 
 BFLOAT16_STEP = 2.0**-8
 """What rounding to bfloat16 may change, relative to the value."""
@@ -110,12 +110,14 @@ def route(logits: np.ndarray, top: int) -> tuple[Answer, Answer]:
 
 
 def sort_rows(chosen: np.ndarray, experts: int) -> tuple[Answer, Answer, Answer]:
-    """Returns the first row of each expert, each row's token, each slot's row."""
+    """Returns the first row of each expert and counters, each row's token, each
+    slot's row."""
     slots = chosen.reshape(-1)
     order = np.argsort(slots, kind="stable")
     places = np.empty(len(slots), np.int64)
     places[order] = np.arange(len(slots))
     starts = np.searchsorted(slots[order], np.arange(experts + 1))
+    starts = np.append(starts, [0] * COUNTERS)
     return (
         Answer(starts),
         Answer(order // chosen.shape[1]),

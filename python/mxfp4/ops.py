@@ -47,6 +47,8 @@ COMBINE = ("custom.moe.combine",)
 HEALTH = ("custom.logits.health",)
 """Name of the op that counts logits that cannot be."""
 
+COUNTERS = 2
+"""Counters behind the start indices, 0 before and after each layer."""
 GROUP = 32
 """Weights that share one scale, along the contraction."""
 
@@ -123,7 +125,8 @@ def grouped_mxfp4_matmul(
         hidden: `[M, K]` bfloat16, rows grouped by expert; with `sources`, `[T, K]`.
         weights: uint8 packed by `pack`, of the shape that `packed_shape` tells.
         expert_start_indices: `[G + 1]` uint32; group g owns the rows from its
-            entry up to the next.
+            entry up to the next. As `sort_rows` makes them, with `COUNTERS` more,
+            each part of the GPU takes the next work whenever it is free.
         expert_ids: `[G]` int32; each group's expert, negative to skip the group.
         out_features: N before padding.
         bias: `[E, N]` bfloat16, added to each expert's rows.
@@ -276,9 +279,9 @@ def sort_rows(
         experts: How many there are.
 
     Returns:
-        The first row of each expert and the end of the last, `[E + 1]` uint32; the
-        token of each row, `[T * top]` uint32; and the row of each token's expert,
-        `[T, top]` uint32.
+        The first row of each expert, the end of the last and the counters of the
+        products, `[E + 1 + COUNTERS]` uint32; the token of each row, `[T * top]`
+        uint32; and the row of each token's expert, `[T, top]` uint32.
 
     Raises:
         ValueError: A shape or dtype is wrong.
@@ -292,7 +295,11 @@ def sort_rows(
         [chosen],
         [
             TensorType(DType.uint32, shape, device=chosen.device)
-            for shape in ((experts + 1,), (tokens * top,), (tokens, top))
+            for shape in (
+                (experts + 1 + COUNTERS,),
+                (tokens * top,),
+                (tokens, top),
+            )
         ],
     )
     return starts, sources, places

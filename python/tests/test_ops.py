@@ -257,7 +257,7 @@ def test_shapes_through_the_layer(
     m = hidden.shape[0]
     assert (chosen.dtype, list(chosen.shape)) == (DType.int32, [m, top])
     assert (shares.dtype, list(shares.shape)) == (DType.float32, [m, top])
-    assert (starts.dtype, list(starts.shape)) == (DType.uint32, [experts + 1])
+    assert (starts.dtype, list(starts.shape)) == (DType.uint32, [experts + 3])
     assert (sources.dtype, list(sources.shape)) == (DType.uint32, [m * top])
     assert (places.dtype, list(places.shape)) == (DType.uint32, [m, top])
     assert (logits.dtype, list(logits.shape)) == (DType.float32, [m, experts])

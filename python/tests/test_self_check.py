@@ -109,7 +109,7 @@ def test_logits_are_exact_in_float32_and_tie_now_and_then() -> None:
 
 @pytest.mark.parametrize("count", TOKENS)
 def test_one_expert_gets_nothing_and_the_others_something(count: int) -> None:
-    loads = np.diff(draw_tokens(count).starts.astype(int))
+    loads = np.diff(draw_tokens(count).starts[: self_check.EXPERTS + 1].astype(int))
     assert loads.sum() == count * self_check.TOP
     assert [load == 0 for load in loads].count(True) == 1
 

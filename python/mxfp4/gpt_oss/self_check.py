@@ -213,7 +213,8 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     plain = contract.grouped_matmul(
         from_bfloat16(tokens.grouped), experts, tokens.starts, tokens.ids
     )
-    of_rows = np.repeat(tokens.ids, np.diff(tokens.starts.astype(np.int64)))
+    ends = tokens.starts[: EXPERTS + 1].astype(np.int64)
+    of_rows = np.repeat(tokens.ids, np.diff(ends))
     biased = contract.add(plain, from_bfloat16(weights.bias)[of_rows])
     logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
     chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
@@ -256,7 +257,7 @@ def graph(device: DeviceRef) -> Graph:
         TensorType(half, ("rows", FEATURES), device),
         TensorType(half, ("tokens", FEATURES), device),
         TensorType(DType.int32, ("tokens", TOP), device),
-        TensorType(number, (EXPERTS + 1,), device),
+        TensorType(number, (EXPERTS + 1 + ops.COUNTERS,), device),
         TensorType(DType.int32, (EXPERTS,), device),
         TensorType(number, ("rows",), device),
         TensorType(number, ("tokens", TOP), device),
