@@ -22,6 +22,9 @@ from mxfp4.gpt_oss.rope import RotaryEmbedding
 class TransformerBlock(Module):
     """The built-in block with its projections, rotations and experts replaced."""
 
+    only_last = False
+    """Whether only the last token of each sequence goes on to the experts."""
+
     def __init__(
         self,
         builtin: GptOssTransformerBlock,
@@ -57,6 +60,11 @@ class TransformerBlock(Module):
             )
         ]
         xs = _add(xs, ops.allreduce.sum(attended, signal_buffers))
+        if self.only_last:
+            xs = [
+                ops.gather(x, offsets[1:] - 1, axis=0)
+                for x, offsets in zip(xs, input_row_offsets, strict=True)
+            ]
         normed = forward_sharded_layers(self.post_attention_layernorm_shards, xs)
         return _add(xs, ops.allreduce.sum(self.mlp(normed), signal_buffers))
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 from max.driver import Buffer
+from max.dtype import DType
 from max.engine import InferenceSession, Model
-from max.nn.layer import LayerList
+from max.graph import BufferValue, TensorValue
+from max.nn.layer import LayerList, Module
+from max.nn.transformer import ReturnLogits
+from max.nn.transformer.distributed_transformer import forward_sharded_layers
 from max.pipelines.architectures.gpt_oss.gpt_oss import GptOss as BuiltinGptOss
+from max.pipelines.architectures.gpt_oss.gpt_oss import GptOssTextModel
 from max.pipelines.architectures.gpt_oss.model import GptOssInputs
 from max.pipelines.architectures.gpt_oss.model import GptOssModel as BuiltinModel
 from max.pipelines.context import LogProbabilities
@@ -26,19 +32,43 @@ from mxfp4.gpt_oss.packing import pack_experts
 from mxfp4.gpt_oss.rope import RotaryEmbedding
 
 
-class GptOss(BuiltinGptOss):
-    """The built-in module; experts, projections, rotations and head replaced."""
+class TextModel(GptOssTextModel):
+    """The built-in decoder; experts, projections, rotations and head replaced."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__(config)
-        model = self.language_model
-        rope = RotaryEmbedding.like(model.layers[0].self_attn.rope)
-        model.layers = LayerList(
-            [TransformerBlock(layer, config, rope) for layer in model.layers]
-        )
+        rope = RotaryEmbedding.like(self.layers[0].self_attn.rope)
+        blocks = [TransformerBlock(layer, config, rope) for layer in self.layers]
+        # Of a prompt, only the last token's logits are asked for: nothing reads what
+        # the experts of the last layer would make of the others.
+        self.only_last = config.return_logits == ReturnLogits.LAST_TOKEN
+        blocks[-1].only_last = self.only_last
+        self.layers = LayerList(blocks)
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
-            model.lm_head = LogitsHead(config)
+            self.lm_head = LogitsHead(config)
+
+    def _postprocess_logits(
+        self,
+        h: Sequence[TensorValue],
+        input_row_offsets: Sequence[TensorValue],
+        return_n_logits: TensorValue,
+        signal_buffers: Sequence[BufferValue],
+    ) -> tuple[TensorValue, ...]:
+        if not self.only_last:
+            return super()._postprocess_logits(
+                h, input_row_offsets, return_n_logits, signal_buffers
+            )
+        normed = forward_sharded_layers(self.norm_shards, h)
+        return (self.lm_head(normed, signal_buffers)[0].cast(DType.float32),)
+
+
+class GptOss(BuiltinGptOss):
+    """The built-in module with that decoder."""
+
+    def __init__(self, config: GptOssConfig) -> None:
+        Module.__init__(self)
+        self.language_model = TextModel(config)
 
 
 class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
