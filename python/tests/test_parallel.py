@@ -284,6 +284,8 @@ def test_the_graph_for_several_gpus(
         devices = line["devices"]
         # After attention and after the experts of each layer.
         assert line["allreduces"] == 2 * 2
+        # The last layer's experts see the last token of each sequence.
+        assert line["routed"] == ["total_seq_len", "add(input_row_offsets_len, -1)"]
         assert line["allgathers"] == (1 if devices > 1 else 0)
         for what in ("mx4.matmul_swiglu_gather", "mx4.matmul_bias", "sort", "combine"):
             assert line["ops"][f"custom.moe.{what}"] == 2 * devices, what

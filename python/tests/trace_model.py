@@ -62,6 +62,9 @@ def trace(folder: str, devices: int) -> dict[str, object]:
             name: [int(dim) for dim in weight.shape] for name, weight in weights.items()
         },
         "ops": Counter(re.findall(r'"(custom\.[a-z0-9_.]+)"', graph)),
+        "routed": re.findall(
+            r'"custom\.moe\.route".*?\(!mo\.tensor<\[(.+?), \d', graph
+        ),
         "allreduces": graph.count("mo.distributed.allreduce.sum"),
         "allgathers": graph.count("mo.distributed.allgather"),
     }
