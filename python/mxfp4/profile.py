@@ -1,19 +1,20 @@
 """Tells where the time of a decode step goes, from what the server recorded.
 
-    python -m mxfp4.profile RECORD.json
+    python -m mxfp4.profile RECORD.json [--longest STEPS]
 
 A step ends where the model looks at its logits, which it does once. What is told is of
 the steps that are alike: those with as many kernels as most have, so that no prompt is
-among them. ``mxfp4 bench serve --profile DIR`` makes records, by way of
+among them. With `--longest` it is of so many steps that took longest, which are those
+with prompts. ``mxfp4 bench serve --profile DIR`` makes records, by way of
 `mxfp4.gpt_oss.timeline`.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Profile:
     """One step; times in microseconds."""
 
     steps: int
-    """How many were alike."""
+    """How many it is the mean of."""
     period: float
     """From one step to the next."""
     busy: float
@@ -55,8 +56,9 @@ class Profile:
     """The longest first."""
 
 
-def profile(activities: Iterable[Activity]) -> Profile:
-    """Returns the step that most steps are like.
+def profile(activities: Iterable[Activity], longest: int = 0) -> Profile:
+    """Returns the step that most steps are like, or if `longest` is not 0 one of so
+    many that took longest.
 
     Raises:
         ValueError: The record holds no whole step.
@@ -71,8 +73,12 @@ def profile(activities: Iterable[Activity]) -> Profile:
     whole = [(before[-1], step) for before, step in pairs]
     if not whole:
         raise ValueError("the record holds no whole step of the model")
-    [(usual, _)] = Counter(len(step) for _, step in whole).most_common(1)
-    alike = [(before, step) for before, step in whole if len(step) == usual]
+    if longest:
+        whole.sort(key=lambda pair: pair[0][2] - pair[1][-1][2])
+        alike = whole[:longest]
+    else:
+        [(usual, _)] = Counter(len(step) for _, step in whole).most_common(1)
+        alike = [(before, step) for before, step in whole if len(step) == usual]
     periods = [step[-1][2] - before[2] for before, step in alike]
     totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, step in alike:
@@ -124,8 +130,18 @@ def table(profile: Profile) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    (path,) = sys.argv[1:] if arguments is None else arguments
-    print(table(profile(map(tuple, json.loads(Path(path).read_text())))))
+    parser = argparse.ArgumentParser(prog="python -m mxfp4.profile")
+    parser.add_argument("record", type=Path, help="what the server recorded")
+    parser.add_argument(
+        "--longest",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="of so many steps that took longest, not of those that most are like",
+    )
+    args = parser.parse_args(arguments)
+    activities = map(tuple, json.loads(args.record.read_text()))
+    print(table(profile(activities, args.longest)))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,21 @@ def test_the_steps_that_are_alike_are_told() -> None:
     ]
 
 
+def test_the_longest_steps_are_those_with_prompts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, record = 0, []
+    for kernels, length in [(DECODE, 100), (PROMPT, 300), (DECODE, 90), (PROMPT, 290)]:
+        record += step(at, [*kernels, (END[0], length - 5, 5)])
+        at += length
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
+    profile.main([str(file), "--longest", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "| `attention` | 9 | 9.0 | 3.1% |" in lines
+    assert "| one step (median of 2) | | 295.0 | |" in lines
+
+
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_step_that_was_cut_is_none(steps: int) -> None:
     record = step(0, [*DECODE, END] * steps)
