@@ -166,6 +166,7 @@ def test_the_model_is_listed(server: Server) -> None:
         ({"model": "another"}, ""),
         ({"logprobs": True, "top_logprobs": 99}, "top_logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "a b"),
+        ({"n": 2}, "2 choices were asked for, and only one is made"),
     ],
 )
 def test_a_bad_request_is_answered_in_openai_s_form(
@@ -181,6 +182,14 @@ def test_a_bad_request_is_answered_in_openai_s_form(
 
 def _user(content: str) -> dict:
     return {"role": "user", "content": content}
+
+
+def test_one_choice_may_be_asked_for(server: Server) -> None:
+    reply = server.post("/v1/chat/completions", messages=[_user("x")], n=1)
+    assert reply.status == 200 and len(reply.json["choices"]) == 1
+    reply = server.post("/v1/completions", prompt="x", max_tokens=1, n=3)
+    assert reply.status == 400
+    assert "send 3 requests" in reply.json["error"]["message"]
 
 
 def test_a_prompt_over_the_limit_is_refused(server: Server) -> None:

@@ -3,7 +3,8 @@
 It is one process, whatever the number of GPUs, and every token of every stream goes
 through it. With many streams it, and not the GPU, says how long a step takes. So what
 MAX does there for each token is replaced where that is safe and worth it; each of the
-modules named here does one thing, and leaves alone what it does not know.
+modules named here does one thing, and leaves alone what it does not know. (`choices`
+saves nothing: it is about what clients may ask for.)
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def install() -> None:
     if SERVER not in sys.modules:
         return
     from mxfp4 import measurements
-    from mxfp4.gpt_oss import responses
+    from mxfp4.gpt_oss import choices, responses
 
+    choices.install()
     chunks.install()
     responses.install()
     measurements.install()
