@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -87,7 +86,9 @@ def test_every_code_and_scale() -> None:
 
 def record(folder: Path, file: Path, dtype: torch.dtype) -> None:
     """Records what a server would say that computes in `dtype`, and is greedy."""
-    prompts: list[list[int]] = [[3, 1, 4, 1, 5], [9, 2, 6]]
+    # No token that is likely after these shares its text with another: such a text
+    # would count as the token that agrees best.
+    prompts = [[785, 2, 712, 456, 272], [26, 665, 554]]
     answers: list[list[int]] = [[], []]
     reference = Reference(folder, "cpu", dtype)
     for _ in range(2):
@@ -146,10 +147,6 @@ def test_errors_are_judged_by_those_of_bfloat16(
         "prompts of 5 tokens",
         "the served model agrees with the reference",
     ]
-    # At most 1: a text that several tokens share counts as the one that agrees best.
-    ratios = [
-        float(found) for found in re.findall(r"ratio (\S+) \(at most 1\.5\)", out)
-    ]
-    assert len(ratios) == 2 and all(0.8 <= ratio <= 1 for ratio in ratios)
+    assert out.count("ratio 1.00 (at most 1.5)") == 2
     assert parity.main([*compare, "--zero-experts"]) == 1
     assert "differs from the reference" in capsys.readouterr().out
