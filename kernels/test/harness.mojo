@@ -4,6 +4,7 @@ A program ends with `Report.finish`, which raises when a case failed, so that th
 """
 
 from std.memory import Pointer
+from std.sys import argv
 
 from max.gpu import global_idx
 from max.gpu.host import DeviceContext, DeviceAttribute
@@ -43,6 +44,13 @@ struct Report:
         """Raise when a case failed."""
         if self.failures > 0:
             raise Error(String(self.failures) + " failed")
+
+
+def smallest_only() -> Bool:
+    """Whether the program was started with `quick`: it keeps to its smallest cases then, for memory checkers that slow
+    the GPU down a hundredfold.
+    """
+    return len(argv()) > 1 and argv()[1] == "quick"
 
 
 def has_hopper() -> Bool:

@@ -7,13 +7,12 @@ them. Inputs are made, and outputs compared, on the device, so every value of ev
 from std.math import ceildiv, exp, isinf, isnan
 from std.memory import Pointer, bitcast
 from std.atomic import Atomic
-from std.sys import argv
 
 from max.gpu import block_idx, global_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
-from harness import NEEDS_HOPPER, Report, has_hopper, hash32
+from harness import NEEDS_HOPPER, Report, has_hopper, hash32, smallest_only
 from mxfp4.format import spread_codes
 from mxfp4.grouped_matmul import (
     BIAS,
@@ -652,8 +651,7 @@ def random_case(index: Int, mut tokens: Int) -> Case:
 
 def main() raises:
     var report = Report()
-    # `quick` keeps to the smallest cases, for memory checkers that slow the GPU down a hundredfold.
-    var quick = len(argv()) > 1 and argv()[1] == "quick"
+    var quick = smallest_only()
     comptime random_cases = 240
     if not has_hopper():
         report.skipped("decode on the device", NEEDS_HOPPER)
