@@ -46,6 +46,13 @@ pytestmark = pytest.mark.job(first=True)
 REQUESTS = int(os.environ.get("MXFP4_LOAD_REQUESTS", "2000"))
 MODEL = os.environ.get("MXFP4_LOAD_MODEL", "")
 MODEL = MODEL and os.path.abspath(MODEL)
+SETTINGS = json.loads((Path(MODEL) / "config.json").read_text()) if MODEL else {}
+LAYERS = SETTINGS.get("num_hidden_layers", 0)
+# Whether answers in company must begin like those given alone. Random weights of many
+# layers make of a rounding another token: where a batch adds up in another order,
+# answers begin otherwise (docs/gpt-oss.md, Comparing with float32).
+STEADY = LAYERS <= 4
+
 CLIENTS = 512
 PATIENCE = 300
 START = 900 if MODEL else PATIENCE
@@ -56,7 +63,7 @@ QUEUE = 300
 PENDING = 64
 # A model takes 512 requests into its batch before the queue fills, and must not be done
 # with those before the last of the flood has come.
-FLOOD, FLOOD_TOKENS = (2000, 200) if MODEL else (1000, 0)
+FLOOD, FLOOD_TOKENS = (2000, 600 if STEADY else 200) if MODEL else (1000, 0)
 
 # What the processes may grow by, however many requests they have answered since; and
 # what they hold of the GPU's memory.
@@ -64,7 +71,7 @@ GROWTH = 64 << 20
 
 # What the KV cache gets of the GPU's memory, so that a test can exceed it: more than
 # the longest prompt needs, less than the long prompts do together.
-CACHE = 11e9
+CACHE = 0.46e9 * LAYERS
 LONG_PROMPTS, LONG_PROMPT = 56, 10_000
 # What MAX plans for a step beside the weights and the cache. The share it is told is
 # one of what it took of the GPU, a little less than was free.
@@ -84,8 +91,7 @@ def max_length() -> int:
     """The tokens of the longest request."""
     if not MODEL:
         return 20_000
-    config = json.loads((Path(MODEL) / "config.json").read_text())
-    return config["max_position_embeddings"]
+    return SETTINGS["max_position_embeddings"]
 
 
 def question(number: int) -> str:
@@ -340,7 +346,7 @@ def drive(server: Server, requests: Any, ends: bool = False) -> Counter[str]:
     clients = asyncio.run(run())
     # Of likely tokens a batch of other requests may take another. An answer to another
     # question would hardly ever begin like this one's.
-    assert clients.alike >= clients.compared // 2
+    assert not STEADY or clients.alike >= clients.compared // 2
     if not ends:
         server.settle()
         assert not MODEL or asked_alone(server) == server.alone
@@ -457,8 +463,7 @@ def test_prompts_beyond_the_cache_are_all_answered(server: Server) -> None:
     put_off = server.metric("maxserve_cache_preemption_count")
     assert drive(server, requests) == {"answered": LONG_PROMPTS}
     put_off = server.metric("maxserve_cache_preemption_count") - put_off
-    pages = server.metric("maxserve_cache_num_total_blocks")
-    print(f"{put_off:.0f} preempted, {pages:.0f} pages in all")
+    print(f"{put_off:.0f} preempted")
 
 
 def take_gpu_memory() -> None:
