@@ -1,10 +1,11 @@
-"""Time the dense matmuls for few tokens, and MAX's own beside them, on GPT-OSS's attention projections and head.
+"""Time the dense matmuls, and what MAX's own does beside them, on GPT-OSS's attention projections and head.
 
     bench_dense [--tokens 1,2,...]
 
-Prints a table. `few` is our kernel and `MAX` its matmul with the same bias, both launched by themselves; `graph` is our kernel
-as a device graph of one node. Microseconds are medians of 20, L2 flushed before each, as events on the device give them;
-GB/s count the weights once, in the time of `few` and of `MAX`. The first shapes are the head, whose results are float32,
+Prints a table. `here` is `dense_matmul`, and for the head `dense_head`; `MAX` is its matmul as it chooses tiles itself, with an
+epilogue that stores within bounds; both launched by themselves. `graph` is our kernel for few tokens as a device graph of one
+node. Microseconds are medians of 20, L2 flushed before each, as events on the device give them; GB/s count the weights once
+and TFLOP/s the products, in the time of `here` and of `MAX`. The first shapes are the head, whose results are float32,
 and the projections of one device, the others a half and a quarter of them: for those MAX's is not timed, because it is
 compiled for minutes a shape.
 """
@@ -15,7 +16,7 @@ from bench_grouped_matmul import FLUSH_BYTES, SAMPLES, numbers, times, values
 from bench_routing import print_row
 from harness import NEEDS_HOPPER, has_hopper
 from linalg.matmul import matmul
-from layout import Idx, TileTensor, row_major
+from layout import Coord, Idx, TileTensor, row_major
 from max.gpu.host import (
     DeviceAttribute,
     DeviceBuffer,
@@ -25,11 +26,11 @@ from max.gpu.host import (
     Dim,
     FuncAttribute,
 )
-from mxfp4.dense import FEW_TOKENS, dense_many
+from mxfp4.dense import dense_matmul
 from mxfp4.dense_few import (
+    FEW_TOKENS,
     FewShape,
     ROWS,
-    dense_few,
     dense_few_kernel,
     few_parts,
 )
@@ -44,6 +45,8 @@ from mxfp4.dense_tile import THREADS, few_tile
 
 comptime SPARE_ROWS = 128
 """No tile that MAX's matmul writes is taller."""
+comptime MOST_LOGITS = 256
+"""Tokens of which the head is timed: it is asked for one a request."""
 
 
 def median(var times: List[Float64]) -> Float64:
@@ -78,8 +81,8 @@ struct Layer[N: Int, K: Int, dtype: DType]:
         var room = (tokens + SPARE_ROWS - 1) // SPARE_ROWS * SPARE_ROWS
         self.y = ctx.enqueue_create_buffer[Self.dtype](room * Self.N)
 
-    def few(self) raises:
-        """Launch our kernel."""
+    def here(self) raises:
+        """Launch ours."""
         var x = (
             self.x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
         )
@@ -98,17 +101,17 @@ struct Layer[N: Int, K: Int, dtype: DType]:
                 ctx=self.ctx,
             )
         else:
-            dense_few(
-                y.unsafe_bitcast[BFloat16]().as_unsafe_any_origin(),
-                x,
-                w,
+            dense_matmul(
+                TileTensor(
+                    y.unsafe_bitcast[BFloat16](),
+                    row_major((self.tokens, Idx[Self.N])),
+                ),
+                TileTensor(x, row_major((self.tokens, Idx[Self.K]))),
+                TileTensor(w, row_major((Idx[Self.N], Idx[Self.K]))),
                 self.bias.unsafe_ptr()
                 .unsafe_mut_cast[True]()
                 .as_unsafe_any_origin(),
-                tokens=self.tokens,
-                rows=Self.N,
-                features=Self.K,
-                ctx=self.ctx,
+                self.ctx,
             )
 
     def max(self) raises:
@@ -133,16 +136,35 @@ struct Layer[N: Int, K: Int, dtype: DType]:
                 self.ctx,
             )
         else:
-            dense_many(
-                TileTensor(
-                    y.unsafe_bitcast[BFloat16](),
-                    row_major((self.tokens, Idx[Self.N])),
-                ),
-                x,
-                w,
+            var result = y.unsafe_bitcast[BFloat16]().as_unsafe_any_origin()
+            var bias = (
                 self.bias.unsafe_ptr()
                 .unsafe_mut_cast[True]()
-                .as_unsafe_any_origin(),
+                .as_unsafe_any_origin()
+            )
+
+            @__parameter
+            @__copy_capture(result, bias)
+            def store[
+                dtype: DType, width: SIMDLength, *, alignment: Int = 1
+            ](at: Coord, value: SIMD[dtype, width]):
+                var column = Int(at[1])
+                var added = bias.unsafe_offset(column).unsafe_load[
+                    width=width, alignment=2
+                ]()
+                result.unsafe_offset(Int(at[0]) * Self.N + column).unsafe_store[
+                    alignment=alignment
+                ](
+                    (
+                        value.cast[DType.float32]()
+                        + added.cast[DType.float32]()
+                    ).cast[DType.bfloat16]()
+                )
+
+            matmul[transpose_b=True, target="gpu", elementwise_lambda_fn=store](
+                TileTensor(result, row_major((self.tokens, Idx[Self.N]))),
+                x,
+                w,
                 self.ctx,
             )
 
@@ -216,8 +238,8 @@ def bench[
     """Print one line."""
     var layer = Layer[N, K, dtype](ctx, tokens)
 
-    def few() raises {imm}:
-        layer.few()
+    def here() raises {imm}:
+        layer.here()
 
     def max() raises {imm}:
         comptime if BOTH:
@@ -226,42 +248,52 @@ def bench[
     def add(mut builder: DeviceGraphBuilder) raises {imm}:
         layer.add(builder)
 
-    few()
+    here()
     max()
     ctx.synchronize()
-    var of_few = List[Float64]()
+    var of_here = List[Float64]()
     var of_max = List[Float64]()
     for _ in range(SAMPLES):
         # While the device writes, the host gets ahead: its delays are not in the time.
         flush.enqueue_fill(0)
         flush.enqueue_fill(1)
-        of_few.append(Float64(ctx.execution_time(few, 1)) / 1e3)
+        of_here.append(Float64(ctx.execution_time(here, 1)) / 1e3)
         comptime if BOTH:
             flush.enqueue_fill(0)
             flush.enqueue_fill(1)
             of_max.append(Float64(ctx.execution_time(max, 1)) / 1e3)
-    var graph = times(ctx, DeviceGraph.create(ctx, add), flush)[SAMPLES // 2]
-    var time = median(of_few^)
+    var graph = String("-")
+    if tokens <= FEW_TOKENS:
+        graph = text(
+            times(ctx, DeviceGraph.create(ctx, add), flush)[SAMPLES // 2]
+        )
+    var time = median(of_here^)
     comptime BYTES = Float64(N * K * 2)
+    var flop = BYTES * Float64(tokens)
     var cells: List[String] = [
         String(N),
         String(K),
         String(tokens) + ("*" if tokens <= FEW_TOKENS else " "),
         text(time),
-        text(graph),
+        graph,
         String(Int(BYTES / time / 1e3)),
+        String(Int(flop / time / 1e6)),
     ]
     comptime if BOTH:
         var other = median(of_max^)
-        cells += [text(other), String(Int(BYTES / other / 1e3))]
+        cells += [
+            text(other),
+            String(Int(BYTES / other / 1e3)),
+            String(Int(flop / other / 1e6)),
+        ]
     else:
-        cells += ["-", "-"]
+        cells += ["-", "-", "-"]
     print_row(cells)
     _ = layer^
 
 
 def main() raises:
-    var tokens: List[Int] = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    var tokens: List[Int] = [1, 8, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
     var arguments = argv()
     for i in range(1, len(arguments) - 1, 2):
         if String(arguments[i]) != "--tokens":
@@ -272,10 +304,22 @@ def main() raises:
     var ctx = DeviceContext()
     var flush = ctx.enqueue_create_buffer[DType.uint8](FLUSH_BYTES)
     print_row(
-        ["rows", "features", "tokens ", "few", "graph", "GB/s", "MAX", "GB/s"]
+        [
+            "rows",
+            "features",
+            "tokens ",
+            "here",
+            "graph",
+            "GB/s",
+            "TFLOP/s",
+            "MAX",
+            "GB/s",
+            "TFLOP/s",
+        ]
     )
     for count in tokens:
-        bench[201088, 2880, DType.float32, True](ctx, count, flush)
+        if count <= MOST_LOGITS:
+            bench[201088, 2880, DType.float32, True](ctx, count, flush)
     comptime for i in range(6):
         comptime N = [5120, 2880, 2560, 2880, 1280, 2880][i]
         comptime K = [2880, 4096, 2880, 2048, 2880, 1024][i]
@@ -283,6 +327,8 @@ def main() raises:
             bench[N, K, DType.bfloat16, i < 2](ctx, count, flush)
     comptime for i in range(2):
         for count in tokens:
+            if count > MOST_LOGITS:
+                continue
             bench[201088 >> (1 + i), 2880, DType.float32, False](
                 ctx, count, flush
             )

@@ -1,28 +1,48 @@
-"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`, for more MAX's own, with the results stored
-here; and to float32 `dense_head.mojo`.
+"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`; for more MAX's own in whole tiles, and
+`dense_few.mojo` for the rows that fill none; and to float32 `dense_head.mojo`.
 
-Left to store them itself, the sm_90 matmul of MAX 26.7 writes whole tiles of 64 rows, also where the output ends before:
-with 6 tokens, 58 rows of whatever stands behind it in memory. A bias that MAX's compiler fuses to it changes nothing.
-In GPT-OSS that was the residual stream. Given an epilogue that stores, it hands over each value within bounds.
+The sm_90 matmul of MAX 26.7 writes whole tiles, also where the output ends before: with 6 tokens, 122 rows of whatever stands
+behind it in memory. In GPT-OSS that was the residual stream. An epilogue that stores for it is given each value within bounds,
+but takes nearly as long as the products; TMA, which would end where the output does, adds a bias to other columns than its
+own. So it is given no rows but those of whole tiles.
 
-That epilogue does not compile where the result stays in float32, so logits are `dense_head.mojo`'s for any number of tokens.
+Where the result stays in float32, its epilogues do not compile, so logits are `dense_head.mojo`'s for any number of tokens.
 Float32 they must be: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities would be that
 coarse, however exact the layers before were.
 """
 
 from std.memory import Pointer
 from std.utils import IndexList
+from std.utils.index import Index
 
 from extensibility import InputTensor, OutputTensor, register
 from layout import Coord, Idx, TileTensor, row_major
-from linalg.matmul import matmul
+from linalg.matmul.gpu.sm90.matmul import warp_specialize_gemm_with_multicasting
+from linalg.utils_gpu import MatmulConfig
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
-from .dense_few import FEW_TOKENS, dense_few, few_takes
+from .dense_few import dense_few
 from .dense_head import dense_head
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
+
+comptime TILE_TOKENS = 128
+"""Tokens of a tile of MAX's matmul: two warpgroups have 64 each."""
+comptime MANY_TOKENS = 2 * TILE_TOKENS
+"""From here on whole tiles are worth a second launch for the rest: one of them alone takes as long as `dense_few`."""
+comptime TILE_STEP = 64
+"""Features that a tile multiplies at once."""
+comptime TILE_SLOTS = 4
+"""Steps under way."""
+
+
+def tile_rows(rows: Int) -> Int:
+    """The widest tile that so many rows of weights are made of, or 0 where there is none."""
+    for width in [256, 192, 128, 64]:
+        if rows % width == 0:
+            return width
+    return 0
 
 
 def dense_matmul(
@@ -36,69 +56,71 @@ def dense_matmul(
 ) raises:
     """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; products are accumulated in float32.
 
-    N and K must be known when this is compiled, or MAX takes another, slower way where there are more than `FEW_TOKENS`.
+    Where N or K is not known when this is compiled, or N no multiple of 64, all tokens are `dense_few`'s, which is slower for
+    many.
+
+    Raises:
+        When a size or a pointer is not as `dense_few` wants it, or the launch fails.
     """
+    comptime N = type_of(y).LayoutType.static_shape[1]
+    comptime K = type_of(x).LayoutType.static_shape[1]
     var result = y.ptr.as_unsafe_any_origin()
     var tokens = Int(x.dim[0]())
     var features = Int(x.dim[1]())
     var rows = Int(y.dim[1]())
     var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
     var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
-    if tokens <= FEW_TOKENS and few_takes(
-        result,
-        x_values,
-        w_values,
-        bias,
-        tokens=tokens,
-        rows=rows,
-        features=features,
-    ):
+    var done = 0
+    comptime if N > 0 and K > 0 and tile_rows(N) > 0:
+        if tokens >= MANY_TOKENS and (Int(result) | Int(x_values)) % 16 == 0:
+            done = tokens // TILE_TOKENS * TILE_TOKENS
+            dense_tiles[N, K](result, x_values, w_values, bias, done, ctx)
+    if done < tokens or tokens == 0:
         dense_few(
-            result,
-            x_values,
+            result.unsafe_offset(done * rows),
+            x_values.unsafe_offset(done * features),
             w_values,
             bias,
-            tokens=tokens,
+            tokens=tokens - done,
             rows=rows,
             features=features,
             ctx=ctx,
         )
-    else:
-        dense_many(y, x, w, bias, ctx)
 
 
-def dense_many(
-    y: TileTensor[
-        mut=True, DType.bfloat16, address_space=AddressSpace.GENERIC, ...
-    ],
-    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    bias: Half,
-    ctx: DeviceContext,
+def dense_tiles[
+    N: Int, K: Int
+](
+    y: Half, x: Half, w: Half, bias: Half, tokens: Int, ctx: DeviceContext
 ) raises:
-    """Enqueue what `dense_matmul` does, with MAX's matmul for any number of tokens."""
-    var result = y.ptr.as_unsafe_any_origin()
-    var columns = Int(y.dim[1]())
+    """Enqueue what `dense_matmul` does, for a multiple of `TILE_TOKENS` tokens, with MAX's matmul."""
+    comptime WIDTH = tile_rows(N)
+    comptime HALF = DType.bfloat16
+    comptime config = MatmulConfig[HALF, HALF, HALF, True](
+        block_tile_shape=Index(TILE_TOKENS, WIDTH, TILE_STEP),
+        mma_shape=Index(64, WIDTH, 16),
+        cluster_shape=Index(1, 1, 1),
+        num_pipeline_stages=TILE_SLOTS,
+        num_consumer=TILE_TOKENS // 64,
+        partitioned_multicast=False,
+    )
 
-    @__parameter
-    @__copy_capture(result, columns, bias)
-    def store[
-        value_dtype: DType, width: SIMDLength, *, alignment: Int = 1
-    ](at: Coord, value: SIMD[value_dtype, width]):
-        var column = Int(at[1])
-        var added = bias.unsafe_offset(column).unsafe_load[
+    def add_bias[
+        dtype: DType, width: SIMDLength, *, alignment: Int = 1
+    ](at: Coord, value: SIMD[dtype, width]) {var bias} -> SIMD[dtype, width]:
+        var added = bias.unsafe_offset(Int(at[1])).unsafe_load[
             width=width, alignment=2
         ]()
-        result.unsafe_offset(Int(at[0]) * columns + column).unsafe_store[
-            alignment=alignment
-        ](
-            (value.cast[DType.float32]() + added.cast[DType.float32]()).cast[
-                DType.bfloat16
-            ]()
-        )
+        return (value.cast[DType.float32]() + added.cast[DType.float32]()).cast[
+            dtype
+        ]()
 
-    matmul[transpose_b=True, target="gpu", elementwise_lambda_fn=store](
-        y, x, w, ctx
+    warp_specialize_gemm_with_multicasting[transpose_b=True, config=config](
+        TileTensor(y, row_major((tokens, Idx[N]))),
+        TileTensor(x, row_major((tokens, Idx[K]))),
+        TileTensor(w, row_major((Idx[N], Idx[K]))),
+        add_bias,
+        ctx,
     )
 
 
@@ -138,7 +160,7 @@ struct DenseMatmul:
 struct DenseMatmulFew:
     """Compute what `custom.dense.matmul` does, with its kernel for few tokens, of which it takes any number.
 
-    MAX's own matmul is compiled for minutes, once for each shape; this has none of it.
+    MAX's own matmul is compiled once for each shape; this has none of it.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
 """The dense matmuls on a Hopper GPU: right against a plain sum in float64, and nothing written beyond their result.
 
-MAX's own is compiled for each shape, which takes minutes: it is run with two. The kernels for few tokens are run with many: from
+MAX's own is compiled for each shape: it is run with those of GPT-OSS, with and without rows that fill no tile. The kernels for few tokens are run with many: from
 one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact. That to
 float32 must give a row the same bits in every batch. Both must hold where they begin before the kernel before them has ended.
 """
@@ -153,7 +153,7 @@ def check[
             bias.unsafe_ptr().as_unsafe_any_origin(),
             ctx,
         )
-    var step = N // 2880
+    var step = max(N // 2880, 1)
     ctx.enqueue_function[compare[dtype, K]](
         wrong,
         y.unsafe_ptr().as_unsafe_any_origin(),
@@ -177,7 +177,7 @@ def check[
     )
     with wrong.map_to_host() as host:
         report.check(
-            "dense matmul, " + String(dtype) + ", " + String(rows) + " rows",
+            String(t"dense matmul, {dtype}, {N} x {K}, {rows} rows"),
             Int(host[0]),
             "values are wrong, or written beyond the end",
         )
@@ -723,6 +723,14 @@ def main() raises:
                 # GPT-OSS's output projection, and its head.
                 check[DType.bfloat16, 2880, 4096](report, ctx, rows)
                 check[DType.float32, 201088, 2880](report, ctx, rows)
+            # Whole tiles of tokens, more, and fewer; weights of one device, two and four; and steps that end in the middle.
+            for rows in [256, 257, 384, 511, 1000, 2055]:
+                check[DType.bfloat16, 5120, 2880](report, ctx, rows)
+                check[DType.bfloat16, 2880, 4096](report, ctx, rows)
+            for rows in [256, 390]:
+                check[DType.bfloat16, 1280, 2880](report, ctx, rows)
+                check[DType.bfloat16, 2880, 1024](report, ctx, rows)
+                check[DType.bfloat16, 320, 72](report, ctx, rows)
             report.finish()
             return
     report.skipped("dense matmul", NEEDS_HOPPER)

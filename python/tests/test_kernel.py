@@ -150,7 +150,7 @@ def test_dense_matmul(
     rng = np.random.default_rng(8)
     weight = to_bfloat16(rng.standard_normal((features, width)))
     bias = to_bfloat16(rng.standard_normal(features))
-    for rows in (1, 2, 7, 16, 33, 64, 130):
+    for rows in (1, 2, 7, 16, 33, 64, 130, 256, 700):
         hidden = to_bfloat16(rng.standard_normal((rows, width)))
         rounded, exact = model.execute(
             *(_bfloat16_buffer(value).to(device) for value in (hidden, weight, bias))
