@@ -1,16 +1,20 @@
 """Writes a GPT-OSS checkpoint with random weights, in the published layout.
 
     python -m mxfp4.checkpoint OUT [--size tiny|20b|120b] [--layers N] [--seed S]
+        [--sparse]
 
 Tensor names, shapes and dtypes are those of the published models; `tiny` keeps
 the structure and shrinks every dimension. The tokenizer is byte-level, with
-placeholder tokens up to the vocabulary's end, so that every token decodes.
+placeholder tokens up to the vocabulary's end, so that every token decodes. With
+`--sparse` the tensors are holes in their files: zeros, which take no disk and are
+enough to compile a model, or to see whether it fits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -219,10 +223,35 @@ def write_tokenizer(folder: Path, size: Size) -> None:
     )
 
 
-def write(folder: Path, size: Size, seed: int = 0) -> int:
+def _write_hole(file: Path, tensors: list[Tensor]) -> int:
+    """Writes a file whose tensors are all zero, and returns their bytes.
+
+    A safetensors file is the length of its header in 8 bytes, the header in JSON, and
+    the tensors; what writes one from arrays would write their zeros too.
+    """
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in tensors:
+        small = tensor.dtype == "uint8"
+        begin, end = end, end + math.prod(tensor.shape) * (1 if small else 2)
+        entries[tensor.name] = {
+            "dtype": "U8" if small else "BF16",
+            "shape": tensor.shape,
+            "data_offsets": (begin, end),
+        }
+    header = json.dumps(entries).encode()
+    # Tensors begin at a multiple of 8.
+    header += b" " * (-len(header) % 8)
+    with file.open("wb") as out:
+        out.write(len(header).to_bytes(8, "little") + header)
+        out.truncate(8 + len(header) + end)
+    return end
+
+
+def write(folder: Path, size: Size, seed: int = 0, sparse: bool = False) -> int:
     """Writes a checkpoint and returns the bytes of its tensors.
 
-    The same size and seed give the same bytes.
+    The same size and seed give the same bytes; where it is sparse, all are zero.
     """
     from safetensors import TensorSpec, serialize_file
 
@@ -233,6 +262,10 @@ def write(folder: Path, size: Size, seed: int = 0) -> int:
     with ThreadPoolExecutor() as pool:
         for number, tensors in enumerate(files):
             file = f"model-{number:05d}-of-{len(files) - 1:05d}.safetensors"
+            weight_map |= dict.fromkeys((tensor.name for tensor in tensors), file)
+            if sparse:
+                total += _write_hole(folder / file, tensors)
+                continue
             generators = [
                 np.random.default_rng((seed, number, i)) for i in range(len(tensors))
             ]
@@ -248,7 +281,6 @@ def write(folder: Path, size: Size, seed: int = 0) -> int:
                 for tensor, array in zip(tensors, arrays, strict=True)
             }
             serialize_file(specs, str(folder / file), {"format": "pt"})
-            weight_map |= dict.fromkeys(specs, file)
             total += sum(array.nbytes for array in arrays)
     _write_json(
         folder / "model.safetensors.index.json",
@@ -282,19 +314,22 @@ def _positive(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mxfp4.checkpoint",
-        description="Write a GPT-OSS checkpoint with random weights.",
+        description="Write a GPT-OSS checkpoint with random or no weights.",
     )
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--layers", type=_positive, help="number of layers")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--sparse", action="store_true", help="zeros that take no disk, as holes"
+    )
     args = parser.parse_args(arguments)
 
     size = SIZES[args.size]
     if args.layers:
         size = Size(**{**vars(size), "layers": args.layers})
     try:
-        total = write(args.out, size, args.seed)
+        total = write(args.out, size, args.seed, args.sparse)
     except OSError as error:
         print(f"error: cannot write the checkpoint: {error}", file=sys.stderr)
         return 1

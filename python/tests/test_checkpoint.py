@@ -93,6 +93,24 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert config["num_hidden_layers"] == len(config["layer_types"]) == 3
 
 
+def test_a_sparse_one_differs_in_values_alone(
+    tmp_path: Path, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoint.main([str(tmp_path), "--sparse"]) == 0
+    assert "2 layers" in capsys.readouterr().out
+    assert tensors(tmp_path) == tensors(checkpoint_folder)
+    names = {file.name for file in checkpoint_folder.iterdir()}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    for file in tmp_path.glob("*.safetensors"):
+        whole = (checkpoint_folder / file.name).stat()
+        # Up to a few pages, and the order and spacing of the headers.
+        assert abs(file.stat().st_size - whole.st_size) < 4096
+        assert file.stat().st_blocks * 512 < 65536 < whole.st_size
+        content = file.read_bytes()
+        header = 8 + int.from_bytes(content[:8], "little")
+        assert header % 8 == 0 and not any(content[header:])
+
+
 def test_an_unwritable_folder_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
