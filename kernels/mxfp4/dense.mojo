@@ -56,8 +56,8 @@ def dense_matmul(
 ) raises:
     """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; products are accumulated in float32.
 
-    Where N or K is not known when this is compiled, or N no multiple of 64, all tokens are `dense_few`'s, which is slower for
-    many.
+    Where N or K is not known when this is compiled, or N no multiple of 64, or K none of 8, all tokens are `dense_few`'s, which
+    is slower for many and refuses such a K.
 
     Raises:
         When a size or a pointer is not as `dense_few` wants it, or the launch fails.
@@ -71,7 +71,7 @@ def dense_matmul(
     var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
     var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
     var done = 0
-    comptime if N > 0 and K > 0 and tile_rows(N) > 0:
+    comptime if N > 0 and tile_rows(N) > 0 and K > 0 and K % 8 == 0:
         if tokens >= MANY_TOKENS and (Int(result) | Int(x_values)) % 16 == 0:
             done = tokens // TILE_TOKENS * TILE_TOKENS
             dense_tiles[N, K](result, x_values, w_values, bias, done, ctx)

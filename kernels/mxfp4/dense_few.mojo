@@ -52,10 +52,10 @@ from .ptx import (
 )
 
 comptime FEW_TOKENS = 128
-"""Most tokens that `custom.dense.matmul` gives to this kernel.
+"""Most tokens that one tile holds. With more, weights are read once for each tile.
 
-It is what one tile holds. Above, weights are read once for each tile, and the tensor cores are used better by MAX's own.
-`bench_dense` measures both on either side of it.
+Up to twice as many that still costs no more than MAX's matmul does; `dense.mojo` gives it whole tiles from there on, and the
+rest to this kernel. `bench_dense` measures both.
 """
 comptime ROWS = 96
 """Weight rows of a block.

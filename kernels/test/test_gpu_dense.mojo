@@ -1,8 +1,9 @@
 """The dense matmuls on a Hopper GPU: right against a plain sum in float64, and nothing written beyond their result.
 
-MAX's own is compiled for each shape: it is run with those of GPT-OSS, with and without rows that fill no tile. The kernels for few tokens are run with many: from
-one row to more than a tile, twice for the same bits, and once with whole numbers, where the result must be exact. That to
-float32 must give a row the same bits in every batch. Both must hold where they begin before the kernel before them has ended.
+MAX's own is compiled for each shape: it is run with those of GPT-OSS and one smaller, with and without tokens that fill no
+tile. The kernels for few tokens are run with many shapes: from one row to more than a tile, twice for the same bits, and once
+with whole numbers, where the result must be exact. That to float32 must give a row the same bits in every batch. Both must
+hold where they begin before the kernel before them has ended.
 """
 
 from std.atomic import Atomic
