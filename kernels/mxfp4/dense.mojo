@@ -156,41 +156,6 @@ struct DenseMatmul:
         )
 
 
-@register("custom.dense.matmul_few")
-struct DenseMatmulFew:
-    """Compute what `custom.dense.matmul` does, with its kernel for few tokens, of which it takes any number.
-
-    MAX's own matmul is compiled once for each shape; this has none of it.
-    """
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
-        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`; see `dense_few`."""
-        comptime assert (
-            target == "gpu"
-        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
-        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        check_bias(bias.dim_size(0), w.dim_size(0))
-        dense_few(
-            y.unsafe_ptr().as_unsafe_any_origin(),
-            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            tokens=x.dim_size(0),
-            rows=w.dim_size(0),
-            features=x.dim_size(1),
-            ctx=ctx,
-        )
-
-
 @register("custom.dense.matmul_float32")
 struct DenseMatmulFloat32:
     """Compute y [M, N] = x [M, K] times w [N, K] transposed; bf16 in, float32 out."""

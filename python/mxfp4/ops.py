@@ -29,9 +29,6 @@ PACK = ("mo.moe.mx4.pack", "custom.moe.mx4.pack")
 DENSE = ("custom.dense.matmul",)
 """Name of the dense matmul."""
 
-DENSE_FEW = ("custom.dense.matmul_few",)
-"""Name of its kernel for few tokens, alone: it compiles in seconds."""
-
 DENSE_FLOAT32 = ("custom.dense.matmul_float32",)
 """Name of the one that leaves float32."""
 
@@ -97,7 +94,6 @@ def required_names() -> list[tuple[str, ...]]:
     return [
         PACK,
         DENSE,
-        DENSE_FEW,
         DENSE_FLOAT32,
         ROUTE,
         SORT,
@@ -354,17 +350,14 @@ def dense(hidden: TensorValue, weight: TensorValue, bias: TensorValue) -> Tensor
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
-    return _dense(DENSE, hidden, weight, bias)
-
-
-def dense_few(
-    hidden: TensorValue, weight: TensorValue, bias: TensorValue
-) -> TensorValue:
-    """Multiplies like `dense`, with its kernel for few tokens, however many there are.
-
-    Shapes, dtypes and errors are those of `dense`.
-    """
-    return _dense(DENSE_FEW, hidden, weight, bias)
+    _check_dense(hidden, weight)
+    _check_bias(bias, weight)
+    shape = (hidden.shape[0], weight.shape[0])
+    return _call(
+        DENSE,
+        [hidden, weight, bias],
+        TensorType(DType.bfloat16, shape, device=hidden.device),
+    )
 
 
 def dense_float32(hidden: TensorValue, weight: TensorValue) -> TensorValue:
@@ -412,19 +405,6 @@ def count_broken(logits: TensorValue, buffer: BufferValue) -> None:
         )
     name = guard.require_op(HEALTH, Graph.current._kernel_library)
     ops.inplace_custom(name, device=logits.device, values=[buffer, logits])
-
-
-def _dense(
-    names: tuple[str, ...], hidden: TensorValue, weight: TensorValue, bias: TensorValue
-) -> TensorValue:
-    _check_dense(hidden, weight)
-    _check_bias(bias, weight)
-    shape = (hidden.shape[0], weight.shape[0])
-    return _call(
-        names,
-        [hidden, weight, bias],
-        TensorType(DType.bfloat16, shape, device=hidden.device),
-    )
 
 
 def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:

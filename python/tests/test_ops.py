@@ -205,7 +205,6 @@ def test_only_the_product_with_a_bias_begins_early(
         (ops.dense, [("m", 96), (64, 32), (64,)], "hidden [m, 96] and weight [64, 32]"),
         (ops.dense, [("m", 96), (64, 96), (96,)], "bias must be [64], got [96]"),
         (ops.dense, [(96,), (64, 96), (64,)], "hidden must have 2 dimension(s), got 1"),
-        (ops.dense_few, [("m", 96), (64, 96), (96,)], "bias must be [64], got [96]"),
         (ops.dense_float32, [("m", 96), (64, 32)], "[m, 96] and weight [64, 32]"),
     ],
 )

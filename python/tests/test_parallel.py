@@ -284,13 +284,18 @@ def test_the_graph_for_several_gpus(
         devices = line["devices"]
         # After attention and after the experts of each layer.
         assert line["allreduces"] == 2 * 2
-        # The last layer's experts see the last token of each sequence.
-        assert line["routed"] == ["total_seq_len", "add(input_row_offsets_len, -1)"]
+        # Two devices choose alike; of more, one for all. The last layer's experts see
+        # the last token of each sequence.
+        routers = 2 if devices == 2 else 1
+        last = "add(input_row_offsets_len, -1)"
+        assert line["routed"] == ["total_seq_len"] * routers + [last] * routers
         assert line["allgathers"] == (1 if devices > 1 else 0)
         for what in ("mx4.matmul_swiglu_gather", "mx4.matmul_bias", "sort", "combine"):
             assert line["ops"][f"custom.moe.{what}"] == 2 * devices, what
-        # One device chooses for all.
-        assert line["ops"]["custom.moe.route"] == 2
+        # The embedded tokens, and what was chosen and its shares in each layer.
+        assert line["broadcasts"] == {1: 0, 2: 1}.get(devices, 1 + 2 * 2)
+        # They would wait in the queues of two devices, which no graph captures.
+        assert line["transfers"] == []
         assert line["ops"]["custom.dense.matmul"] == 2 * 2 * devices
         assert line["ops"]["custom.dense.matmul_float32"] == devices
         for rank, share in enumerate(shares(320, devices)):

@@ -204,7 +204,7 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(*args: object) -> list[np.ndarray]:
         *_, inputs = args
-        tokens = draw_tokens(len(inputs[9]))
+        tokens = draw_tokens(len(inputs[-1]) // self_check.TOP)
         right = [a.want for a in self_check.answers(WEIGHTS, EXPERTS, tokens).values()]
         packed = np.ones(3, np.uint8)
         return [*right[:-1], right[-1] + 1, packed, packed]
@@ -217,17 +217,27 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
         self_check.check(session, CPU())
 
 
-def test_the_dense_kernels_for_few_tokens_are_tried() -> None:
+def test_each_dense_kernel_is_tried() -> None:
     answers = self_check.answers(WEIGHTS, EXPERTS, CASE)
     hidden = reference.from_bfloat16(CASE.hidden).astype(np.float64)
-    weights = reference.from_bfloat16(WEIGHTS.dense).astype(np.float64)
-    bias = reference.from_bfloat16(WEIGHTS.dense_bias)
-    product = hidden @ weights.T
-    rounded, exact = answers[ops.DENSE_FEW[0]], answers[ops.DENSE_FLOAT32[0]]
-    assert self_check.mismatch(product + bias, rounded) is None
-    assert self_check.mismatch(product.astype(np.float32), exact) is None
+    products = [
+        hidden @ reference.from_bfloat16(part).astype(np.float64).T
+        for part in WEIGHTS.dense
+    ]
+    assert [product.shape[1] for product in products] == [160, 192, 256]
+    for product, bits in zip(products, WEIGHTS.dense_bias, strict=True):
+        bias = reference.from_bfloat16(bits)
+        answer = answers[self_check.dense_name(product.shape[1])]
+        assert self_check.mismatch(product + bias, answer) is None
+        # Rounded before the bias comes to it, as MAX's does.
+        half = contract.from_bfloat16(contract.to_bfloat16(product)) + bias
+        twice = contract.from_bfloat16(contract.to_bfloat16(half))
+        assert self_check.mismatch(twice, answer) is None
+        assert self_check.mismatch(product, answer) is not None
+    exact = answers[ops.DENSE_FLOAT32[0]]
+    assert self_check.mismatch(products[0].astype(np.float32), exact) is None
     # Logits that were bfloat16 on the way are no longer right.
-    half = contract.from_bfloat16(contract.to_bfloat16(product))
+    half = contract.from_bfloat16(contract.to_bfloat16(products[0]))
     assert self_check.mismatch(half, exact) is not None
 
 

@@ -66,6 +66,11 @@ def trace(folder: str, devices: int) -> dict[str, object]:
             r'"custom\.moe\.route".*?\(!mo\.tensor<\[(.+?), \d', graph
         ),
         "allreduces": graph.count("mo.distributed.allreduce.sum"),
+        "broadcasts": graph.count("mo.distributed.broadcast"),
+        # Of weights from the host there are some; those are gone before a step.
+        "transfers": re.findall(
+            r"mo\.transfer\[.*?: !mo\.tensor<\[([^\]]*[a-z][^\]]*)\]", graph
+        ),
         "allgathers": graph.count("mo.distributed.allgather"),
     }
 

@@ -42,7 +42,6 @@ class TransformerBlock(Module):
 
     def __call__(
         self,
-        layer_idx: TensorValue,
         xs: Sequence[TensorValue],
         signal_buffers: Sequence[BufferValue],
         kv_collections: Sequence[PagedCacheValues],
@@ -66,7 +65,9 @@ class TransformerBlock(Module):
                 for x, offsets in zip(xs, input_row_offsets, strict=True)
             ]
         normed = forward_sharded_layers(self.post_attention_layernorm_shards, xs)
-        return _add(xs, ops.allreduce.sum(self.mlp(normed), signal_buffers))
+        return _add(
+            xs, ops.allreduce.sum(self.mlp(normed, signal_buffers), signal_buffers)
+        )
 
 
 def _add(xs: Sequence[TensorValue], ys: Sequence[TensorValue]) -> list[TensorValue]:

@@ -10,6 +10,7 @@ from max.driver import Buffer
 from max.dtype import DType
 from max.engine import InferenceSession, Model
 from max.graph import BufferValue, TensorValue
+from max.nn.kv_cache import PagedCacheValues
 from max.nn.layer import LayerList, Module
 from max.nn.transformer import ReturnLogits
 from max.nn.transformer.distributed_transformer import forward_sharded_layers
@@ -30,6 +31,7 @@ from mxfp4.gpt_oss.dense import LogitsHead
 from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.gpt_oss.packing import pack_experts
 from mxfp4.gpt_oss.rope import RotaryEmbedding
+from mxfp4.gpt_oss.shares import to_all
 
 
 class TextModel(GptOssTextModel):
@@ -47,6 +49,36 @@ class TextModel(GptOssTextModel):
         # A tied head shares the embedding's weight; GPT-OSS as published has its own.
         if not config.tie_word_embeddings:
             self.lm_head = LogitsHead(config)
+
+    def __call__(
+        self,
+        tokens: TensorValue,
+        signal_buffers: Sequence[BufferValue],
+        sliding_kv_collections: Sequence[PagedCacheValues],
+        global_kv_collections: Sequence[PagedCacheValues],
+        return_n_logits: TensorValue,
+        input_row_offsets: Sequence[TensorValue],
+        **kwargs: Any,
+    ) -> tuple[TensorValue, ...]:
+        """Runs the decoder as the built-in one does, and captures on several devices.
+
+        A copy from one device to another waits in both queues, and the queues are
+        captured one by one; what devices send each other through the signal buffers
+        is a kernel of each.
+        """
+        found = self.embed_tokens(tokens)
+        if self.embedding_output_dtype is not None:
+            found = found.cast(self.embedding_output_dtype)
+        xs = to_all(found, signal_buffers)
+        caches = {
+            "sliding_attention": sliding_kv_collections,
+            "full_attention": global_kv_collections,
+        }
+        for layer, kind in zip(self.layers, self._layer_kv_key, strict=True):
+            xs = layer(xs, signal_buffers, caches[kind], input_row_offsets)
+        return self._postprocess_logits(
+            xs, input_row_offsets, return_n_logits, signal_buffers
+        )
 
     def _postprocess_logits(
         self,

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Graph, ShardingStrategy, TensorValue, Weight, ops
+from max.graph import (
+    BufferValue,
+    DeviceRef,
+    Graph,
+    ShardingStrategy,
+    TensorValue,
+    Weight,
+    ops,
+)
 from max.nn.layer import Module
 
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear
-from mxfp4.gpt_oss.shares import first_alone, shares, slices, spread
+from mxfp4.gpt_oss.shares import first_alone, shares, slices, spread, to_all
 from mxfp4.ops import combine, grouped_mxfp4_matmul, packed_shape, route, sort_rows
 
 
@@ -75,17 +83,43 @@ class ExpertProjection(Module):
 
 
 class Router(Module):
-    """Chooses each token's experts."""
+    """Chooses each token's experts, the same on each device."""
+
+    SAME_SUMS = 2
+    """So many devices have the same tokens, bit by bit. MAX's all-reduce adds up in
+    another order on each, which of two numbers makes no difference."""
 
     def __init__(self, config: GptOssConfig) -> None:
         super().__init__()
         self.top = config.num_experts_per_tok
+        devices = config.devices
         self.gate_score = Linear.sized(
-            config.hidden_size, config.num_local_experts, config.devices[0]
+            config.hidden_size, config.num_local_experts, devices[0]
         )
+        if len(devices) > self.SAME_SUMS:
+            devices = devices[:1]
+        self.gate_score.sharding_strategy = ShardingStrategy.replicate(len(devices))
+        self.shards = self.gate_score.shard(devices)
 
-    def __call__(self, hidden: TensorValue) -> tuple[TensorValue, TensorValue]:
-        return route(hidden, self.gate_score.weight, self.gate_score.bias, self.top)
+    def __call__(
+        self, xs: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
+    ) -> list[tuple[TensorValue, TensorValue]]:
+        found = [
+            route(x, shard.weight, shard.bias, self.top)
+            for x, shard in zip(xs, self.shards, strict=False)
+        ]
+        if len(found) == len(xs):
+            return found
+        # Where a router all but ties, devices that chose for themselves could choose
+        # differently, and their summands would not belong together.
+        [(chosen, weighting)] = found
+        return list(
+            zip(
+                to_all(chosen, signal_buffers),
+                to_all(weighting, signal_buffers),
+                strict=True,
+            )
+        )
 
 
 class GptOssMoE(Module):
@@ -119,14 +153,13 @@ class GptOssMoE(Module):
             first_alone(len(devices)),
         )
 
-    def __call__(self, xs: Sequence[TensorValue]) -> list[TensorValue]:
-        # One device chooses for all: MAX's all-reduce adds up in another order on
-        # each, so where a router all but ties they could choose different experts,
-        # and their summands would not belong together.
-        chosen, weighting = self.gate(xs[0])
+    def __call__(
+        self, xs: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
+    ) -> list[TensorValue]:
+        chosen = self.gate(xs, signal_buffers)
         return [
-            self._summand(rank, x, chosen.to(x.device), weighting.to(x.device))
-            for rank, x in enumerate(xs)
+            self._summand(rank, x, *mine)
+            for rank, (x, mine) in enumerate(zip(xs, chosen, strict=True))
         ]
 
     def _summand(

@@ -41,7 +41,11 @@ TOKENS = (6, 12, 30, 64, 140, 300)
 """On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
 take tiles of another width, 8 to 256. The last makes the router take its other kernel,
 and the one before it larger clusters. The dense matmuls for few tokens have tiles of
-16, 32, 64 and 128, all of which occur."""
+16, 32, 64 and 128, all of which occur; of the last 256 tokens are in MAX's tiles."""
+
+DENSE_FEATURES = (OUT_FEATURES, 192, 256)
+"""The first has no tiles of MAX's matmul, and the others have those of GPT-OSS's
+attention: 192 weight rows for its output, 256 for query, key and value."""
 
 LOADS = (300, 250, 0, 210, 180, 120, 90, 50)
 """How many of 300 tokens go to each expert: none to one of them, and so many to the
@@ -64,8 +68,8 @@ class Weights:
     bias: np.ndarray
     router: np.ndarray
     router_bias: np.ndarray
-    dense: np.ndarray
-    dense_bias: np.ndarray
+    dense: tuple[np.ndarray, ...]
+    dense_bias: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def check(session: InferenceSession, device: Device) -> None:
         raise RuntimeError(failure(problems))
     logger.info(
         "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
-        len(VARIANTS) + 6,
+        len(VARIANTS) + len(DENSE_FEATURES) + 5,
         len(TOKENS),
         (time.perf_counter() - start) * 1e3,
     )
@@ -172,8 +176,13 @@ def draw_weights() -> Weights:
         # Logits of these are exact in float32: a choice is right or wrong, ties too.
         router=to_bfloat16(rng.integers(-2, 3, (EXPERTS, FEATURES)) / 16),
         router_bias=to_bfloat16(rng.integers(-2, 3, EXPERTS) / 16),
-        dense=to_bfloat16(rng.standard_normal((OUT_FEATURES, FEATURES))),
-        dense_bias=to_bfloat16(rng.standard_normal(OUT_FEATURES)),
+        dense=tuple(
+            to_bfloat16(rng.standard_normal((features, FEATURES)))
+            for features in DENSE_FEATURES
+        ),
+        dense_bias=tuple(
+            to_bfloat16(rng.standard_normal(features)) for features in DENSE_FEATURES
+        ),
     )
 
 
@@ -219,8 +228,15 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
     chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
     starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
-    dense = contract.product(from_bfloat16(tokens.hidden), from_bfloat16(weights.dense))
-    with_bias = contract.add(dense, from_bfloat16(weights.dense_bias))
+    hidden = from_bfloat16(tokens.hidden)
+    dense = [contract.product(hidden, from_bfloat16(part)) for part in weights.dense]
+    # MAX's matmul rounds a product before it gives it to what adds the bias.
+    with_bias = {
+        dense_name(part.want.shape[1]): contract.rounded(
+            contract.add(contract.rounded(part), from_bfloat16(bias))
+        )
+        for part, bias in zip(dense, weights.dense_bias, strict=True)
+    }
     return {
         _matmul("_bias"): contract.rounded(biased),
         _matmul("_swiglu_gather"): contract.rounded(contract.swiglu(biased)),
@@ -229,8 +245,8 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.SORT[0]} (starts)": starts,
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
-        ops.DENSE_FEW[0]: contract.rounded(with_bias),
-        ops.DENSE_FLOAT32[0]: dense,
+        **with_bias,
+        ops.DENSE_FLOAT32[0]: dense[0],
         ops.COMBINE[0]: contract.combine(
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
@@ -251,8 +267,8 @@ def graph(device: DeviceRef) -> Graph:
         TensorType(half, projection, device),
         TensorType(half, (EXPERTS, FEATURES), device),
         TensorType(half, (EXPERTS,), device),
-        TensorType(half, (OUT_FEATURES, FEATURES), device),
-        TensorType(half, (OUT_FEATURES,), device),
+        *(TensorType(half, (rows, FEATURES), device) for rows in DENSE_FEATURES),
+        *(TensorType(half, (rows,), device) for rows in DENSE_FEATURES),
         TensorType(half, ("tokens", FEATURES), device),
         TensorType(half, ("rows", FEATURES), device),
         TensorType(half, ("tokens", FEATURES), device),
@@ -272,7 +288,13 @@ def graph(device: DeviceRef) -> Graph:
     ) as built:
         values = [value.tensor for value in built.inputs]
         host_blocks, host_scales, blocks, scales, bias, *rest = values
-        router, router_bias, dense, dense_bias, *rest = rest
+        router, router_bias, *rest = rest
+        kinds = len(DENSE_FEATURES)
+        dense, dense_bias, rest = (
+            rest[:kinds],
+            rest[kinds : 2 * kinds],
+            rest[2 * kinds :],
+        )
         hidden, grouped, routed, chosen, *rest = rest
         starts, ids, sources, places, shares, made = rest
         packed = ops.pack(blocks, scales)
@@ -284,8 +306,8 @@ def graph(device: DeviceRef) -> Graph:
             ),
             *ops.route(routed, router, router_bias, TOP),
             *ops.sort_rows(chosen, EXPERTS),
-            ops.dense_few(hidden, dense, dense_bias),
-            ops.dense_float32(hidden, dense),
+            *(ops.dense(hidden, *part) for part in zip(dense, dense_bias, strict=True)),
+            ops.dense_float32(hidden, dense[0]),
             ops.combine(made, places, shares),
         ]
         built.output(*results, packed, ops.pack(host_blocks, host_scales))
@@ -293,8 +315,10 @@ def graph(device: DeviceRef) -> Graph:
 
 
 def _inputs(weights: Weights, tokens: Tokens) -> list[np.ndarray]:
-    arrays = [*vars(weights).values(), *vars(tokens).values()]
-    return [weights.blocks, weights.scales, *arrays]
+    arrays: list[np.ndarray] = [weights.blocks, weights.scales]
+    for value in (*vars(weights).values(), *vars(tokens).values()):
+        arrays += value if isinstance(value, tuple) else (value,)
+    return arrays
 
 
 def _run(
@@ -318,6 +342,11 @@ def _array(buffer: Buffer) -> np.ndarray:
     if host.dtype != DType.bfloat16:
         return host.to_numpy()
     return from_bfloat16(host.view(DType.uint16, host.shape).to_numpy())
+
+
+def dense_name(features: int) -> str:
+    """Returns what the check calls the dense matmul with so many output features."""
+    return f"{ops.DENSE[0]} ({features} features)"
 
 
 def _matmul(variant: str) -> str:

@@ -6,7 +6,14 @@ import itertools
 from collections.abc import Sequence
 
 from max.dtype import DType
-from max.graph import DeviceRef, ShardingStrategy, TensorValue, Weight, ops
+from max.graph import (
+    BufferValue,
+    DeviceRef,
+    ShardingStrategy,
+    TensorValue,
+    Weight,
+    ops,
+)
 from transformers import AutoConfig
 
 from mxfp4.ops import GROUP
@@ -79,3 +86,12 @@ def first_alone(devices: int) -> ShardingStrategy:
         return ops.broadcast_to(zero, weight.shape)
 
     return ShardingStrategy(devices, keep)
+
+
+def to_all(
+    value: TensorValue, signal_buffers: Sequence[BufferValue]
+) -> list[TensorValue]:
+    """Returns a value as each device has it, of which one has it already."""
+    if len(signal_buffers) == 1:
+        return [value]
+    return ops.distributed_broadcast(value, signal_buffers)

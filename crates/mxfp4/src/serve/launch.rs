@@ -292,14 +292,7 @@ impl Launch {
         }
         // `--force`, which is set below, keeps MAX from turning it on by itself.
         let architectures = &context.workspace.config.serve.custom_architectures;
-        // Of several GPUs each has a queue of its own, which CUDA does not capture as one.
-        let single = match &self.devices {
-            DeviceSelection::First => true,
-            DeviceSelection::Listed(numbers) => numbers.len() == 1,
-            DeviceSelection::All | DeviceSelection::Cpu => false,
-        };
-        if single
-            && architectures.iter().any(|name| name == CAPTURED)
+        if architectures.iter().any(|name| name == CAPTURED)
             && !self.flags.denies("enable-overlap-scheduler")
         {
             flags.push("device-graph-capture", None);

@@ -232,7 +232,7 @@ fn the_command() -> Result<(), Failed> {
     }
 
     let several = ["--model", "model", "--devices", "gpu:0,1"];
-    start(workspace.path(), &several, &[])?.lacks("--device-graph-capture")?;
+    start(workspace.path(), &several, &[])?.has(&["--device-graph-capture"])?;
     let other = self::workspace(&SDK, "[serve]\ncustom-architectures = [\"other\"]\n");
     start(other.path(), &["--model", "model"], &[])?.lacks("--device-graph-capture")
 }
