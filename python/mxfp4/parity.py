@@ -27,7 +27,8 @@ With `--against URL` there is no reference: another server, of the same model bu
 started otherwise, has to choose the same tokens. Answers may part where the first
 server holds two tokens for likely alike, by twice the tolerance. The other one is
 not asked for log-probabilities, which some ways to start a server exclude.
-`--compare A B` does the same with two recordings, A of a server that has them.
+`--compare A B` does the same with two recordings, A of a server that has them. With
+`--router-margin M` they may also part once a router came that close, by the reference.
 
 `--zero-experts` and `--swap-experts A B` spoil the reference: with either the
 comparison has to fail, which shows that it would notice.
@@ -483,9 +484,21 @@ def same_tokens(
         return cache or cache.update(texts_to_ids(args.checkpoint)) or cache
 
     # Each log-probability may be off by the tolerance.
-    alike = parity_tokens.report(these, those, ids, 2 * args.tolerance)
+    alike = parity_tokens.report(
+        these,
+        those,
+        ids,
+        2 * args.tolerance,
+        (lambda seen: smallest(args, seen)) if args.router_margin > 0 else None,
+        args.router_margin,
+    )
     print("the servers " + ("agree" if alike else "differ"))
     return alike
+
+
+def smallest(args: argparse.Namespace, samples: list[list[int]]) -> list[float]:
+    """Returns for tokens how unsure the reference's routers are at any of them."""
+    return list(map(min, make_reference(args).smallest_margins(samples)))
 
 
 def read_answers(file: Path) -> list[Sample]:
@@ -556,7 +569,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--router-margin",
         type=float,
-        help=f"default: {ROUTER_MARGIN}; 0 with --ratio, --against and --no-logprobs",
+        help=f"default: {ROUTER_MARGIN}; 0 with --ratio, --against, --compare and "
+        "--no-logprobs",
     )
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument(
@@ -580,7 +594,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     if args.no_logprobs and args.repeat > 1:
         parser.error("--repeat compares log-probabilities: leave --no-logprobs out")
     if args.router_margin is None:
-        any_will_do = args.ratio or args.against or args.no_logprobs
+        any_will_do = args.ratio or args.against or args.compare or args.no_logprobs
         args.router_margin = 0.0 if any_will_do else ROUTER_MARGIN
     return args
 

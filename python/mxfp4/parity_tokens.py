@@ -73,18 +73,48 @@ def report(
     those: Sequence[Sample],
     ids: Callable[[], Mapping[str, list[int]]],
     tie: float,
+    margins: Callable[[list[list[int]]], list[float]] | None = None,
+    margin: float = 0.0,
 ) -> bool:
     """Prints how answers compare, by the prompts' lengths, and tells whether they
     part at ties alone.
+
+    Args:
+        these: Answers with log-probabilities.
+        those: Answers to the same prompts.
+        ids: Tells the tokens that each text may stand for.
+        tie: By how much two tokens differ at most that tie.
+        margins: Tells for tokens by how little a router preferred an expert at any of
+            them. Without it routers are not looked at.
+        margin: Where it is less, a router all but ties.
     """
     found = {parting.prompt: parting for parting in partings(these, those, ids)}
     lengths: dict[int, list[int]] = {}
     for prompt, sample in enumerate(these):
         lengths.setdefault(len(sample.prompt), []).append(prompt)
+    apart = [parting for parting in found.values() if not parting.gap <= tie]
+    routed: dict[int, float] = {}
+    if margins is not None and apart:
+        seen = [
+            these[each.prompt].prompt + these[each.prompt].tokens[: each.position]
+            for each in apart
+        ]
+        routed = {
+            each.prompt: least
+            for each, least in zip(apart, margins(seen), strict=True)
+            if least < margin
+        }
     alike = True
     for length, prompts in sorted(lengths.items()):
         apart = [found[prompt] for prompt in prompts if prompt in found]
-        wrong = [parting for parting in apart if not parting.gap <= tie]
+        untied = [parting for parting in apart if not parting.gap <= tie]
+        wrong = [parting for parting in untied if parting.prompt not in routed]
+        at_routers = (
+            f"{len(untied) - len(wrong)} where a router all but does (within "
+            f"{margin:g}), "
+            if margins is not None
+            else ""
+        )
         same = sum(
             found[prompt].position if prompt in found else len(these[prompt].tokens)
             for prompt in prompts
@@ -92,8 +122,8 @@ def report(
         print(
             f"{len(prompts)} prompts of {length} tokens: {same} tokens alike, "
             f"{len(prompts) - len(apart)} answers to their end; "
-            f"{len(apart) - len(wrong)} part where two tokens tie (within {tie:g}), "
-            f"{len(wrong)} where none do"
+            f"{len(apart) - len(untied)} part where two tokens tie (within {tie:g}), "
+            f"{at_routers}{len(wrong)} where none do"
         )
         for parting in wrong:
             alike = False

@@ -63,6 +63,7 @@ def compare(
     these: list[parity.Sample],
     those: list[parity.Sample],
     monkeypatch: pytest.MonkeyPatch,
+    *flags: str,
 ) -> int:
     """Compares recordings of such answers."""
     files = []
@@ -70,7 +71,7 @@ def compare(
         files.append(folder / name)
         files[-1].write_text(json.dumps({"answers": [asdict(one) for one in answers]}))
     monkeypatch.setattr(parity, "texts_to_ids", lambda folder: IDS)
-    return parity.main(["--checkpoint", "m", "--compare", *map(str, files)])
+    return parity.main(["--checkpoint", "m", "--compare", *map(str, files), *flags])
 
 
 def test_recordings_that_part_at_ties_agree(
@@ -93,6 +94,31 @@ def test_recordings_that_part_at_ties_agree(
         "  prompt 2, after 1 tokens: 7 and 9, apart by 1.500",
         "the servers differ",
     ]
+
+
+def test_answers_may_part_where_a_router_all_but_ties(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reference is replaced by margins, of which the last prompt's is small."""
+
+    class Reference:
+        def smallest_margins(self, samples: list[list[int]]) -> list[list[float]]:
+            return [[0.5, 0.01 if sample[0] == 2 else 0.3] for sample in samples]
+
+    monkeypatch.setattr(parity, "make_reference", lambda args: Reference())
+    these = [answer(7, 7), answer(7, 7, prompt=(2,))]
+    those = [answer(7, 7), answer(7, 9, prompt=(2,))]
+    flags = ("--router-margin", "0.08")
+    assert compare(tmp_path, these, those, monkeypatch, *flags) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 prompts of 1 tokens: 3 tokens alike, 1 answers to their end; "
+        "0 part where two tokens tie (within 0.1), 1 where a router all but does "
+        "(within 0.08), 0 where none do",
+        "the servers agree",
+    ]
+    those[0] = answer(7, 9)
+    assert compare(tmp_path, these, those, monkeypatch, *flags) == 1
+    assert compare(tmp_path, these, those, monkeypatch) == 1
 
 
 def test_a_recording_without_answers_is_refused(
