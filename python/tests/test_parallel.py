@@ -298,6 +298,7 @@ def test_the_graph_for_several_gpus(
         assert line["transfers"] == []
         assert line["ops"]["custom.dense.matmul"] == 2 * 2 * devices
         assert line["ops"]["custom.dense.matmul_float32"] == devices
+        assert line["ops"]["custom.logits.health"] == 1
         for rank, share in enumerate(shares(320, devices)):
             down = line["weights"][f"language_model.layers.1.mlp.down.weights.{rank}"]
             assert down == list(ops.packed_shape(8, 256, len(share)))

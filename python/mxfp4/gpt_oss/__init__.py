@@ -7,6 +7,7 @@ from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
 from mxfp4.gpt_oss import (
     compiled_graphs,
+    health,
     http_process,
     log_probabilities,
     worker_process,
@@ -21,6 +22,7 @@ machine would be compiled again on any with another CPU."""
 if not get_virtual_cpu_target():
     set_virtual_cpu_target(HOST)
 
+health.make_room()
 http_process.install()
 worker_process.install()
 compiled_graphs.install()

@@ -104,8 +104,8 @@ class LogitsHead(Module):
 
     Takes the place of the built-in layer, whose calling convention it keeps: a
     list with one tensor a device. Each device has a share of the vocabulary, and
-    gets all logits. On a single device they are looked at: rows that cannot be are
-    counted at the end of the signal buffer.
+    gets all logits. On the first they are looked at: rows that cannot be are counted at
+    the end of its signal buffer.
     """
 
     def __init__(self, config: GptOssConfig) -> None:
@@ -120,8 +120,7 @@ class LogitsHead(Module):
         self, x: Sequence[TensorValue], signal_buffers: Sequence[BufferValue]
     ) -> list[TensorValue]:
         logits = [dense_float32(*pair) for pair in zip(x, self.shares, strict=True)]
-        if len(logits) == 1:
-            # Several devices signal each other through the whole buffer.
-            count_broken(logits[0], signal_buffers[0])
-            return logits
-        return ops.allgather(logits, signal_buffers, axis=-1)
+        if len(logits) > 1:
+            logits = ops.allgather(logits, signal_buffers, axis=-1)
+        count_broken(logits[0], signal_buffers[0])
+        return logits

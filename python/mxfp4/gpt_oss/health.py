@@ -1,8 +1,8 @@
 """Tells of logits that cannot be: not finite, or all the same.
 
-The model's graph counts such rows on the device (`custom.logits.health`), at the end
-of the signal buffer: one GPU signals nobody, and every step of the model has that
-buffer already. Here the counts are copied to the host now and then, on the device's
+The model's graph counts such rows on the first device (`custom.logits.health`), at the
+end of its signal buffer, which every step of the model has already and which is made
+longer for it. Here the counts are copied to the host now and then, on the device's
 own queue, and looked at when the copy is done; no step waits.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from max.driver import Buffer, Usage
 from max.dtype import DType
+from max.nn.comm import Signals
 from max.serve.telemetry.metrics import METRICS
 
 from mxfp4.gpt_oss.measurement import Count
@@ -40,6 +41,15 @@ ADVICE = (
     "the tokens drawn from them mean nothing. Look at the model's files first; if they "
     "are whole, restart (the self-check tells a kernel that is wrong) and report it"
 )
+
+
+def make_room() -> None:
+    """Makes signal buffers longer by the counts, which so stand behind all that GPUs
+    signal each other through.
+    """
+    if not getattr(Signals, "_mxfp4_counts", False):
+        Signals._mxfp4_counts = True  # type: ignore[attr-defined]
+        Signals.NUM_BYTES += COUNT_BYTES
 
 
 class Watch:

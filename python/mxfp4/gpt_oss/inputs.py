@@ -55,10 +55,8 @@ class BatchProcessor(GptOssBatchProcessor):
         inputs = super().prepare_initial_token_inputs(
             replica_batches, kv_cache_inputs, return_n_logits
         )
-        # The graph counts on a single device alone.
-        if len(inputs.signal_buffers) == 1:
-            if self._watch is None:
-                self._watch = Watch(inputs.signal_buffers[0])
-            self._watch.step()
+        if self._watch is None:
+            self._watch = Watch(inputs.signal_buffers[0])
+        self._watch.step()
         fields = (field.name for field in dataclasses.fields(inputs) if field.init)
         return GptOssInputs(**{name: getattr(inputs, name) for name in fields})

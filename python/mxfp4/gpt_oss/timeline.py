@@ -1,4 +1,4 @@
-"""Records what the GPU does in some steps of the model, where a profile is asked for.
+"""Records what the first GPU does in some steps of the model, where it is asked for.
 
 ``mxfp4 bench serve --profile DIR`` starts the server with `VARIABLE` naming a folder. A
 file `REQUEST` in it asks for so many steps; they are recorded with CUPTI, which also
@@ -75,6 +75,9 @@ class Timeline:
 
     def _collect(self, activities: list[Any]) -> None:
         for activity in activities:
+            # Of several GPUs, which do alike, one tells of a step.
+            if getattr(activity, "device_id", self._device.id) != self._device.id:
+                continue
             # Copies and fills have no name.
             kind = self._cupti.ActivityKind(activity.kind).name.lower()
             name = getattr(activity, "name", None) or kind
