@@ -214,7 +214,26 @@ def test_a_wrong_kernel_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_check, "_run", run)
     session = SimpleNamespace(load=lambda graph: None)
     with pytest.raises(RuntimeError, match=r"custom\.moe\.combine with 6 tokens: 960"):
-        self_check.check(session, CPU())
+        self_check.check(session, [CPU()])
+
+
+def test_each_of_several_devices_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one's combination is broken."""
+
+    def run(*args: object) -> list[np.ndarray]:
+        *_, inputs = args
+        tokens = draw_tokens(len(inputs[-1]) // self_check.TOP)
+        right = [a.want for a in self_check.answers(WEIGHTS, EXPERTS, tokens).values()]
+        packed = np.ones(3, np.uint8)
+        return [*right, packed, *right[:-1], right[-1] + 1, packed, packed]
+
+    monkeypatch.delenv(self_check.VARIABLE, raising=False)
+    monkeypatch.setattr(self_check, "graph", lambda *args: None)
+    monkeypatch.setattr(self_check, "_run", run)
+    session = SimpleNamespace(load=lambda graph: None)
+    wrong = r"custom\.moe\.combine with 6 tokens on GPU 1 of the model's: 960"
+    with pytest.raises(RuntimeError, match=wrong):
+        self_check.check(session, [CPU()] * 2)
 
 
 def test_each_dense_kernel_is_tried() -> None:
@@ -248,13 +267,13 @@ def test_a_device_that_is_not_there_compiles_and_runs_nothing(
     monkeypatch.delenv(self_check.VARIABLE, raising=False)
     monkeypatch.setattr(self_check, "graph", lambda *args: "graph")
     monkeypatch.setattr(self_check, "is_virtual_device_mode", lambda: True)
-    self_check.check(SimpleNamespace(load=loaded.append), CPU())
+    self_check.check(SimpleNamespace(load=loaded.append), [CPU()])
     assert loaded == ["graph"]
 
 
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(self_check.VARIABLE, "0")
-    self_check.check(SimpleNamespace(), CPU())
+    self_check.check(SimpleNamespace(), [CPU()])
 
 
 def test_every_kernel_is_right(
@@ -266,4 +285,4 @@ def test_every_kernel_is_right(
     from max.engine import InferenceSession
 
     device = Accelerator()
-    self_check.check(InferenceSession(devices=[device]), device)
+    self_check.check(InferenceSession(devices=[device]), [device])

@@ -111,7 +111,7 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
 
     def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
         self._session = session
-        self_check.check(session, self.devices[0])
+        self_check.check(session, self.devices)
         return super().load_graphs(session)
 
     def prepare_initial_token_inputs(self, *args: Any, **kwargs: Any) -> ModelInputs:

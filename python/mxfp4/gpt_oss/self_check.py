@@ -1,8 +1,8 @@
-"""Checks our kernels on the device, before it serves.
+"""Checks our kernels on each device, before they serve.
 
-One graph holds each op once. It is run with a few numbers of tokens, of which each
-makes the ops choose another kernel, and what comes back is compared with the numeric
-contract in float64. The inputs are the same each time.
+One graph holds each op once for each device. It is run with a few numbers of tokens, of
+which each makes the ops choose another kernel, and what comes back is compared with the
+numeric contract in float64. The inputs are the same each time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from max.driver import CPU, Buffer, Device, is_virtual_device_mode
 from max.dtype import DType
 from max.engine import InferenceSession, Model
-from max.graph import DeviceRef, Graph, TensorType
+from max.graph import DeviceRef, Graph, TensorType, TensorValue
 
 from mxfp4 import contract, guard, ops
 from mxfp4.contract import Answer, from_bfloat16, to_bfloat16
@@ -88,12 +88,12 @@ class Tokens:
     made: np.ndarray
 
 
-def check(session: InferenceSession, device: Device) -> None:
-    """Compiles the graph and, unless the device is virtual, runs it.
+def check(session: InferenceSession, devices: Sequence[Device]) -> None:
+    """Compiles the graph and, unless the devices are virtual, runs it.
 
     Args:
         session: What to compile with.
-        device: Where to run.
+        devices: Where to run.
 
     Raises:
         RuntimeError: A kernel is wrong.
@@ -102,7 +102,7 @@ def check(session: InferenceSession, device: Device) -> None:
         logger.warning("Self-check: skipped, because %s is 0", VARIABLE)
         return
     # Compiled in either mode, so that a warmed cache holds it.
-    model = session.load(graph(DeviceRef.from_device(device)))
+    model = session.load(graph([DeviceRef.from_device(each) for each in devices]))
     if is_virtual_device_mode():
         return
     start = time.perf_counter()
@@ -112,27 +112,34 @@ def check(session: InferenceSession, device: Device) -> None:
     for count in TOKENS:
         tokens = draw_tokens(count)
         wanted = answers(weights, experts, tokens)
-        *results, packed, expected = _run(model, device, _inputs(weights, tokens))
+        *results, expected = _run(model, devices, _inputs(weights, tokens))
         wanted[ops.PACK[-1]] = Answer(expected)
-        problems |= compare([*results, packed], wanted, count)
+        for number in range(len(devices)):
+            mine = results[number * len(wanted) :][: len(wanted)]
+            where = f" on GPU {number} of the model's" if number else ""
+            problems |= compare(mine, wanted, count, where)
     if problems:
         raise RuntimeError(failure(problems))
     logger.info(
-        "Self-check: %d kernels right with %d numbers of tokens in %.0f ms",
+        "Self-check: %d kernels right with %d numbers of tokens, GPUs: %d, in %.0f ms",
         len(VARIANTS) + len(DENSE_FEATURES) + 5,
         len(TOKENS),
+        len(devices),
         (time.perf_counter() - start) * 1e3,
     )
 
 
 def compare(
-    results: Sequence[np.ndarray], wanted: Mapping[str, Answer], count: int
+    results: Sequence[np.ndarray],
+    wanted: Mapping[str, Answer],
+    count: int,
+    where: str = "",
 ) -> dict[str, str]:
     """Returns what is wrong of which op's results, with so many tokens."""
     problems = {}
     for result, (name, answer) in zip(results, wanted.items(), strict=True):
         if problem := mismatch(result, answer):
-            problems[f"{name} with {count} tokens"] = problem
+            problems[f"{name} with {count} tokens{where}"] = problem
     return problems
 
 
@@ -253,15 +260,34 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     }
 
 
-def graph(device: DeviceRef) -> Graph:
-    """Returns the graph, each op once.
+def graph(devices: Sequence[DeviceRef]) -> Graph:
+    """Returns the graph, each op once for each device.
 
-    The results come in the order of `answers`, then the packed weights of the device
-    and those of the host, which must be the same.
+    It is given the blocks and scales on the host, then for each device what `_inputs`
+    returns. The results come, for each device, in the order of `answers` and then the
+    packed weights, and at last those of the host, which must be the same.
     """
+    each = _types(devices[0])
+    host = [TensorType(kind.dtype, kind.shape, DeviceRef.CPU()) for kind in each[:2]]
+    types = [kind for device in devices for kind in _types(device)]
+    with Graph(
+        "mxfp4_self_check",
+        input_types=host + types,
+        custom_extensions=guard.require_package(),
+    ) as built:
+        host_blocks, host_scales, *values = (value.tensor for value in built.inputs)
+        results = []
+        for start in range(0, len(values), len(each)):
+            results += _results(values[start : start + len(each)])
+        built.output(*results, ops.pack(host_blocks, host_scales))
+    return built
+
+
+def _types(device: DeviceRef) -> list[TensorType]:
+    """Returns what a device is given."""
     half, byte, number = DType.bfloat16, DType.uint8, DType.uint32
     projection = EXPERTS, OUT_FEATURES
-    types = [
+    return [
         TensorType(byte, (*projection, FEATURES // 2), device),
         TensorType(byte, (*projection, FEATURES // ops.GROUP), device),
         TensorType(half, projection, device),
@@ -280,54 +306,48 @@ def graph(device: DeviceRef) -> Graph:
         TensorType(DType.float32, ("tokens", TOP), device),
         TensorType(half, ("rows", OUT_FEATURES), device),
     ]
-    host = [TensorType(byte, kind.shape, DeviceRef.CPU()) for kind in types[:2]]
-    with Graph(
-        "mxfp4_self_check",
-        input_types=host + types,
-        custom_extensions=guard.require_package(),
-    ) as built:
-        values = [value.tensor for value in built.inputs]
-        host_blocks, host_scales, blocks, scales, bias, *rest = values
-        router, router_bias, *rest = rest
-        kinds = len(DENSE_FEATURES)
-        dense, dense_bias, rest = (
-            rest[:kinds],
-            rest[kinds : 2 * kinds],
-            rest[2 * kinds :],
-        )
-        hidden, grouped, routed, chosen, *rest = rest
-        starts, ids, sources, places, shares, made = rest
-        packed = ops.pack(blocks, scales)
-        experts = {"out_features": OUT_FEATURES, "bias": bias}
-        results = [
-            ops.grouped_mxfp4_matmul(grouped, packed, starts, ids, **experts),
-            ops.grouped_mxfp4_matmul(
-                hidden, packed, starts, ids, swiglu=True, sources=sources, **experts
-            ),
-            *ops.route(routed, router, router_bias, TOP),
-            *ops.sort_rows(chosen, EXPERTS),
-            *(ops.dense(hidden, *part) for part in zip(dense, dense_bias, strict=True)),
-            ops.dense_float32(hidden, dense[0]),
-            ops.combine(made, places, shares),
-        ]
-        built.output(*results, packed, ops.pack(host_blocks, host_scales))
-    return built
+
+
+def _results(values: Sequence[TensorValue]) -> list[TensorValue]:
+    """Returns what a device makes of that."""
+    blocks, scales, bias, router, router_bias, *rest = values
+    kinds = len(DENSE_FEATURES)
+    dense, dense_bias = rest[:kinds], rest[kinds : 2 * kinds]
+    hidden, grouped, routed, chosen, *rest = rest[2 * kinds :]
+    starts, ids, sources, places, shares, made = rest
+    packed = ops.pack(blocks, scales)
+    experts = {"out_features": OUT_FEATURES, "bias": bias}
+    return [
+        ops.grouped_mxfp4_matmul(grouped, packed, starts, ids, **experts),
+        ops.grouped_mxfp4_matmul(
+            hidden, packed, starts, ids, swiglu=True, sources=sources, **experts
+        ),
+        *ops.route(routed, router, router_bias, TOP),
+        *ops.sort_rows(chosen, EXPERTS),
+        *(ops.dense(hidden, *part) for part in zip(dense, dense_bias, strict=True)),
+        ops.dense_float32(hidden, dense[0]),
+        ops.combine(made, places, shares),
+        packed,
+    ]
 
 
 def _inputs(weights: Weights, tokens: Tokens) -> list[np.ndarray]:
-    arrays: list[np.ndarray] = [weights.blocks, weights.scales]
+    """Returns what each device is given, in the order of the graph's inputs."""
+    arrays: list[np.ndarray] = []
     for value in (*vars(weights).values(), *vars(tokens).values()):
         arrays += value if isinstance(value, tuple) else (value,)
     return arrays
 
 
 def _run(
-    model: Model, device: Device, inputs: Sequence[np.ndarray]
+    model: Model, devices: Sequence[Device], inputs: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    # The first two are those that the host packs.
     buffers = [_buffer(array) for array in inputs]
-    buffers[2:] = [buffer.to(device) for buffer in buffers[2:]]
-    return [_array(result) for result in model.execute(*buffers)]
+    # The first two are those that the host packs.
+    given = buffers[:2]
+    for device in devices:
+        given += [buffer.to(device) for buffer in buffers]
+    return [_array(result) for result in model.execute(*given)]
 
 
 def _buffer(array: np.ndarray) -> Buffer:
