@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 from max.pipelines.lib.reasoning import register
 from max.pipelines.lib.tokenizer import convert_token_to_id
@@ -102,6 +103,10 @@ _IN_BODY = {
     )
 }
 """What is said of one token of a body."""
+
+
+_KNOWN: WeakKeyDictionary[Any, tuple[dict[str, int], int | None]] = WeakKeyDictionary()
+"""What was looked up in a tokenizer."""
 
 
 @register(NAME)
@@ -246,16 +251,29 @@ class HarmonyParser(ReasoningParser):
     async def from_tokenizer(
         cls, tokenizer: PipelineTokenizer[Any, Any, Any]
     ) -> HarmonyParser:
-        """Looks the format's tokens up; a tokenizer without one of them has none."""
-        ids = {name: await convert_token_to_id(tokenizer, name) for name in cls.FRAMING}
-        delegate = getattr(tokenizer, "delegate", None)
-        if delegate is None or None in ids.values():
+        """Looks the format's tokens up; a tokenizer without one of them has none.
+
+        MAX makes a parser for each request. The tokens are looked up once, as each of
+        them would go to another thread and back.
+        """
+        if tokenizer not in _KNOWN:
+            _KNOWN[tokenizer] = await cls._look_up(tokenizer)
+        tokens, separator = _KNOWN[tokenizer]
+        if not tokens:
             return cls({}, lambda _: "")
+        return cls(tokens, tokenizer.delegate.decode, separator)  # type: ignore[attr-defined]
+
+    @classmethod
+    async def _look_up(
+        cls, tokenizer: PipelineTokenizer[Any, Any, Any]
+    ) -> tuple[dict[str, int], int | None]:
+        """Returns the format's tokens, and that of `SEPARATOR` where it is one."""
+        ids = {name: await convert_token_to_id(tokenizer, name) for name in cls.FRAMING}
+        if getattr(tokenizer, "delegate", None) is None or None in ids.values():
+            return {}, None
         known = {name: token for name, token in ids.items() if token is not None}
         separator = list(await tokenizer.encode(SEPARATOR, add_special_tokens=False))
-        return cls(
-            known, delegate.decode, int(separator[0]) if len(separator) == 1 else None
-        )
+        return known, int(separator[0]) if len(separator) == 1 else None
 
     @classmethod
     async def reasoning_end_token_id(

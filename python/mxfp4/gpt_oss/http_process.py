@@ -27,8 +27,9 @@ def install() -> None:
     if SERVER not in sys.modules:
         return
     from mxfp4 import measurements
-    from mxfp4.gpt_oss import choices, responses
+    from mxfp4.gpt_oss import admission, choices, responses
 
+    admission.install()
     choices.install()
     chunks.install()
     responses.install()
