@@ -380,7 +380,10 @@ impl<'a> Bench<'a> {
         let visible = inventory.visible(mask.as_deref()).unwrap_or_default();
         let gpus: Vec<Gpu> = self.launch.devices.select(&visible).unwrap_or_default();
         let name = gpus.first().map(|gpu| GpuName {
-            name: gpu.name.clone(),
+            name: match gpus.len() {
+                1 => gpu.name.clone(),
+                count => format!("{count} × {}", gpu.name),
+            },
             driver: inventory.driver,
         });
         let watch = (!gpus.is_empty()).then(|| MemoryWatch::start(&gpus));
@@ -392,6 +395,9 @@ impl Args {
     /// The command that measures the same anywhere: without the files and addresses of this machine.
     fn command(&self) -> String {
         let mut command = format!("mxfp4 bench serve {}", self.load.flags().join(" "));
+        if let Some(devices) = &self.server.devices {
+            command.push_str(&format!(" --devices {devices}"));
+        }
         if self.url.is_some() {
             command.push_str(" --url URL");
         }
