@@ -47,6 +47,7 @@ from max.pipelines.sampling import sampling_logits_processor as sampling
 from max.serve.scheduler.config import TokenGenerationSchedulerConfig
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
+from mxfp4.gpt_oss.health import COUNT_BYTES
 from mxfp4.gpt_oss.inputs import BatchProcessor
 
 PAGE = 128
@@ -148,7 +149,8 @@ class Model:
         self._seen = seen
         self.max_seq_len = max_seq_len
         self._max_cache_length_upper_bound = max_seq_len
-        runtime = SimpleNamespace(devices=[CPU()], signal_buffers=[])
+        signals = [Buffer.zeros([COUNT_BYTES], DType.uint8, CPU())]
+        runtime = SimpleNamespace(devices=[CPU()], signal_buffers=signals)
         self._processor: Any = object.__new__(BatchProcessor)
         self._processor.runtime = runtime
         self._processor._started = True
