@@ -92,26 +92,22 @@ def report(
     lengths: dict[int, list[int]] = {}
     for prompt, sample in enumerate(these):
         lengths.setdefault(len(sample.prompt), []).append(prompt)
-    apart = [parting for parting in found.values() if not parting.gap <= tie]
-    routed: dict[int, float] = {}
-    if margins is not None and apart:
+    untied = [parting for parting in found.values() if not parting.gap <= tie]
+    wrong = untied
+    if margins is not None and untied:
         seen = [
             these[each.prompt].prompt + these[each.prompt].tokens[: each.position]
-            for each in apart
+            for each in untied
         ]
-        routed = {
-            each.prompt: least
-            for each, least in zip(apart, margins(seen), strict=True)
-            if least < margin
-        }
-    alike = True
+        pairs = zip(untied, margins(seen), strict=True)
+        wrong = [parting for parting, least in pairs if not least < margin]
     for length, prompts in sorted(lengths.items()):
-        apart = [found[prompt] for prompt in prompts if prompt in found]
-        untied = [parting for parting in apart if not parting.gap <= tie]
-        wrong = [parting for parting in untied if parting.prompt not in routed]
+        apart, free, here = (
+            [parting for parting in kind if parting.prompt in prompts]
+            for kind in (found.values(), untied, wrong)
+        )
         at_routers = (
-            f"{len(untied) - len(wrong)} where a router all but does (within "
-            f"{margin:g}), "
+            f"{len(free) - len(here)} where a router all but does (within {margin:g}), "
             if margins is not None
             else ""
         )
@@ -122,14 +118,13 @@ def report(
         print(
             f"{len(prompts)} prompts of {length} tokens: {same} tokens alike, "
             f"{len(prompts) - len(apart)} answers to their end; "
-            f"{len(apart) - len(untied)} part where two tokens tie (within {tie:g}), "
-            f"{at_routers}{len(wrong)} where none do"
+            f"{len(apart) - len(free)} part where two tokens tie (within {tie:g}), "
+            f"{at_routers}{len(here)} where none do"
         )
-        for parting in wrong:
-            alike = False
+        for parting in here:
             print(
                 f"  prompt {parting.prompt}, after {parting.position} tokens: "
                 f"{parting.tokens[0]} and {parting.tokens[1]}, "
                 f"apart by {parting.gap:.3f}"
             )
-    return alike
+    return not wrong

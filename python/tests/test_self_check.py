@@ -236,9 +236,11 @@ def test_each_of_several_devices_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
         self_check.check(session, [CPU()] * 2)
 
 
-def test_each_dense_kernel_is_tried() -> None:
-    answers = self_check.answers(WEIGHTS, EXPERTS, CASE)
-    hidden = reference.from_bfloat16(CASE.hidden).astype(np.float64)
+@pytest.mark.parametrize("count", [30, 300])
+def test_each_dense_kernel_is_tried(count: int) -> None:
+    tokens = draw_tokens(count)
+    answers = self_check.answers(WEIGHTS, EXPERTS, tokens)
+    hidden = reference.from_bfloat16(tokens.hidden).astype(np.float64)
     products = [
         hidden @ reference.from_bfloat16(part).astype(np.float64).T
         for part in WEIGHTS.dense
@@ -248,11 +250,13 @@ def test_each_dense_kernel_is_tried() -> None:
         bias = reference.from_bfloat16(bits)
         answer = answers[self_check.dense_name(product.shape[1])]
         assert self_check.mismatch(product + bias, answer) is None
-        # Rounded before the bias comes to it, as MAX's does.
+        assert self_check.mismatch(product, answer) is not None
+        # Rounded before the bias comes to it, as MAX's does, in whole tiles alone.
         half = contract.from_bfloat16(contract.to_bfloat16(product)) + bias
         twice = contract.from_bfloat16(contract.to_bfloat16(half))
-        assert self_check.mismatch(twice, answer) is None
-        assert self_check.mismatch(product, answer) is not None
+        off = np.abs(twice - answer.want) > answer.bound
+        tiled = 256 if count == 300 and product.shape[1] != 160 else 0
+        assert not off[:tiled].any() and off[tiled:].any()
     exact = answers[ops.DENSE_FLOAT32[0]]
     assert self_check.mismatch(products[0].astype(np.float32), exact) is None
     # Logits that were bfloat16 on the way are no longer right.

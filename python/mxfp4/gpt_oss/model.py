@@ -58,7 +58,6 @@ class TextModel(GptOssTextModel):
         global_kv_collections: Sequence[PagedCacheValues],
         return_n_logits: TensorValue,
         input_row_offsets: Sequence[TensorValue],
-        **kwargs: Any,
     ) -> tuple[TensorValue, ...]:
         """Runs the decoder as the built-in one does, and captures on several devices.
 

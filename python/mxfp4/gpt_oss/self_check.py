@@ -41,7 +41,10 @@ TOKENS = (6, 12, 30, 64, 140, 300)
 """On average 3, 6, 15, 32, 70 and 150 rows an expert: each makes the grouped matmul
 take tiles of another width, 8 to 256. The last makes the router take its other kernel,
 and the one before it larger clusters. The dense matmuls for few tokens have tiles of
-16, 32, 64 and 128, all of which occur; of the last 256 tokens are in MAX's tiles."""
+16, 32, 64 and 128, all of which occur; of the last `TILED` tokens are in MAX's."""
+
+TILED = 256
+"""How many of 300 tokens whole tiles of MAX's matmul take, where it is called."""
 
 DENSE_FEATURES = (OUT_FEATURES, 192, 256)
 """The first has no tiles of MAX's matmul, and the others have those of GPT-OSS's
@@ -237,11 +240,8 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
     hidden = from_bfloat16(tokens.hidden)
     dense = [contract.product(hidden, from_bfloat16(part)) for part in weights.dense]
-    # MAX's matmul rounds a product before it gives it to what adds the bias.
     with_bias = {
-        dense_name(part.want.shape[1]): contract.rounded(
-            contract.add(contract.rounded(part), from_bfloat16(bias))
-        )
+        dense_name(len(bias)): _with_bias(part, from_bfloat16(bias))
         for part, bias in zip(dense, weights.dense_bias, strict=True)
     }
     return {
@@ -258,6 +258,17 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
             from_bfloat16(tokens.made), tokens.places, tokens.shares
         ),
     }
+
+
+def _with_bias(product: Answer, bias: np.ndarray) -> Answer:
+    """Returns what the dense matmul must return, of its product in float32.
+
+    What MAX's adds the bias with is given a product that is rounded already.
+    """
+    tiled = TILED if len(product.want) >= TILED and len(bias) != OUT_FEATURES else 0
+    bound = np.array(product.bound)
+    bound[:tiled] = contract.rounded(product).bound[:tiled]
+    return contract.rounded(contract.add(Answer(product.want, bound), bias))
 
 
 def graph(devices: Sequence[DeviceRef]) -> Graph:

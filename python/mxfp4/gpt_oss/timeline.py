@@ -76,7 +76,7 @@ class Timeline:
     def _collect(self, activities: list[Any]) -> None:
         for activity in activities:
             # Of several GPUs, which do alike, one tells of a step.
-            if getattr(activity, "device_id", self._device.id) != self._device.id:
+            if activity.device_id != self._device.id:
                 continue
             # Copies and fills have no name.
             kind = self._cupti.ActivityKind(activity.kind).name.lower()
