@@ -1,0 +1,1 @@
+//! The format that GPT-OSS reads and writes: conversations to tokens, tokens to events.
