@@ -1,10 +1,11 @@
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use mxfp4_env::Environment;
@@ -13,7 +14,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid, setsid};
 
-use crate::supervise::Supervisor;
+use crate::supervise::{Supervisor, Terms};
 use crate::{Line, Outcome, Stopper, signals};
 
 /// How long a child may take to end once it was asked to, where nobody says otherwise.
@@ -76,7 +77,18 @@ pub struct Command {
     timeout: Option<Duration>,
     grace: Duration,
     leader_first: bool,
+    before_end: Option<Before>,
     stopper: Option<Stopper>,
+}
+
+/// What is done before a child is asked to end.
+#[derive(Clone)]
+pub(crate) struct Before(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Before")
+    }
 }
 
 impl Command {
@@ -91,6 +103,7 @@ impl Command {
             timeout: None,
             grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
             leader_first: false,
+            before_end: None,
             stopper: None,
         }
     }
@@ -180,6 +193,14 @@ impl Command {
         self
     }
 
+    /// Calls `prepare`, on a thread of its own, before the child is asked to end, by a signal or by a [`Stopper`]; the
+    /// child is asked once that returns. The time it may take to end, [`Command::grace`], counts from the beginning.
+    #[must_use]
+    pub fn before_end(mut self, prepare: impl Fn() + Send + Sync + 'static) -> Self {
+        self.before_end = Some(Before(Arc::new(prepare)));
+        self
+    }
+
     /// Lets `stopper` end it.
     #[must_use]
     pub fn stopper(mut self, stopper: Stopper) -> Self {
@@ -250,7 +271,11 @@ impl Command {
             signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
         let outcome = Supervisor::new(
             &mut child,
-            (self.grace, self.leader_first),
+            Terms {
+                grace: self.grace,
+                leader_first: self.leader_first,
+                before: self.before_end.clone(),
+            },
             self.stopper.as_ref(),
             on_line,
             (sender, events),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
+use crate::command::Before;
 use crate::group::Group;
 use crate::guard::Guard;
 use crate::signals::Registration;
@@ -21,6 +22,18 @@ pub(crate) enum Event {
     Signal(i32),
     /// A [`Stopper`] asks for the end.
     Stop,
+    /// What had to be done before the child is asked to end is done.
+    Prepared(Signal),
+}
+
+/// How a child is ended.
+pub(crate) struct Terms {
+    /// How long it may take once it was asked to end.
+    pub(crate) grace: Duration,
+    /// Whether the leader alone is asked to end.
+    pub(crate) leader_first: bool,
+    /// What is done before it is asked.
+    pub(crate) before: Option<Before>,
 }
 
 /// How often a group that lost its leader is looked at.
@@ -35,15 +48,15 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 /// Watches one child from its start to the end of its group.
 pub(crate) struct Supervisor<'a> {
     group: Group,
-    grace: Duration,
-    /// Whether the leader alone is asked to end.
-    leader_first: bool,
+    terms: Terms,
     on_line: &'a mut dyn FnMut(Line),
+    sender: Sender<Event>,
     events: Receiver<Event>,
     open_streams: usize,
     /// When to kill, once the group was asked to end.
     kill_at: Option<Instant>,
     killed: bool,
+    leader_ended: bool,
     interrupted: Option<i32>,
     timed_out: bool,
     stopped: bool,
@@ -54,7 +67,7 @@ pub(crate) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         child: &mut Child,
-        (grace, leader_first): (Duration, bool),
+        terms: Terms,
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -75,23 +88,26 @@ impl<'a> Supervisor<'a> {
         if let Some(stopper) = stopper {
             stopper.connect(sender.clone());
         }
+        let ended = sender.clone();
         std::thread::spawn(move || {
             group.await_leader();
-            let _ = sender.send(Event::LeaderEnded);
+            let _ = ended.send(Event::LeaderEnded);
         });
+        let guard = Guard::of(group, terms.grace);
         Self {
             group,
-            grace,
-            leader_first,
+            terms,
             on_line,
+            sender,
             events,
             open_streams,
             kill_at: None,
             killed: false,
+            leader_ended: false,
             interrupted: None,
             timed_out: false,
             stopped: false,
-            _guard: Guard::of(group, grace),
+            _guard: guard,
             _registration: registration,
         }
     }
@@ -109,6 +125,7 @@ impl<'a> Supervisor<'a> {
                 self.ask_to_end(Signal::SIGTERM);
             }
         }
+        self.leader_ended = true;
         let status = child.wait()?;
         self.clear_group();
         self.drain();
@@ -148,6 +165,12 @@ impl<'a> Supervisor<'a> {
                 self.stopped = true;
                 self.ask_to_end(Signal::SIGTERM);
             }
+            Ok(Event::Prepared(signal)) => {
+                // The number of a leader that was waited for may be another process's.
+                if !self.leader_ended {
+                    self.ask(signal);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {
                 if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                     self.kill();
@@ -160,13 +183,25 @@ impl<'a> Supervisor<'a> {
     }
 
     fn ask_to_end(&mut self, signal: Signal) {
-        if self.kill_at.is_none() {
-            if self.leader_first {
-                self.group.signal_leader(signal);
-            } else {
-                self.group.signal(signal);
-            }
-            self.kill_at = Some(Instant::now() + self.grace);
+        if self.kill_at.is_some() {
+            return;
+        }
+        self.kill_at = Some(Instant::now() + self.terms.grace);
+        let Some(Before(prepare)) = self.terms.before.take() else {
+            return self.ask(signal);
+        };
+        let sender = self.sender.clone();
+        std::thread::spawn(move || {
+            prepare();
+            let _ = sender.send(Event::Prepared(signal));
+        });
+    }
+
+    fn ask(&self, signal: Signal) {
+        if self.terms.leader_first {
+            self.group.signal_leader(signal);
+        } else {
+            self.group.signal(signal);
         }
     }
 
@@ -185,7 +220,7 @@ impl<'a> Supervisor<'a> {
                 // ignore SIGINT.
                 self.group.signal(Signal::SIGTERM);
                 self.kill_at
-                    .get_or_insert_with(|| Instant::now() + self.grace);
+                    .get_or_insert_with(|| Instant::now() + self.terms.grace);
                 asked = true;
             }
             if self.killed {

@@ -22,6 +22,12 @@ fn caller() {
         // Longer than the script takes, on a busy machine too.
         command = command.leader_first().grace(Duration::from_secs(60));
     }
+    if std::env::var_os("PREPARE").is_some() {
+        command = command.before_end(|| {
+            std::fs::write("prepared", "").unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+        });
+    }
     let outcome = command.status().unwrap();
     if std::env::var_os("LINGER").is_some() {
         std::fs::write("lingering", "").unwrap();
@@ -283,4 +289,31 @@ fn a_leader_that_is_asked_first_finishes_what_its_children_are_at() {
     assert_eq!(caller.wait().code(), Some(143));
     assert_eq!(caller.read("child").trim(), "done");
     assert_eq!(caller.read("got").trim(), "whole");
+}
+
+#[test]
+fn the_child_is_asked_to_end_once_what_comes_before_is_done() {
+    let script =
+        "trap 'test -e prepared && echo yes > asked; exit 3' TERM; : > ready; while :; do sleep 0.01; done";
+    let mut caller = Caller::start_with(script, |command| {
+        command.env("PREPARE", "1");
+    });
+    let start = Instant::now();
+    caller.signal(Signal::SIGTERM);
+    caller.wait();
+    assert_eq!(caller.read("asked"), "yes\n");
+    assert!(start.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nothing() {
+    let mut caller = Caller::start_with("trap '' INT TERM; : > ready; sleep 100", |command| {
+        command.env("PREPARE", "1").env("LEADER_FIRST", "1");
+    });
+    caller.signal(Signal::SIGINT);
+    caller.wait_for("prepared");
+    let start = Instant::now();
+    caller.signal(Signal::SIGINT);
+    caller.wait();
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
