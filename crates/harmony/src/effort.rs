@@ -1,0 +1,45 @@
+//! How much the model thinks before it answers.
+
+use std::str::FromStr;
+
+/// The line `Reasoning: …` of the system message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// Short reasoning.
+    Low,
+    /// What the model does when nothing is asked.
+    #[default]
+    Medium,
+    /// Long reasoning.
+    High,
+}
+
+impl Effort {
+    /// The word in the system message.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// A word that names no effort.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no reasoning effort is called {0:?}: use none, minimal, low, medium, high, xhigh or max")]
+pub struct UnknownEffort(pub String);
+
+impl FromStr for Effort {
+    type Err = UnknownEffort;
+
+    /// The model knows three efforts. `none` and `minimal` are low, `xhigh` and `max` are high.
+    fn from_str(word: &str) -> Result<Self, UnknownEffort> {
+        match word {
+            "none" | "minimal" | "low" => Ok(Self::Low),
+            "medium" => Ok(Self::Medium),
+            "high" | "xhigh" | "max" => Ok(Self::High),
+            other => Err(UnknownEffort(other.to_owned())),
+        }
+    }
+}

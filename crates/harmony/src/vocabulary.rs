@@ -1,0 +1,199 @@
+//! Token ids, their bytes and names.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer;
+use tokenizers::decoders::DecoderWrapper;
+
+use crate::{MissingToken, Special};
+
+/// A vocabulary could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum VocabularyError {
+    /// The file cannot be read.
+    #[error("cannot read the tokenizer {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: std::io::Error,
+    },
+    /// The text is no tokenizer.
+    #[error("{path} is no tokenizer.json that can be used: {error}; fetch the checkpoint's again")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: String,
+    },
+}
+
+/// A tokenizer's vocabulary. Immutable; share it by [`Arc`](std::sync::Arc).
+pub struct Vocabulary {
+    tokenizer: Tokenizer,
+    /// The bytes of all tokens, one after the other.
+    bytes: Vec<u8>,
+    /// Where each token's bytes end; they begin where the one's before end.
+    ends: Vec<u32>,
+    /// Special tokens by name.
+    names: HashMap<String, u32>,
+    /// Special tokens by id, in order.
+    special: Vec<u32>,
+}
+
+impl fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vocabulary({} tokens)", self.len())
+    }
+}
+
+impl Vocabulary {
+    /// From a checkpoint's `tokenizer.json`.
+    pub fn from_file(tokenizer_json: &Path) -> Result<Self, VocabularyError> {
+        let text = std::fs::read(tokenizer_json).map_err(|error| VocabularyError::Read {
+            path: tokenizer_json.to_owned(),
+            error,
+        })?;
+        let tokenizer = Tokenizer::from_bytes(text).map_err(|error| VocabularyError::Parse {
+            path: tokenizer_json.to_owned(),
+            error: error.to_string(),
+        })?;
+        Ok(Self::from_tokenizer(tokenizer))
+    }
+
+    /// From a tokenizer that is loaded already.
+    pub fn from_tokenizer(mut tokenizer: Tokenizer) -> Self {
+        tokenizer.set_encode_special_tokens(true);
+        let names: HashMap<String, u32> = tokenizer
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (token.content, id))
+            .collect();
+        let mut special: Vec<u32> = names.values().copied().collect();
+        special.sort_unstable();
+        let (bytes, ends) = token_bytes(&tokenizer);
+        Self {
+            tokenizer,
+            bytes,
+            ends,
+            names,
+            special,
+        }
+    }
+
+    /// The tokens of plain text: what looks like a special token stays text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer
+            .encode_fast(text, false)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .unwrap_or_default()
+    }
+
+    /// The tokens of a raw prompt: special tokens by name become special tokens.
+    pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut rest = text;
+        while let Some((at, name, id)) = self.first_special(rest) {
+            ids.extend(self.encode(&rest[..at]));
+            ids.push(id);
+            rest = &rest[at + name.len()..];
+        }
+        ids.extend(self.encode(rest));
+        ids
+    }
+
+    /// The first special token's name in a text, the longest of those that begin there.
+    fn first_special(&self, text: &str) -> Option<(usize, &str, u32)> {
+        self.names
+            .iter()
+            .filter_map(|(name, id)| Some((text.find(name.as_str())?, name.as_str(), *id)))
+            .min_by_key(|(at, name, _)| (*at, usize::MAX - name.len()))
+    }
+
+    /// A token's bytes, which may be a part of a character; a special token's name; nothing
+    /// beyond the tokenizer.
+    pub fn bytes(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        let Some(&end) = self.ends.get(id) else {
+            return &[];
+        };
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.bytes[start as usize..end as usize]
+    }
+
+    /// The text of tokens; bytes that are no UTF-8 become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| self.bytes(*id)).copied().collect();
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    /// The ids of harmony's tokens, or the one that this tokenizer lacks.
+    pub fn special(&self) -> Result<Special, MissingToken> {
+        Special::of(self)
+    }
+
+    /// The id of a special token, as `<|start|>`.
+    pub fn special_id(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    /// Whether it is a special token.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search(&id).is_ok()
+    }
+
+    /// How many ids the tokenizer has: the highest and one. The model's head may have more.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it has no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// The bytes of all tokens and where each one's end.
+fn token_bytes(tokenizer: &Tokenizer) -> (Vec<u8>, Vec<u32>) {
+    let vocabulary = tokenizer.get_vocab(true);
+    let len = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
+    let mut tokens: Vec<Option<&str>> = vec![None; len];
+    for (token, id) in &vocabulary {
+        tokens[*id as usize] = Some(token);
+    }
+    let added = tokenizer.get_added_tokens_decoder();
+    let byte_level = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
+    let alphabet = byte_alphabet();
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(len));
+    for (id, token) in tokens.into_iter().enumerate() {
+        let token = token.unwrap_or_default();
+        if let Some(added) = added.get(&(id as u32)) {
+            bytes.extend_from_slice(added.content.as_bytes());
+        } else if byte_level {
+            bytes.extend(token.chars().filter_map(|char| alphabet.get(&char)));
+        } else {
+            bytes.extend_from_slice(token.as_bytes());
+        }
+        ends.push(bytes.len() as u32);
+    }
+    (bytes, ends)
+}
+
+/// The characters by which a byte-level tokenizer writes bytes: printable ones stand for
+/// themselves, the others for the characters from U+0100 on, in order.
+fn byte_alphabet() -> HashMap<char, u8> {
+    let mut other = 0x100;
+    (0..=u8::MAX)
+        .map(|byte| match byte {
+            b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => (char::from(byte), byte),
+            _ => {
+                other += 1;
+                (char::from_u32(other - 1).unwrap_or_default(), byte)
+            }
+        })
+        .collect()
+}
