@@ -1,0 +1,183 @@
+//! Answers that are errors, in OpenAI's form.
+
+use std::fmt::Display;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mxfp4_engine::EngineError;
+use serde::Serialize;
+
+/// An answer that is an error: `{"error": {"message", "type", "param", "code"}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    body: Body,
+    /// Seconds.
+    retry_after: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Body {
+    message: String,
+    r#type: &'static str,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, r#type: &'static str, message: String) -> Self {
+        Self {
+            status,
+            body: Body {
+                message,
+                r#type,
+                param: None,
+                code: None,
+            },
+            retry_after: None,
+        }
+    }
+
+    /// 400.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID, message.into())
+    }
+
+    /// 400 that names a field by its path.
+    pub(crate) fn field(path: &str, why: impl Display) -> Self {
+        Self::invalid(format!("`{path}`: {why}")).with_param(path)
+    }
+
+    /// 404 for a model that is not served.
+    pub(crate) fn unknown_model(model: &str, served: &[String]) -> Self {
+        let message = format!(
+            "the model `{}` does not exist; this server has {}",
+            excerpt(model),
+            list(served)
+        );
+        Self::new(StatusCode::NOT_FOUND, INVALID, message)
+            .with_param("model")
+            .with_code("model_not_found")
+    }
+
+    /// 404 for a path.
+    pub(crate) fn unknown_path(path: &str) -> Self {
+        let message = format!("there is no `{}` here", excerpt(path));
+        Self::new(StatusCode::NOT_FOUND, INVALID, message).with_code("not_found")
+    }
+
+    /// 405.
+    pub(crate) fn method(method: &str, path: &str) -> Self {
+        let message = format!("`{}` does not take {}", excerpt(path), excerpt(method));
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, message).with_code("method_not_allowed")
+    }
+
+    /// 408 for a body that comes too slowly.
+    pub(crate) fn slow_body() -> Self {
+        let message = "the body did not come in time".to_owned();
+        Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, message).with_code("request_timeout")
+    }
+
+    /// 413.
+    pub(crate) fn large_body(most: usize) -> Self {
+        let message = format!(
+            "the body has more than {most} bytes; MAX_SERVE_MAX_REQUEST_BYTES sets how many it may have"
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message).with_code("request_too_large")
+    }
+
+    /// 429.
+    pub(crate) fn queue_full() -> Self {
+        let message = "as many requests wait as may; send it again later".to_owned();
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
+            .with_code("rate_limit_exceeded");
+        error.retry_after = Some(1);
+        error
+    }
+
+    /// 500 for what is no client's fault.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            message.into(),
+        )
+        .with_code("internal_error")
+    }
+
+    /// 503, to be tried again after so many seconds.
+    pub(crate) fn unavailable(message: impl Into<String>, retry_after: u32) -> Self {
+        let mut error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            message.into(),
+        )
+        .with_code("service_unavailable");
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    pub(crate) fn with_param(mut self, path: &str) -> Self {
+        self.body.param = Some(path.to_owned());
+        self
+    }
+
+    pub(crate) fn with_code(mut self, code: &'static str) -> Self {
+        self.body.code = Some(code);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.body.message
+    }
+
+    /// The answer's body.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: &'a Body,
+        }
+        serde_json::to_vec(&Envelope { error: &self.body }).unwrap_or_default()
+    }
+}
+
+const INVALID: &str = "invalid_request_error";
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::QueueFull => Self::queue_full(),
+            EngineError::Invalid(why) => Self::invalid(why),
+            EngineError::Failed(_) => Self::internal(error.to_string()),
+            EngineError::Gone(why) => Self::unavailable(why, 5),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        let mut response = (self.status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// What a client wrote, short enough to be sent back.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST: usize = 64;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
