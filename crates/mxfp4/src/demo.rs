@@ -1,6 +1,6 @@
 //! `mxfp4 demo`
 
-mod server;
+mod chat;
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,12 +13,11 @@ use mxfp4_gpu::{DeviceSelection, Gpu};
 use mxfp4_process::{Command, Output};
 use mxfp4_toolchain::Error::Interrupted;
 
-use self::server::{Server, Start};
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::progress::Steps;
-use crate::serve::{self, Launch, LogTail, Request, Task};
+use crate::serve::{self, Launch, LogTail, Request, Task, View, Wait};
 use crate::setup::ensure_sdk;
 use crate::warm;
 
@@ -113,40 +112,31 @@ impl Demo<'_> {
             gpu.name
         ));
         let [port, metrics_port] = free_ports()?;
-        let launch = self.launch(port)?;
-        let command = launch
-            .command(
-                self.context,
-                Some(&self.sdk),
-                &self.environment,
-                Task::Serve,
-            )?
-            .env(serve::METRICS_VARIABLE, metrics_port.to_string());
-        let server = match Server::start(command, port, steps.progress())? {
-            Start::Ready(server) => server,
-            Start::Interrupted(code) => return Ok(code),
-        };
-        steps.done(format_args!("ready on http://{}:{port}", launch.host));
+        let mut launch = self.launch(port)?;
+        launch.metrics_port = metrics_port;
+        let view = View::step(steps.progress());
+        let made = (&self.sdk, &self.environment);
+        let mut server = serve::start(self.context, &launch, made, view)?;
+        if let Wait::Ended(code) = server.await_ready()? {
+            return match code {
+                0 => {
+                    let message = "MAX stopped before it was ready to serve";
+                    Err(Failure::new(Exit::Failed, message).into())
+                }
+                code => Ok(code),
+            };
+        }
+        let url = launch.address().url();
+        steps.done(format_args!("ready on {url}"));
 
-        steps.begin("Send one chat request with OpenAI's client");
-        let asked = Command::new(serve::python(&self.sdk)?)
-            .environment(&self.environment)
-            .args(["-m", "mxfp4.chat", "--base-url"])
-            .arg(format!("http://{}:{port}/v1", launch.host))
-            .args(["--model", &launch.name])
-            // A proxy for the outside world has no business on the way to this machine itself.
-            .env("NO_PROXY", "*")
-            .env("no_proxy", "*")
-            .status()?;
+        steps.begin("Send one chat request");
+        let answer = chat::ask(&url, &launch.served_name());
+        if let Some(signal) = mxfp4_process::interrupted() {
+            server.end()?;
+            return Ok(128 + signal);
+        }
         let stopped = server.stop();
-        if asked.interrupted.is_some() {
-            return Ok(asked.code());
-        }
-        if !asked.success() {
-            return Err(
-                Failure::new(Exit::Failed, format!("the chat request failed ({asked})")).into(),
-            );
-        }
+        println!("{}", answer?);
         steps.done("answered");
         stopped?;
         println!(

@@ -5,10 +5,10 @@ mod compile_cache;
 mod detach;
 mod entry_point;
 mod flags;
+mod front_end;
 mod launch;
 mod log_line;
 mod log_tail;
-#[allow(dead_code, reason = "read where the front end is started")]
 mod migration;
 mod model;
 mod phase;
@@ -29,10 +29,12 @@ use mxfp4_env::{Environment, Layout, Options, Platform, Sdk};
 use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::{Command, Outcome, Output};
 
-pub use self::checks::{METRICS_VARIABLE, gpus};
+pub use self::checks::gpus;
 pub use self::compile_cache::{CompileCache, is_graph};
 use self::detach::Detached;
 pub use self::flags::Flags;
+use self::front_end::FrontEnd;
+pub use self::front_end::Frontend;
 pub use self::launch::{Launch, Request, Task, python};
 pub use self::log_line::visible;
 pub use self::log_tail::LogTail;
@@ -47,8 +49,8 @@ use crate::setup::ensure_sdk;
 
 /// Build, check the machine, and serve a model.
 ///
-/// MAX serves the model over HTTP, with OpenAI's interface, until Ctrl-C. Flags after `--` go to MAX as they are and win
-/// over those that mxfp4 gives it; `mxfp4 serve -- --help` lists them.
+/// Answers HTTP, with OpenAI's interface, until Ctrl-C; MAX is the engine behind it. Flags after `--` go to MAX and win over
+/// those that mxfp4 gives it; `mxfp4 serve -- --help` lists them.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -91,6 +93,9 @@ pub struct StartArgs {
     /// The port to listen on [default: serve.port of mxfp4.toml]
     #[arg(long, env = "MAX_SERVE_PORT", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
+    /// Who answers HTTP [default: mxfp4, and max for an architecture that is not this project's]
+    #[arg(long, value_enum)]
+    pub frontend: Option<Frontend>,
     /// How many seconds running requests are given to finish once the server is to end [default: 5]
     #[arg(long, value_name = "SECONDS", env = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S", hide_env_values = true,
           value_parser = clap::value_parser!(u32).range(..=86_400))]
@@ -123,6 +128,7 @@ impl StartArgs {
                 telemetry: self.telemetry,
                 no_self_check: self.no_self_check,
                 drain: self.drain,
+                frontend: self.frontend,
                 flags: configured.overridden_by(Flags::parse(max_flags.iter().cloned())),
             },
         )
@@ -207,6 +213,10 @@ pub fn start(
         .command(context, Some(sdk), environment, Task::Serve)?
         .leader_first()
         .grace(launch.grace());
+    let front_end = match launch.frontend {
+        Frontend::Mxfp4 => Some(FrontEnd::open(context, launch)?),
+        Frontend::Max => None,
+    };
     view.say(&format!(
         "serving {} on http://{}:{}",
         launch.name, launch.host, launch.port
@@ -219,6 +229,7 @@ pub fn start(
     Ok(Server::start(
         command,
         launch.address(),
+        front_end,
         view,
         CompileCache::of(context),
         (

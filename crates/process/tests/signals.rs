@@ -293,8 +293,7 @@ fn a_leader_that_is_asked_first_finishes_what_its_children_are_at() {
 
 #[test]
 fn the_child_is_asked_to_end_once_what_comes_before_is_done() {
-    let script =
-        "trap 'test -e prepared && echo yes > asked; exit 3' TERM; : > ready; while :; do sleep 0.01; done";
+    let script = "trap 'test -e prepared && echo yes > asked; exit 3' TERM; : > ready; while :; do sleep 0.01; done";
     let mut caller = Caller::start_with(script, |command| {
         command.env("PREPARE", "1");
     });

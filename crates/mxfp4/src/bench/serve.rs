@@ -354,20 +354,13 @@ impl<'a> Bench<'a> {
             return Ok(self.context.cwd.join(folder));
         }
         let model = Model::resolve(&self.launch.name, &self.context.cwd, &self.context.ambient);
-        match model {
-            Model::Folder(folder) if folder.is_dir() => Ok(folder),
-            Model::Repository {
-                cached: Some(folder),
-                ..
-            } => Ok(folder),
-            _ => {
-                let message = format!(
-                    "the tokenizer of {} is not here; name its folder with --tokenizer",
-                    self.launch.name
-                );
-                Err(Failure::new(Exit::Precondition, message).into())
-            }
-        }
+        model.folder().map(Path::to_path_buf).ok_or_else(|| {
+            let message = format!(
+                "the tokenizer of {} is not here; name its folder with --tokenizer",
+                self.launch.name
+            );
+            Failure::new(Exit::Precondition, message).into()
+        })
     }
 
     /// The GPUs that are served on, and a watch over their memory; none where no driver tells.

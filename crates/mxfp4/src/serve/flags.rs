@@ -66,6 +66,19 @@ impl Flags {
         flag.words.get(1).cloned()
     }
 
+    /// All words that are given as the flag's values.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        let named = self.0.iter().filter(|flag| flag.name == name);
+        named
+            .flat_map(|flag| {
+                let first = flag.words[0].to_string_lossy();
+                let inline = first.split_once('=').map(|(_, value)| value.to_owned());
+                let rest = flag.words[1..].iter().map(|w| w.to_string_lossy().into());
+                inline.into_iter().chain(rest)
+            })
+            .collect()
+    }
+
     /// How the flag is given the last time, which is the one that counts: its name as it was written, and its value.
     pub fn last(&self, name: &str) -> Option<(String, Option<String>)> {
         let flag = self.0.iter().rev().find(|flag| flag.name == name)?;
@@ -169,5 +182,9 @@ mod tests {
         assert_eq!(flags.value("force"), None);
         assert_eq!(flags.value("devices"), None);
         assert_eq!(flags.value("host"), None);
+        assert_eq!(flags.values("port"), ["1", "2"]);
+        let dropped = |name: &str| ["port", "model"].contains(&name);
+        let rest: Vec<_> = flags.without(dropped).into_words().collect();
+        assert_eq!(rest, ["--force", "--devices"]);
     }
 }

@@ -12,6 +12,8 @@ use super::checks;
 use super::compile_cache::{self, CompileCache};
 use super::entry_point::EntryPoint;
 use super::flags::Flags;
+use super::front_end::Frontend;
+use super::migration::{self, Given, Honoured, Migration};
 use super::model::Model;
 use super::server::Address;
 use crate::context::Context;
@@ -61,6 +63,8 @@ pub struct Request {
     pub no_self_check: bool,
     /// How many seconds running requests get at the end.
     pub drain: Option<u32>,
+    /// Who answers HTTP.
+    pub frontend: Option<Frontend>,
     /// MAX's flags, which win over everything else.
     pub flags: Flags,
 }
@@ -80,8 +84,12 @@ pub struct Launch {
     pub port: u16,
     /// The port of `/metrics`.
     pub metrics_port: u16,
+    /// Who answers HTTP.
+    pub frontend: Frontend,
     /// Where profiles of steps are left, if any are asked for.
     pub profile: Option<PathBuf>,
+    /// What the front end takes over from MAX's settings.
+    pub honoured: Honoured,
     telemetry: bool,
     no_self_check: bool,
     drain: Option<u32>,
@@ -157,7 +165,19 @@ impl Launch {
             }
             None => checks::METRICS_PORT,
         };
+        let frontend = request.frontend.unwrap_or_else(|| {
+            Frontend::of(
+                context.workspace.layout,
+                architectures(context, &request.flags),
+            )
+        });
+        let honoured = match frontend {
+            Frontend::Mxfp4 => honoured(context, &request.flags, request.telemetry)?,
+            Frontend::Max => Honoured::default(),
+        };
         Ok(Self {
+            frontend,
+            honoured,
             host: given("host")
                 .or(request.host)
                 .unwrap_or_else(|| config.host.clone()),
@@ -182,9 +202,23 @@ impl Launch {
         }
     }
 
-    /// How long MAX may take to end: it waits for running requests, then stops its workers.
+    /// What requests call the model.
+    pub fn served_name(&self) -> String {
+        let given = self.flags.value("served-model-name");
+        given.map_or_else(
+            || self.name.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    /// How long running requests get to finish once the server is to end.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drain.unwrap_or(DRAIN)))
+    }
+
+    /// How long the server may take to end: it waits for running requests, then MAX stops its workers.
     pub fn grace(&self) -> Duration {
-        Duration::from_secs(u64::from(self.drain.unwrap_or(DRAIN))) + TEARDOWN
+        self.drain() + TEARDOWN
     }
 
     /// Whether MAX is only asked for its help.
@@ -239,16 +273,27 @@ impl Launch {
         }
         let (graphs, folder) = (graphs_variable(task), CompileCache::of(context).graphs());
         command = command.env(graphs, folder);
-        if task == Task::Serve && !entry_point.host_flag && !self.flags.has("host") {
-            command = command.env("MAX_SERVE_HOST", &self.host);
+        let starter = has_starter(environment);
+        let ours = self.frontend == Frontend::Mxfp4;
+        if task == Task::Serve {
+            if ours && sdk.is_some() && !starter {
+                return Err(no_engine(environment).into());
+            }
+            if !entry_point.host_flag && (ours || !self.flags.has("host")) {
+                command = command.env("MAX_SERVE_HOST", self.max_host());
+            }
         }
-        let mut ours = self.our_flags(context, &entry_point, task);
+        let mut flags = self.our_flags(context, &entry_point, task);
         if crowded {
-            ours.push("device-memory-utilization", Some(CROWDED.1.into()));
+            flags.push("device-memory-utilization", Some(CROWDED.1.into()));
         }
-        let flags = ours.overridden_by(self.flags.clone());
+        let theirs = match self.frontend {
+            Frontend::Mxfp4 => migration::for_engine(self.flags.clone()),
+            Frontend::Max => self.flags.clone(),
+        };
+        let flags = flags.overridden_by(theirs);
         let (start, verb): (&[&str], _) = match task {
-            Task::Serve if has_starter(environment) => (&["-m", "mxfp4.start"], "serve"),
+            Task::Serve if starter => (&["-m", "mxfp4.start"], "serve"),
             Task::Serve => (&["-m"], "serve"),
             // Ends the process before its teardown, which aborts now and then.
             Task::Compile(_) => (&["-m", "mxfp4.run_module"], "warm-cache"),
@@ -267,6 +312,14 @@ impl Launch {
             .is_ok_and(|gpus| checks::crowded(&gpus, weights))
     }
 
+    /// The address that MAX is told. Behind our front end only its metrics listen there, and only we ask for them.
+    fn max_host(&self) -> &str {
+        match self.frontend {
+            Frontend::Mxfp4 => "127.0.0.1",
+            Frontend::Max => &self.host,
+        }
+    }
+
     fn our_flags(&self, context: &Context, entry_point: &EntryPoint, task: Task<'_>) -> Flags {
         let mut flags = Flags::default();
         let mut set = |name, value: &str| flags.push(name, Some(value.into()));
@@ -283,16 +336,16 @@ impl Launch {
         match task {
             Task::Serve => {
                 if entry_point.host_flag {
-                    set("host", &self.host);
+                    set("host", self.max_host());
                 }
+                // Behind our front end MAX opens no port, and its log still names this one.
                 set("port", &self.port.to_string());
             }
             Task::Compile(Some(target)) => set("target", target),
             Task::Compile(None) => {}
         }
         // `--force`, which is set below, keeps MAX from turning it on by itself.
-        let architectures = &context.workspace.config.serve.custom_architectures;
-        if architectures.iter().any(|name| name == CAPTURED)
+        if architectures(context, &self.flags).any(|name| name == OURS)
             && !self.flags.denies("enable-overlap-scheduler")
         {
             flags.push("device-graph-capture", None);
@@ -343,8 +396,51 @@ const POOL: &str = "MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE_PERCENT";
 /// holds the CUDA context and captured graphs.
 const CROWDED: (&str, &str) = ("95", "0.95");
 
-/// The architecture whose decode steps can be captured as device graphs: ours.
-const CAPTURED: &str = "mxfp4.gpt_oss";
+/// Our architecture: its decode steps can be captured as device graphs, and our front end speaks its format.
+pub const OURS: &str = "mxfp4.gpt_oss";
+
+/// The architectures that MAX is given: those of the flags, or else of the configuration.
+fn architectures<'a>(
+    context: &'a Context,
+    flags: &Flags,
+) -> impl Iterator<Item = String> + use<'a> {
+    let configured = &context.workspace.config.serve.custom_architectures;
+    let given = flags.values("custom-architectures");
+    let configured = given.is_empty().then_some(configured).into_iter().flatten();
+    given.into_iter().chain(configured.cloned())
+}
+
+/// What the front end takes over from MAX's settings. What would be without effect is refused.
+fn honoured(context: &Context, flags: &Flags, telemetry: bool) -> anyhow::Result<Honoured> {
+    let migration = Migration::read(Given {
+        flags,
+        ambient: &context.ambient,
+        folder: &context.cwd,
+        telemetry,
+    });
+    for warning in &migration.warnings {
+        tracing::warn!("{warning}");
+    }
+    match migration.refusals.as_slice() {
+        [] => Ok(migration.honoured),
+        refusals => Err(Failure::new(Exit::Usage, refusals.join("\n")).into()),
+    }
+}
+
+fn no_engine(environment: &Environment) -> Failure {
+    let searched: Vec<_> = python_path(environment)
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    Failure::new(
+        Exit::Precondition,
+        format!(
+            "the engine, python/mxfp4, is in none of PYTHONPATH's folders ({}); serve from this project's workspace, or \
+             with --frontend max",
+            searched.join(", ")
+        ),
+    )
+}
 
 /// What tells our Python package where compiled graphs are; see `mxfp4.gpt_oss.compiled_graphs`.
 fn graphs_variable(task: Task<'_>) -> &'static str {

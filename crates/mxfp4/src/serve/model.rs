@@ -36,6 +36,14 @@ impl Model {
         }
     }
 
+    /// The folder that holds its files; `None` for what is not here yet.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => folder.is_dir().then_some(folder),
+            Self::Repository { cached, .. } => cached.as_deref(),
+        }
+    }
+
     /// Where the files of a repository arrive while they are fetched; `None` for what is here.
     pub fn arrivals(&self, ambient: &Ambient) -> Option<PathBuf> {
         match self {

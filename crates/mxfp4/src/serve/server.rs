@@ -10,9 +10,11 @@ use mxfp4_process::{Background, Command, Output};
 
 use super::compile_cache::CompileCache;
 use super::finish;
+use super::front_end::{FrontEnd, State};
 use super::log_tail::LogTail;
 use super::startup::{Past, Startup};
 use super::view::View;
+use crate::exit::{Exit, Failure};
 
 /// How long between two questions whether the server is ready, or has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -20,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A server that was started.
 pub struct Server {
     process: Background,
+    /// What answers HTTP, where that is not MAX itself.
+    front_end: Option<FrontEnd>,
     watch: Arc<Mutex<Watch>>,
     address: Address,
     past: Past,
@@ -54,8 +58,9 @@ pub enum Wait {
 impl Server {
     /// Starts `command`, a server that will listen at `address`; a download fills the folder `arrivals`.
     pub fn start(
-        command: Command,
+        mut command: Command,
         address: Address,
+        front_end: Option<FrontEnd>,
         view: View,
         cache: CompileCache,
         (past, arrivals): (Past, Option<PathBuf>),
@@ -67,6 +72,9 @@ impl Server {
             cache,
         };
         watch.view.phase(&watch.startup);
+        if let Some(front_end) = &front_end {
+            command = front_end.before(command);
+        }
         let watch = Arc::new(Mutex::new(watch));
         let lines = Arc::clone(&watch);
         let process = Background::start(command.output(Output::Lines), move |line| {
@@ -83,6 +91,7 @@ impl Server {
         });
         Self {
             process,
+            front_end,
             watch,
             address,
             past,
@@ -93,7 +102,12 @@ impl Server {
     /// Waits until the server answers, or has ended.
     pub fn await_ready(&mut self) -> anyhow::Result<Wait> {
         while !self.process.ended() {
-            if self.address.answers() {
+            let ready = self.is_ready().inspect_err(|error| {
+                locked(&self.watch)
+                    .view
+                    .ended(crate::exit::code_of(error).into(), Some(&error.to_string()));
+            })?;
+            if ready {
                 let mut watch = locked(&self.watch);
                 let watch = &mut *watch;
                 watch.startup.ready();
@@ -113,9 +127,23 @@ impl Server {
         Ok(Wait::Ended(self.end()?))
     }
 
+    /// Whether it answers. An engine that the front end cannot work with is an error.
+    fn is_ready(&self) -> anyhow::Result<bool> {
+        match &self.front_end {
+            None => Ok(self.address.answers()),
+            Some(front_end) => match front_end.state() {
+                State::Waiting => Ok(false),
+                State::Ready => Ok(true),
+                State::Refused(why) => Err(Failure::new(Exit::Failed, why).into()),
+            },
+        }
+    }
+
     /// Waits for the server's own end; the exit code it means.
     pub fn end(&mut self) -> anyhow::Result<i32> {
         let outcome = self.process.join();
+        // What was asked last gets its error before this process ends.
+        self.front_end.take();
         let watch = locked(&self.watch);
         let result = match outcome {
             Ok(outcome) => finish(&outcome, &watch.tail, self.began),

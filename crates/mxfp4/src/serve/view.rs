@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::log_line::{Level, Levels, visible};
 use super::startup::Startup;
 use crate::context::Verbosity;
+use crate::progress::Progress;
 
 /// As many as fit into 80 columns, the longest numbers and words included.
 const PHASES_A_LINE: usize = 3;
@@ -31,6 +32,8 @@ enum Mode {
     Plain,
     /// JSON on standard output.
     Events,
+    /// A step of another command.
+    Step(Progress),
 }
 
 impl View {
@@ -54,11 +57,22 @@ impl View {
         }
     }
 
+    /// For a start that is one step of another command.
+    pub fn step(progress: Progress) -> Self {
+        Self {
+            mode: Mode::Step(progress),
+            quiet: false,
+            log: None,
+            levels: Levels::default(),
+        }
+    }
+
     /// A phase begins; the one before it, if there is one, is over.
     pub fn phase(&mut self, start: &Startup) {
         let phase = start.phase();
         match &self.mode {
             Mode::Live(_) => self.tick(start),
+            Mode::Step(_) => {}
             Mode::Plain if self.quiet => {}
             Mode::Plain => eprintln!("{}{}", start.phase().doing(), left(start)),
             Mode::Events => {
@@ -103,6 +117,7 @@ impl View {
         match &self.mode {
             Mode::Live(bar) => bar.suspend(|| echo(line, false)),
             Mode::Plain => echo(line, false),
+            Mode::Step(progress) => progress.line(&line.text),
             // Standard output holds the events alone.
             Mode::Events => echo(line, true),
         }
@@ -113,6 +128,7 @@ impl View {
         match &self.mode {
             Mode::Live(bar) => bar.suspend(|| tracing::info!("{news}")),
             Mode::Plain | Mode::Events => tracing::info!("{news}"),
+            Mode::Step(_) => {}
         }
     }
 

@@ -1,0 +1,271 @@
+//! The front end: this process answers HTTP, and MAX is the engine behind a socket.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mxfp4_engine::{Engine, EngineError, EngineListener, Request, VARIABLE};
+use mxfp4_env::{Ambient, Layout};
+use mxfp4_harmony::Vocabulary;
+use mxfp4_process::Command;
+use mxfp4_server::{Config, Limits, Server};
+use tokio::runtime::{Builder, Runtime};
+
+use super::checks::{self, METRICS_VARIABLE};
+use super::launch::{Launch, OURS};
+use super::model::Model;
+use crate::context::Context;
+use crate::exit::{Exit, ExitContext};
+
+/// Who answers HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Frontend {
+    /// mxfp4 itself, with MAX as the engine
+    Mxfp4,
+    /// MAX's own server
+    Max,
+}
+
+impl Frontend {
+    /// The one for these architectures: ours speaks the format of this project's alone.
+    pub fn of(layout: Layout, mut architectures: impl Iterator<Item = String>) -> Self {
+        if layout == Layout::Standalone && architectures.any(|name| name == OURS) {
+            Self::Mxfp4
+        } else {
+            Self::Max
+        }
+    }
+}
+
+/// How far a front end is.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// The engine is not ready.
+    Waiting,
+    /// It answers requests.
+    Ready,
+    /// It cannot work with this engine or this model; a sentence says why.
+    Refused(String),
+}
+
+/// A front end whose ports are open.
+pub struct FrontEnd {
+    /// Taken at the end alone.
+    runtime: Option<Runtime>,
+    server: Arc<Server>,
+    state: Arc<Mutex<State>>,
+    socket: PathBuf,
+    max_metrics_port: u16,
+    drain: Duration,
+}
+
+/// Threads that serve. A token costs them microseconds, and 100,000 of them a second are one core.
+const THREADS: usize = 4;
+
+/// How long answers that the engine's end cut short may take to reach their clients.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl FrontEnd {
+    /// Opens the ports and waits for the engine, which finds the socket by [`Self::before`].
+    pub fn open(context: &Context, launch: &Launch) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("front-end")
+            .enable_all()
+            .build()
+            .context("cannot start the front end's threads")?;
+        let max_metrics_port = free_port().context("cannot find a port for MAX's metrics")?;
+        let config = config(launch, max_metrics_port);
+        let server = runtime
+            .block_on(Server::bind(config))
+            .or_exit(Exit::Precondition, "the front end cannot start")?;
+        let server = Arc::new(server);
+        let listener = {
+            let _inside = runtime.enter();
+            EngineListener::bind(&std::env::temp_dir())?
+        };
+        let socket = listener.path().to_owned();
+        let state = Arc::new(Mutex::new(State::Waiting));
+        let tokenizer = Tokenizer {
+            name: launch.name.clone(),
+            cwd: context.cwd.clone(),
+            ambient: context.ambient.clone(),
+        };
+        runtime.spawn(await_engine(
+            listener,
+            server.clone(),
+            tokenizer,
+            state.clone(),
+        ));
+        Ok(Self {
+            runtime: Some(runtime),
+            server,
+            state,
+            socket,
+            max_metrics_port,
+            drain: launch.drain(),
+        })
+    }
+
+    /// MAX's command, told where the front end listens; it is asked to end once running requests have finished.
+    pub fn before(&self, command: Command) -> Command {
+        let (server, drain) = (self.server.clone(), self.drain);
+        let runtime = self
+            .runtime
+            .as_ref()
+            .map(|runtime| runtime.handle().clone());
+        command
+            .env(VARIABLE, &self.socket)
+            .env(METRICS_VARIABLE, self.max_metrics_port.to_string())
+            .before_end(move || {
+                if let Some(runtime) = &runtime {
+                    runtime.block_on(server.drain(drain));
+                }
+            })
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> State {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for FrontEnd {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.block_on(self.server.drain(LAST_WORDS));
+            runtime.shutdown_timeout(LAST_WORDS);
+        }
+    }
+}
+
+fn config(launch: &Launch, max_metrics_port: u16) -> Config {
+    let honoured = &launch.honoured;
+    let mut limits = Limits::default();
+    if let Some(bytes) = honoured.max_request_bytes {
+        limits.body = bytes;
+    }
+    if let Some(time) = honoured.keep_alive {
+        limits.idle_time = time;
+    }
+    // Where that port is busy, which the checks warn of, `/metrics` is on the other one all the same.
+    let is_free = checks::metrics_port(&launch.host, launch.metrics_port).is_none();
+    Config {
+        host: launch.host.clone(),
+        port: launch.port,
+        metrics_port: is_free.then_some(launch.metrics_port),
+        engine_metrics: Some((Ipv4Addr::LOCALHOST, max_metrics_port).into()),
+        models: vec![launch.served_name()],
+        limits,
+        ..Config::default()
+    }
+}
+
+/// Where the vocabulary is found.
+struct Tokenizer {
+    name: String,
+    cwd: PathBuf,
+    ambient: Ambient,
+}
+
+impl Tokenizer {
+    /// The model's `tokenizer.json`, once it is on this machine.
+    fn file(&self) -> Option<PathBuf> {
+        let model = Model::resolve(&self.name, &self.cwd, &self.ambient);
+        Some(model.folder()?.join("tokenizer.json"))
+    }
+}
+
+/// Serves once the engine is ready and has answered one request.
+async fn await_engine(
+    listener: EngineListener,
+    server: Arc<Server>,
+    tokenizer: Tokenizer,
+    state: Arc<Mutex<State>>,
+) {
+    let reached = match connect(listener, &tokenizer).await {
+        Ok(Some((engine, vocabulary))) => {
+            server.ready(engine, vocabulary);
+            State::Ready
+        }
+        // Its process ends, too, and tells why.
+        Ok(None) => return,
+        Err(error) => State::Refused(format!("{error:#}")),
+    };
+    *state.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+}
+
+/// The engine and the vocabulary; none where the engine ended before it was ready.
+async fn connect(
+    listener: EngineListener,
+    tokenizer: &Tokenizer,
+) -> anyhow::Result<Option<(Engine, Arc<Vocabulary>)>> {
+    // Loaded while MAX loads, where it is here already.
+    let early = tokenizer.file().filter(|file| file.is_file()).map(load);
+    let engine = match listener.engine().await {
+        Ok(engine) => engine,
+        Err(mxfp4_engine::StartError::Ended) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let loading =
+        match early {
+            Some(loading) => loading,
+            None => load(tokenizer.file().with_context(|| {
+                format!("the tokenizer.json of {} is not here", tokenizer.name)
+            })?),
+        };
+    let vocabulary = Arc::new(loading.await??);
+    try_out(&engine, &vocabulary).await?;
+    Ok(Some((engine, vocabulary)))
+}
+
+fn load(file: PathBuf) -> tokio::task::JoinHandle<anyhow::Result<Vocabulary>> {
+    tokio::task::spawn_blocking(move || Ok(Vocabulary::from_file(&file)?))
+}
+
+/// Sends one request of one token through the engine: what fails for every request fails before anyone is let in.
+async fn try_out(engine: &Engine, vocabulary: &Vocabulary) -> anyhow::Result<()> {
+    let mut generation = engine.generate(Request {
+        prompt: vocabulary.encode("Hello"),
+        max_tokens: Some(1),
+        temperature: Some(0.0),
+        ..Request::default()
+    });
+    while let Some(step) = generation.next().await {
+        match step {
+            Ok(_) => {}
+            Err(EngineError::Gone(_)) => return Ok(()),
+            Err(error) => {
+                return Err(error).context("the engine does not answer the first request");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A port that nothing listens on.
+fn free_port() -> std::io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_answers_for_our_architecture_alone() {
+        let of = |layout, names: &[&str]| {
+            Frontend::of(layout, names.iter().map(|name| name.to_string()))
+        };
+        assert_eq!(of(Layout::Standalone, &["other", OURS]), Frontend::Mxfp4);
+        assert_eq!(of(Layout::Standalone, &["other"]), Frontend::Max);
+        assert_eq!(of(Layout::Standalone, &[]), Frontend::Max);
+        assert_eq!(of(Layout::Modular, &[OURS]), Frontend::Max);
+    }
+}
