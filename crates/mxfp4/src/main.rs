@@ -233,7 +233,7 @@ fn start_logging(verbosity: Verbosity, timed: bool) {
         Verbosity::Verbose => tracing::Level::DEBUG,
     };
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(serve::access_log::Writer)
         .with_ansi(color::on_stderr())
         .with_max_level(level)
         .event_format(Line {

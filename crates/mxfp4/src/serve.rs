@@ -1,5 +1,6 @@
 //! `mxfp4 serve`
 
+pub mod access_log;
 pub mod checks;
 mod compile_cache;
 mod detach;
@@ -340,6 +341,14 @@ pub fn dry_run(
     }
     for problem in problems {
         tracing::warn!("this would be refused here: {problem}");
+    }
+    if task == Task::Serve && launch.frontend == Frontend::Mxfp4 {
+        tracing::info!(
+            "mxfp4 answers HTTP itself on http://{}:{}; this is the engine it starts, told of its socket by {}",
+            launch.host,
+            launch.port,
+            mxfp4_engine::VARIABLE
+        );
     }
     let mut line = launch
         .command(context, sdk.as_ref(), &environment, task)?

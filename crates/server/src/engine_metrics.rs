@@ -1,39 +1,44 @@
 //! The engine's own metrics, which it serves at a private address.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long they may take, and how many bytes they may have.
 const TIME: Duration = Duration::from_secs(2);
-const MOST: u64 = 16 << 20;
+const MOST: usize = 16 << 20;
 
 /// Fetches them.
 pub(crate) async fn fetch(address: SocketAddr) -> io::Result<String> {
-    let answer = timeout(TIME, get(address)).await??;
-    let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::other("it is no HTTP"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        _ => Err(io::Error::other("it has none")),
-    }
+    timeout(TIME, get(address)).await?.map_err(io::Error::other)
 }
 
-/// HTTP/1.0 has no chunks and ends with the connection.
-async fn get(address: SocketAddr) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(MOST).read_to_end(&mut answer).await?;
-    Ok(answer)
+async fn get(address: SocketAddr) -> Result<String, Box<dyn Error + Send + Sync>> {
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut sender, connection) = handshake(stream).await?;
+    // It ends with the sender.
+    let connection = tokio::spawn(connection);
+    let request = Request::get("/metrics")
+        .header(HOST, address.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("it answered {}", answer.status()).into());
+    }
+    let body = Limited::new(answer.into_body(), MOST).collect().await?;
+    connection.abort();
+    Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
 }
 
 /// Appends metrics whose names are not ours.

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mxfp4_process::{Line, Stream};
 use serde_json::{Value, json};
 
+use super::access_log::{self, Place};
 use super::log_line::{Level, Levels, visible};
 use super::startup::Startup;
 use crate::context::Verbosity;
@@ -39,6 +40,10 @@ enum Mode {
 impl View {
     /// `events` are for a program, `log` takes MAX's whole log.
     pub fn new(verbosity: Verbosity, events: bool, log: Option<File>) -> Self {
+        // Told of where MAX tells of what it does.
+        if let Some(file) = log.as_ref().and_then(|log| log.try_clone().ok()) {
+            access_log::goes_to(Place::File(file));
+        }
         let quiet = verbosity == Verbosity::Quiet;
         let mode = if events {
             Mode::Events
@@ -59,6 +64,7 @@ impl View {
 
     /// For a start that is one step of another command.
     pub fn step(progress: Progress) -> Self {
+        access_log::goes_to(Place::Nowhere);
         Self {
             mode: Mode::Step(progress),
             quiet: false,

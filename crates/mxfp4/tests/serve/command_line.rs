@@ -39,6 +39,9 @@ const OLD_MAX: [(&str, &str); 2] = [
     ),
 ];
 
+/// Our Python package, as far as it is looked for.
+const STARTER: (&str, &str) = ("python/mxfp4/start.py", "");
+
 /// The folder's name holds what a shell would trip over.
 const ROOT: &str = "it's a $HOME `pwd`";
 
@@ -98,6 +101,8 @@ pub fn trials() -> Vec<Trial> {
 struct Started {
     arguments: Vec<String>,
     variables: BTreeMap<String, String>,
+    /// What `mxfp4` itself said.
+    said: String,
 }
 
 impl Started {
@@ -139,7 +144,8 @@ fn workspace(sdk: &[(&str, &str)], config: &str) -> tempfile::TempDir {
         .map(|(name, text)| (format!("{ROOT}/.venv/{name}"), *text));
     let workspace = folder(
         sdk.chain(model)
-            .chain([(format!("{ROOT}/mxfp4.toml"), config)]),
+            .chain([(format!("{ROOT}/mxfp4.toml"), config)])
+            .chain([(format!("{ROOT}/{}", STARTER.0), STARTER.1)]),
     );
     let python = workspace.path().join(ROOT).join(".venv/bin/python");
     if python.exists() {
@@ -201,13 +207,14 @@ fn start_by(
         variables: pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
+        said: printed.stderr,
     })
 }
 
 fn the_command() -> Result<(), Failed> {
     let workspace = workspace(&SDK, "");
     let started = start(workspace.path(), &["--model", "openai/gpt-oss-20b"], &[])?;
-    let expected = "-m max._entrypoints.pipelines serve --model openai/gpt-oss-20b --quantization-encoding \
+    let expected = "-m mxfp4.start max._entrypoints.pipelines serve --model openai/gpt-oss-20b --quantization-encoding \
                     float4_e2m1fnx2 --devices gpu --custom-architectures mxfp4.gpt_oss --host 127.0.0.1 --port 8000 \
                     --device-graph-capture --force";
     if started.arguments.join(" ") != expected {
@@ -221,15 +228,18 @@ fn the_command() -> Result<(), Failed> {
         let started = start(workspace.path(), &["--model", "model", "--", against], &[])?;
         started.lacks("--device-graph-capture")?;
     }
-    // Where our Python package is, it has the server start sooner.
-    let starter = root.join("python/mxfp4/start.py");
-    fs::create_dir_all(starter.parent().unwrap_or(&root))?;
-    fs::write(starter, "")?;
-    let started = start(workspace.path(), &["--model", "openai/gpt-oss-20b"], &[])?;
-    let expected = expected.replacen("-m", "-m mxfp4.start", 1);
-    if started.arguments.join(" ") != expected {
+    // Without our Python package there is no engine, and MAX's own server can be started all the same.
+    fs::remove_file(root.join(STARTER.0))?;
+    let refused = run(mxfp4(&root).args(["serve", "--dry-run", "--model", "model"]));
+    if refused.code != Some(5) || !refused.stderr.contains("or with --frontend max") {
+        return Err(format!("{refused:#?}").into());
+    }
+    let max = ["--model", "openai/gpt-oss-20b", "--frontend", "max"];
+    let started = start(workspace.path(), &max, &[])?;
+    if started.arguments.join(" ") != expected.replacen("-m mxfp4.start", "-m", 1) {
         return Err(format!("{:?}", started.arguments).into());
     }
+    fs::write(root.join(STARTER.0), "")?;
 
     let several = ["--model", "model", "--devices", "gpu:0,1"];
     start(workspace.path(), &several, &[])?.has(&["--device-graph-capture"])?;
@@ -239,9 +249,11 @@ fn the_command() -> Result<(), Failed> {
 
 fn an_older_max() -> Result<(), Failed> {
     let workspace = workspace(&[&SDK[..2], &OLD_MAX].concat(), "");
-    let started = start(workspace.path(), &["--model", "model"], &[])?;
+    let max = ["--model", "model", "--frontend", "max"];
+    let started = start(workspace.path(), &max, &[])?;
     started.has(&[
         "-m",
+        "mxfp4.start",
         "max.entrypoints.pipelines",
         "serve",
         "--model",
@@ -270,12 +282,12 @@ fn the_users_flags() -> Result<(), Failed> {
         "8",
         "--model-path",
         "model",
-        "--port=9000",
         "--max-length",
         "512",
         "--no-force",
     ])?;
-    for ours in ["--model", "--port", "--force", "1024"] {
+    started.has(&["--port", "9000"])?;
+    for ours in ["--model", "--port=9000", "--force", "1024"] {
         started.lacks(ours)?;
     }
     Ok(())
@@ -315,7 +327,15 @@ fn the_address() -> Result<(), Failed> {
         (configured, &flags, &variables, "127.0.0.4", "8300"),
     ] {
         let workspace = workspace(&SDK, config);
+        // MAX itself opens no port then.
         let started = start(workspace.path(), arguments, ambient)?;
+        started.has(&["--host", "127.0.0.1", "--port", port])?;
+        let here = format!("mxfp4 answers HTTP itself on http://{host}:{port};");
+        if !started.said.contains(&here) {
+            return Err(started.said.into());
+        }
+        let max = [arguments, &["--frontend", "max"]].concat();
+        let started = start(workspace.path(), &max, ambient)?;
         started.has(&["--host", host, "--port", port])?;
     }
     Ok(())
@@ -394,7 +414,7 @@ fn without_an_sdk() -> Result<(), Failed> {
     if ran.code != Some(0)
         || !ran
             .stdout
-            .contains("-m max._entrypoints.pipelines serve --model model")
+            .contains("-m mxfp4.start max._entrypoints.pipelines serve --model model")
         || !says("there is no SDK yet")
         || !says("no kernel package is built yet")
     {

@@ -13,6 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
+use serde_json::{Value, json};
 
 use crate::support::{Skip, folder, repository, run, sdk, tool};
 
@@ -89,16 +90,11 @@ fn silent_server() -> Result<(), Stop> {
             ));
         }
     }
-    let chat = server.python(&[
-        "-m",
-        "mxfp4.chat",
-        "--base-url",
-        &format!("http://127.0.0.1:{}/v1", server.port),
-        "--model",
-        &server.model.to_string_lossy(),
-    ])?;
-    if !chat.contains("tokens/s") {
-        return fail(format!("the chat client printed {chat}"));
+    server.answers()?;
+    let metrics = get(server.port, "/metrics").unwrap_or_default();
+    let both = ["mxfp4_completion_tokens_total", "maxserve"];
+    if !both.iter().all(|name| metrics.contains(name)) {
+        return fail(format!("not both metrics at the port itself: {metrics}"));
     }
 
     server.end_by("TERM", 143)?;
@@ -163,8 +159,6 @@ fn dies(arguments: &[&str], says: &[&str]) -> Result<(), Stop> {
 struct Server {
     process: Child,
     home: tempfile::TempDir,
-    model: PathBuf,
-    sdk: PathBuf,
     port: u16,
     metrics_port: u16,
     /// Marks the environment of every process of the tree.
@@ -190,8 +184,6 @@ impl Server {
         Ok(Self {
             process: command.spawn()?,
             home,
-            model,
-            sdk,
             port,
             metrics_port,
             mark,
@@ -219,8 +211,35 @@ impl Server {
         Ok(())
     }
 
-    fn python(&self, arguments: &[&str]) -> Result<String, Stop> {
-        python(&self.sdk, arguments)
+    /// The model repeats its prompt, which is a chat's when it is asked as one, and a text when it is not.
+    fn answers(&self) -> Result<(), Stop> {
+        let ask = |path: &str, body: Value| -> Result<Value, Stop> {
+            let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+            let reply = agent
+                .post(format!("http://127.0.0.1:{}{path}", self.port))
+                .send(body.to_string())
+                .and_then(|mut reply| reply.body_mut().read_to_string());
+            let reply = reply.map_err(|error| Stop::Fail(error.into()))?;
+            serde_json::from_str(&reply).map_err(|error| Stop::Fail(error.into()))
+        };
+        let text = ask(
+            "/v1/completions",
+            json!({"prompt": "Hello", "max_tokens": 4}),
+        )?;
+        let echo = &text["choices"][0];
+        if echo["text"] != "Hell" || echo["finish_reason"] != "length" {
+            return fail(text);
+        }
+        let messages = json!([{"role": "user", "content": "Hello"}]);
+        let chat = ask(
+            "/v1/chat/completions",
+            json!({"messages": messages, "max_tokens": 8}),
+        )?;
+        if chat["usage"]["completion_tokens"] != 8 || chat["choices"][0]["message"]["content"] != ""
+        {
+            return fail(chat);
+        }
+        Ok(())
     }
 
     /// Sends the signal to `mxfp4` alone: passing it on is its business. Then nothing of the tree may be left.

@@ -94,7 +94,8 @@ fn refused(ran: &Ran, says: &[&str]) -> Result<(), Stop> {
     }
 }
 
-/// The demo's way on a GPU, with MAX's real server: the model repeats what it is told.
+/// The demo's way on a GPU, with MAX's real processes. The model repeats its prompt, whose first tokens are no answer of
+/// an assistant's, so that its text is empty.
 fn demo() -> Result<(), Stop> {
     let sdk = sdk()?;
     let home = folder([("python/sitecustomize.py", VIRTUAL_GPU)]);
@@ -111,7 +112,7 @@ fn demo() -> Result<(), Stop> {
         .env("MAX_SERVE_DUMMY_MODEL", "1")
         .env("MODULAR_CACHE_DIR", home.path().join("cache"))
         .env("HOME", home.path()));
-    let answer = ran.stdout.contains("Hopper GPU good at?") && ran.stdout.contains("tokens/s");
+    let answer = ran.stdout.starts_with("\n64 tokens in ") && ran.stdout.contains(" tokens/s\n");
     let steps = [
         "[1/6]",
         "[5/6] Serve it on NVIDIA H100",
