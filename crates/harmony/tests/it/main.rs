@@ -3,7 +3,10 @@
 mod cases;
 mod chat;
 mod oracle;
+mod property;
 mod reading;
+mod render;
+mod schema;
 mod text;
 mod vocabulary;
 
@@ -67,6 +70,14 @@ fn main() -> ExitCode {
         trial(
             "plain_text_encodes_as_the_oracle_does",
             vocabulary::plain_text,
+        ),
+        trial(
+            "conversations_render_as_by_the_oracle",
+            render::conversations,
+        ),
+        trial(
+            "what_is_no_schema_renders_all_the_same",
+            render::what_is_no_schema,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
