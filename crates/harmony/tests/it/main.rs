@@ -3,7 +3,12 @@
 mod cases;
 mod chat;
 mod oracle;
+mod output;
+mod property;
+mod read;
 mod reading;
+mod render;
+mod schema;
 mod text;
 mod vocabulary;
 
@@ -68,6 +73,17 @@ fn main() -> ExitCode {
             "plain_text_encodes_as_the_oracle_does",
             vocabulary::plain_text,
         ),
+        trial(
+            "conversations_render_as_by_the_oracle",
+            render::conversations,
+        ),
+        trial(
+            "what_is_no_schema_renders_all_the_same",
+            render::what_is_no_schema,
+        ),
+        trial("answers_read_as_by_the_oracle", read::well_formed),
+        trial("malformed_answers_lose_nothing", read::malformed),
+        trial("any_tokens_can_be_read", read::any_tokens),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

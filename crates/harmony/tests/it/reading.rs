@@ -47,7 +47,7 @@ impl Answer {
 
     /// Adds an event as a client would. Pieces of text must follow their message's beginning,
     /// none may be empty, and nothing may follow the end.
-    fn add(&mut self, event: Event<'_>) {
+    pub fn add(&mut self, event: Event<'_>) {
         assert_eq!(self.end, None, "{event:?} after the end");
         match event {
             Event::Message(Kind::Reasoning) => self.items.push(Item::Reasoning(String::new())),
