@@ -97,7 +97,7 @@ def test_it_says_what_it_is(engine: Any) -> None:
     assert said["protocol"] == wire.PROTOCOL
     assert said["max_length"] == 131_072
     assert (said["vocabulary"], said["end_tokens"]) == (1024, [1004])
-    assert said["max_logprobs"] >= 7
+    assert said["max_logprobs"] == 20
     assert not said["penalties"] and not said["min_tokens"] and not said["grammar"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from max.pipelines.lib.log_probabilities import _MAX_TOP_LOGPROBS
+from max.pipelines.lib import log_probabilities
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     OverlapTextGenerationPipeline,
 )
@@ -58,4 +58,4 @@ def _max_logprobs(config: Any) -> int:
     execute: Any = OverlapTextGenerationPipeline._execute
     if config.runtime.enable_overlap_scheduler and execute.__module__ != OURS:
         return 0
-    return int(_MAX_TOP_LOGPROBS)
+    return int(log_probabilities._MAX_TOP_LOGPROBS)
