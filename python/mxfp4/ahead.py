@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import io
@@ -32,6 +31,7 @@ from multiprocessing import (
 )
 from typing import Any, ClassVar
 
+from mxfp4.follow import end_with_parent
 from mxfp4.search_path import keep_to_sdk
 
 VARIABLE = "MXFP4_AHEAD"
@@ -55,8 +55,6 @@ MESSAGE = 1 << 20
 """Bytes that are taken of a message: more than Linux lets one have."""
 DESCRIPTORS = 253
 """Descriptors that Linux lets a message have."""
-
-PR_SET_PDEATHSIG = 1
 
 
 class Spare:
@@ -195,7 +193,7 @@ def wait(descriptor: int, parent: int, modules: tuple[str, ...]) -> None:
         parent: The parent's process number.
         modules: Their names.
     """
-    # Until then the parent alone answers signals, and this ends with it.
+    # This ends with the parent, which alone answers signals until then.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
@@ -213,7 +211,6 @@ def wait(descriptor: int, parent: int, modules: tuple[str, ...]) -> None:
         message, descriptors, _, _ = socket.recv_fds(link, MESSAGE, DESCRIPTORS)
     if not message:
         os._exit(0)
-    end_with_parent(0)
     signal.signal(signal.SIGINT, interrupt)
     for variable, value in pickle.loads(message).items():
         if value is None:
@@ -223,8 +220,3 @@ def wait(descriptor: int, parent: int, modules: tuple[str, ...]) -> None:
     # The third is the end of the pipe that this process's end closes.
     tracker, source, _, *Received.descriptors = descriptors
     spawn.spawn_main(pipe_handle=source, tracker_fd=tracker)
-
-
-def end_with_parent(number: int) -> None:
-    """Has the kernel send this process the signal `number` when the parent ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)

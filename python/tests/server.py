@@ -1,8 +1,7 @@
 """MAX's real server with its dummy model, which repeats what it is told.
 
 A virtual Hopper takes the place of the GPU (`virtual_gpu.py` of the tests of `mxfp4
-serve`); the architecture, the tokenizer, both parsers, the scheduler and HTTP are the
-real ones.
+serve`); the architecture, the tokenizer, the scheduler and HTTP are the real ones.
 """
 
 from __future__ import annotations
@@ -55,33 +54,14 @@ class Server:
         self, home: Path, model: Path, package: Path, **variables: str
     ) -> None:
         self.model = str(model)
-        self.port, self.metrics_port = _free_ports()
+        self.port, self.metrics_port = free_ports()
         self._log_file = home / "log"
-        shutil.copy(VIRTUAL_GPU, home / "sitecustomize.py")
-        environment = dict(os.environ) | {
-            "PYTHONPATH": search_path(home),
-            "MAX_CUSTOM_EXTENSIONS": str(package),
-            "MAX_SERVE_DUMMY_MODEL": "1",
-            "MAX_SERVE_METRICS_ENDPOINT_PORT": str(self.metrics_port),
-            "MODULAR_CACHE_DIR": str(home / "cache"),
-            "MODULAR_TELEMETRY_ENABLED": "0",
-            "OTEL_SDK_DISABLED": "true",
-            "HF_HUB_OFFLINE": "1",
-            "HOME": str(home),
-        }
+        module = "max._entrypoints.pipelines"
+        address = ("--host", "127.0.0.1", "--port", str(self.port))
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    # Whoever runs the tests may ignore signals.
-                    *("/usr/bin/env", "--default-signal=HUP,INT,QUIT,TERM"),
-                    *(sys.executable, "-m", "max._entrypoints.pipelines", "serve"),
-                    *("--model", self.model, "--devices", "gpu", "--force"),
-                    *("--quantization-encoding", "float4_e2m1fnx2"),
-                    *("--custom-architectures", "mxfp4.gpt_oss"),
-                    *("--tool-call-policy", "force_unconstrained"),
-                    *("--host", "127.0.0.1", "--port", str(self.port)),
-                ],
-                env=environment | variables,
+                [*command(module, model), *address],
+                env=environment(home, package, self.metrics_port) | variables,
                 cwd=home,
                 stdout=log,
                 stderr=log,
@@ -144,6 +124,35 @@ class Server:
             return Reply(error.code, dict(error.headers), error.read().decode())
 
 
+def command(module: str, model: Path) -> list[str]:
+    """Returns how a server of `model` is started, by `module`."""
+    return [
+        # Whoever runs the tests may ignore signals.
+        *("/usr/bin/env", "--default-signal=HUP,INT,QUIT,TERM"),
+        *(sys.executable, "-m", *module.split(), "serve"),
+        *("--model", str(model), "--devices", "gpu", "--force"),
+        *("--quantization-encoding", "float4_e2m1fnx2"),
+        *("--custom-architectures", "mxfp4.gpt_oss"),
+        *("--tool-call-policy", "force_unconstrained"),
+    ]
+
+
+def environment(home: Path, package: Path, metrics_port: int) -> dict[str, str]:
+    """Returns a server's variables, with a virtual GPU and the dummy model."""
+    shutil.copy(VIRTUAL_GPU, home / "sitecustomize.py")
+    return dict(os.environ) | {
+        "PYTHONPATH": search_path(home),
+        "MAX_CUSTOM_EXTENSIONS": str(package),
+        "MAX_SERVE_DUMMY_MODEL": "1",
+        "MAX_SERVE_METRICS_ENDPOINT_PORT": str(metrics_port),
+        "MODULAR_CACHE_DIR": str(home / "cache"),
+        "MODULAR_TELEMETRY_ENABLED": "0",
+        "OTEL_SDK_DISABLED": "true",
+        "HF_HUB_OFFLINE": "1",
+        "HOME": str(home),
+    }
+
+
 def search_path(home: Path) -> str:
     """Returns where a server finds its modules: those in `home` first."""
     # An SDK that is no virtual environment is found by the path alone.
@@ -151,7 +160,8 @@ def search_path(home: Path) -> str:
     return os.pathsep.join(filter(None, path))
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Returns two ports at which nothing listens."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))

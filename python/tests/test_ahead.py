@@ -221,6 +221,30 @@ time.sleep(600)"""
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("ahead", ["1", "0"])
+def test_what_was_spawned_ends_with_the_main_process(
+    tmp_path: Path, ahead: str
+) -> None:
+    body = """\
+mp = multiprocessing.get_context("spawn")
+results, event = mp.Queue(), mp.Event()
+mine, theirs = mp.Pipe()
+mp.Process(
+    target=tell, args=(results, theirs, event, "here"), name="Model Worker"
+).start()
+results.get(timeout=60)
+print("there", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)"""
+    started = Started(tmp_path, body, MXFP4_AHEAD=ahead)
+    try:
+        out, _ = started.process.communicate(timeout=PATIENCE)
+        assert (out, started.process.returncode) == ("there\n", -signal.SIGKILL)
+        started.await_left(0)
+    finally:
+        for pid in started.left():
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_ends_with_a_main_process_that_spawns_nothing(tmp_path: Path) -> None:
     started = Started(tmp_path, "print(json.dumps(children()))")
     assert len(started.told()) == 2

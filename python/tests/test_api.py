@@ -1,4 +1,4 @@
-"""The interface as clients use it, at MAX's real server with its dummy model."""
+"""MAX's own HTTP, as `--frontend max` starts it, with its dummy model."""
 
 from __future__ import annotations
 
@@ -15,21 +15,6 @@ import pytest
 from server import PATIENCE, Reply, Server
 
 pytestmark = pytest.mark.job(first=True)
-
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "get",
-            "description": "Gets.",
-            "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
-        },
-    }
-]
-HEADER = "<|end|><|start|>assistant<|channel|>"
-REASONING = f"Hi{HEADER}analysis<|message|>Hm"
-RECIPIENT = f"{HEADER}commentary to=functions.get <|constrain|>json<|message|>"
-CALL = f'{RECIPIENT}{{"a": 1}}<|call|>'
 
 
 @pytest.fixture(scope="module")
@@ -52,81 +37,6 @@ def server(
 def message(reply: Reply) -> dict:
     assert reply.status == 200, reply.text
     return reply.json["choices"][0]["message"]
-
-
-def streamed(reply: Reply) -> tuple[str, str, list[dict], str | None]:
-    """Returns the content, the reasoning, the calls and why a stream ended."""
-    content, reasoning, calls, reason = "", "", [], None
-    for event in reply.events:
-        for choice in event["choices"]:
-            delta = choice["delta"]
-            content += delta.get("content") or ""
-            reasoning += delta.get("reasoning") or ""
-            calls += delta.get("tool_calls") or []
-            reason = choice.get("finish_reason") or reason
-    return content, reasoning, calls, reason
-
-
-def test_a_tool_call(server: Server) -> None:
-    reply = server.chat(REASONING + CALL, tools=TOOLS)
-    told = message(reply)
-    (call,) = told["tool_calls"]
-    assert call["type"] == "function" and call["id"].startswith("call_")
-    assert call["function"] == {"name": "get", "arguments": '{"a": 1}'}
-    assert told["reasoning"] == "Hm"
-    assert reply.json["choices"][0]["finish_reason"] == "tool_calls"
-
-
-def test_tool_calls_in_a_stream(server: Server) -> None:
-    reply = server.chat(REASONING + CALL + CALL, tools=TOOLS, stream=True)
-    content, reasoning, calls, reason = streamed(reply)
-    assert (content, reasoning, reason) == ("userHi", "Hm", "tool_calls")
-    assert [call["index"] for call in calls] == [0, 1]
-    assert len({call["id"] for call in calls}) == 2
-    for call in calls:
-        assert call["function"] == {"name": "get", "arguments": '{"a": 1}'}
-
-
-@pytest.mark.parametrize("body", ["no JSON", '{"a":', "[1]", ""])
-def test_a_malformed_call_is_text(server: Server, body: str) -> None:
-    text = f"Hi{RECIPIENT}{body}"
-    want = f"userHifunctions.get{body}"
-    content, _, calls, reason = streamed(server.chat(text, tools=TOOLS, stream=True))
-    assert (content, calls, reason) == (want, [], "stop")
-    reply = server.chat(text, tools=TOOLS)
-    assert message(reply)["content"].replace("\x1f", "") == want
-    assert not message(reply)["tool_calls"]
-
-
-def test_a_function_that_is_not_offered_is_text(server: Server) -> None:
-    text = "Hi" + CALL.replace("functions.get", "functions.rm")
-    content, _, calls, _ = streamed(server.chat(text, tools=TOOLS, stream=True))
-    assert (content, calls) == ('userHifunctions.rm{"a": 1}', [])
-
-
-def test_without_tools_a_call_is_text(server: Server) -> None:
-    for more in ({}, {"tools": TOOLS, "tool_choice": "none"}):
-        told = message(server.chat("Hi" + CALL, **more))
-        assert told["content"].replace("\x1f", "") == 'userHifunctions.get{"a": 1}'
-        assert not told["tool_calls"]
-
-
-def test_a_tool_s_answer_goes_back_in(server: Server) -> None:
-    call = {"name": "get", "arguments": '{"a": 1}'}
-    reply = server.post(
-        "/v1/chat/completions",
-        tools=TOOLS,
-        messages=[
-            {"role": "user", "content": "Hi"},
-            {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [{"id": "c", "type": "function", "function": call}],
-            },
-            {"role": "tool", "tool_call_id": "c", "content": "forty-two"},
-        ],
-    )
-    assert "forty-two" in message(reply)["content"]
 
 
 def test_a_stop_word_ends_the_answer(server: Server) -> None:
@@ -166,7 +76,6 @@ def test_the_model_is_listed(server: Server) -> None:
         ({"model": "another"}, ""),
         ({"logprobs": True, "top_logprobs": 99}, "top_logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "a b"),
-        ({"n": 2}, "2 choices were asked for, and only one is made"),
     ],
 )
 def test_a_bad_request_is_answered_in_openai_s_form(
@@ -182,14 +91,6 @@ def test_a_bad_request_is_answered_in_openai_s_form(
 
 def _user(content: str) -> dict:
     return {"role": "user", "content": content}
-
-
-def test_one_choice_may_be_asked_for(server: Server) -> None:
-    reply = server.post("/v1/chat/completions", messages=[_user("x")], n=1)
-    assert reply.status == 200 and len(reply.json["choices"]) == 1
-    reply = server.post("/v1/completions", prompt="x", max_tokens=1, n=3)
-    assert reply.status == 400
-    assert "send 3 requests" in reply.json["error"]["message"]
 
 
 def test_a_prompt_over_the_limit_is_refused(server: Server) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from max.pipelines.context import LogProbabilities, TextContext, TokenBuffer
-from max.pipelines.lib import ModelOutputs, PipelineConfig, PipelineRuntimeConfig
+from max.pipelines.lib import ModelOutputs
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     AsyncBatch,
     OverlapTextGenerationPipeline,
 )
 from max.pipelines.modeling.types import RequestID, TextGenerationInputs
-from max.serve.router import openai_routes
 
 from mxfp4 import gpt_oss
 from mxfp4.gpt_oss import log_probabilities
@@ -96,20 +95,6 @@ def test_the_pipeline_is_not_told_that_they_are_wanted(
     assert quiet.batch_top_log_probs == [2]
     assert quiet.flat_batch == contexts
     assert inputs.enable_log_probs
-
-
-def test_routes_take_requests_for_them() -> None:
-    runtime = PipelineRuntimeConfig(enable_overlap_scheduler=True)
-    config = PipelineConfig.model_construct(runtime=runtime)
-    routes = SimpleNamespace(
-        get_app_pipeline_config=openai_routes.get_app_pipeline_config
-    )
-    log_probabilities.accept(routes)
-    app = SimpleNamespace(state=SimpleNamespace(pipeline_config=config))
-    seen = routes.get_app_pipeline_config(app)
-    assert seen.runtime.enable_overlap_scheduler is False
-    assert seen is routes.get_app_pipeline_config(app)
-    assert runtime.enable_overlap_scheduler is True
 
 
 def test_a_replayed_graph_s_logits_are_those_of_the_next_tokens() -> None:

@@ -96,3 +96,6 @@ pub enum ErrorKind {
     /// The engine's.
     Failed,
 }
+
+#[cfg(test)]
+mod tests;

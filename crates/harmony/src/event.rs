@@ -15,7 +15,9 @@ pub enum Event<'a> {
     Call {
         /// The function, without `functions.`; see [`is_function_name`](crate::is_function_name).
         name: String,
-        /// Valid JSON.
+        /// Valid JSON, as the model wrote it where that was JSON. Otherwise control characters
+        /// and backslashes in strings are escaped, `NaN` and the like are `null`, commas and
+        /// closing brackets too many are dropped, brackets that miss before `<|call|>` added.
         arguments: String,
     },
     /// The turn is over; whatever follows is ignored.

@@ -30,9 +30,11 @@ mod function_name;
 mod harmony;
 mod message;
 mod reader;
+mod render;
 mod special;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod typescript;
 mod vocabulary;
 
 pub use conversation::{Call, Conversation, Item, System, Tool, Turn};

@@ -74,3 +74,16 @@ pub struct Message {
     /// The text.
     pub content: String,
 }
+
+impl Message {
+    /// A message to all, without a channel.
+    pub fn new(author: Author, content: &str) -> Self {
+        Self {
+            author,
+            recipient: None,
+            channel: None,
+            constrain: None,
+            content: content.to_owned(),
+        }
+    }
+}

@@ -167,7 +167,7 @@ fn token_bytes(tokenizer: &Tokenizer) -> (Vec<u8>, Vec<u32>) {
     }
     let added = tokenizer.get_added_tokens_decoder();
     let byte_level = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
-    let alphabet = byte_alphabet();
+    let alphabet: HashMap<char, u8> = byte_characters().into_iter().zip(0..=u8::MAX).collect();
     let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(len));
     for (id, token) in tokens.into_iter().enumerate() {
         let token = token.unwrap_or_default();
@@ -185,15 +185,10 @@ fn token_bytes(tokenizer: &Tokenizer) -> (Vec<u8>, Vec<u32>) {
 
 /// The characters by which a byte-level tokenizer writes bytes: printable ones stand for
 /// themselves, the others for the characters from U+0100 on, in order.
-fn byte_alphabet() -> HashMap<char, u8> {
-    let mut other = 0x100;
-    (0..=u8::MAX)
-        .map(|byte| match byte {
-            b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => (char::from(byte), byte),
-            _ => {
-                other += 1;
-                (char::from_u32(other - 1).unwrap_or_default(), byte)
-            }
-        })
-        .collect()
+pub(crate) fn byte_characters() -> [char; 256] {
+    let mut others = '\u{100}'..;
+    std::array::from_fn(|byte| match byte as u8 {
+        byte @ (b'!'..=b'~' | 0xA1..=0xAC | 0xAE..) => char::from(byte),
+        _ => others.next().unwrap_or_default(),
+    })
 }

@@ -86,6 +86,14 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message).with_code("request_too_large")
     }
 
+    /// 415 for a compressed body.
+    pub(crate) fn encoding() -> Self {
+        let message =
+            "compressed bodies are not read here; send it without content-encoding".to_owned();
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message)
+            .with_code("unsupported_content_encoding")
+    }
+
     /// 429.
     pub(crate) fn queue_full() -> Self {
         let message = "as many requests wait as may; send it again later".to_owned();
@@ -115,6 +123,11 @@ impl ApiError {
         .with_code("service_unavailable");
         error.retry_after = Some(retry_after);
         error
+    }
+
+    /// 503 for a request that is cut because the server ends.
+    pub(crate) fn shutting_down() -> Self {
+        Self::unavailable("the server shuts down; send the request again", 5)
     }
 
     pub(crate) fn with_param(mut self, path: &str) -> Self {
@@ -158,7 +171,8 @@ impl From<EngineError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
-        let mut response = (self.status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()

@@ -1,1 +1,32 @@
 //! The HTTP front end: OpenAI's interface before an engine.
+//!
+//! [`Server::bind`] opens the port at once and answers that the model is not loaded.
+//! [`Server::ready`] gives it an engine and a vocabulary, [`Server::drain`] ends it.
+//!
+//! A request's way: a connection (`connection`), its path (`routes`), what it means
+//! (`request`, on `json`), the engine, and what comes back (`answer`).
+
+mod answer;
+mod api_error;
+mod app;
+mod body;
+mod config;
+mod connection;
+mod engine_metrics;
+mod error;
+mod json;
+mod metrics;
+mod record;
+mod request;
+mod request_id;
+mod route;
+mod routes;
+mod server;
+mod serving;
+
+pub use config::{Config, Date, Limits};
+pub use error::BindError;
+pub use server::{Drained, Server};
+
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

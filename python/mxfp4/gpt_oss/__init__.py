@@ -8,7 +8,6 @@ from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 from mxfp4.gpt_oss import (
     compiled_graphs,
     health,
-    http_process,
     log_probabilities,
     worker_process,
 )
@@ -23,7 +22,6 @@ if not get_virtual_cpu_target():
     set_virtual_cpu_target(HOST)
 
 health.make_room()
-http_process.install()
 worker_process.install()
 compiled_graphs.install()
 log_probabilities.install()

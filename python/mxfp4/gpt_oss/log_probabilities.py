@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +18,6 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     OverlapTextGenerationPipeline,
 )
 from max.pipelines.modeling.types import TextGenerationInputs
-
-from mxfp4.gpt_oss.chunks import ROUTES
-from mxfp4.gpt_oss.http_process import is_child
 
 
 class _Quiet(TextGenerationInputs):  # type: ignore[type-arg]
@@ -40,15 +36,9 @@ def quiet(inputs: TextGenerationInputs[Any]) -> TextGenerationInputs[Any]:
 
 
 def install() -> None:
-    """Has MAX's pipeline compute them, and its server take requests for them."""
+    """Has MAX's pipeline compute them. Its own HTTP refuses them all the same."""
     if OverlapTextGenerationPipeline._execute.__module__ == __name__:
         return
-    _compute()
-    if not is_child() and ROUTES in sys.modules:
-        accept(sys.modules[ROUTES])
-
-
-def _compute() -> None:
     execute = OverlapTextGenerationPipeline._execute
     sample = OverlapTextGenerationPipeline._sample_logits
     sync = AsyncBatch.sync_and_process_outputs
@@ -103,20 +93,3 @@ def of_next_tokens(outputs: ModelOutputs) -> ModelOutputs:
     if outputs.next_token_logits is not None:
         return outputs
     return dataclasses.replace(outputs, next_token_logits=outputs.logits)
-
-
-def accept(routes: Any) -> None:
-    """Has the routes see a configuration that does not forbid it."""
-    look = routes.get_app_pipeline_config
-    seen: dict[int, Any] = {}
-
-    def get_app_pipeline_config(app: Any) -> Any:
-        config = look(app)
-        if id(config) not in seen:
-            runtime = config.runtime.model_copy(
-                update={"enable_overlap_scheduler": False}
-            )
-            seen[id(config)] = config.model_copy(update={"runtime": runtime})
-        return seen[id(config)]
-
-    routes.get_app_pipeline_config = get_app_pipeline_config

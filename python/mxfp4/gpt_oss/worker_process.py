@@ -11,11 +11,11 @@ of it that they were compared with; another runs as it is.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from importlib.metadata import version
 
 from mxfp4.garbage import look_for_garbage_less
-from mxfp4.gpt_oss.http_process import is_child
 
 VARIABLE = "MXFP4_LEAN_WORKER"
 """Environment variable that turns it off with `0`."""
@@ -31,6 +31,16 @@ def install() -> None:
     if not is_child() or version("max") != MAX:
         return
     replace()
+
+
+def is_child() -> bool:
+    """Says whether another process of the server started this one.
+
+    A child learns of its parent only after it has read what it is to run, which is
+    when this package is imported there.
+    """
+    inheriting = getattr(multiprocessing.current_process(), "_inheriting", False)
+    return inheriting or multiprocessing.parent_process() is not None
 
 
 def replace() -> None:

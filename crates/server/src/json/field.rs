@@ -73,10 +73,6 @@ impl<'a> Field<'a> {
         self.kind() == "a number"
     }
 
-    pub(crate) fn is_null(&self) -> bool {
-        self.text == "null"
-    }
-
     /// The value as it stands in the text.
     pub(crate) fn text(&self) -> &'a str {
         self.text
@@ -266,7 +262,10 @@ mod tests {
     }
 
     fn message<T>(result: Result<T, ApiError>) -> String {
-        result.err().map(|error| error.message().to_owned()).unwrap()
+        result
+            .err()
+            .map(|error| error.message().to_owned())
+            .unwrap()
     }
 
     #[test]
@@ -309,7 +308,7 @@ mod tests {
     fn arrays_are_bounded_and_name_their_elements() {
         let elements = field("[1, null]").array(2).ok().unwrap();
         assert_eq!(elements[1].path(), "f[1]");
-        assert!(elements[1].is_null());
+        assert_eq!(elements[1].text(), "null");
         assert_eq!(
             message(field("[1,2,3]").array(2)),
             "`f`: must have at most 2 elements"
@@ -324,7 +323,9 @@ mod tests {
 
     #[test]
     fn members_are_found_by_name_and_the_last_counts() {
-        let mut object = Field::body(r#"{"a": 1, "b": null, "a": 2, "c": {"d": []}}"#).ok().unwrap();
+        let mut object = Field::body(r#"{"a": 1, "b": null, "a": 2, "c": {"d": []}}"#)
+            .ok()
+            .unwrap();
         assert_eq!(object.get("a").unwrap().text(), "2");
         assert!(object.get("b").is_none());
         let mut inner = object.get("c").unwrap().object().ok().unwrap();
@@ -347,7 +348,10 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_object_is_refused_with_its_place() {
-        assert_eq!(message(Field::body("[]")), "the body is JSON, but no object");
+        assert_eq!(
+            message(Field::body("[]")),
+            "the body is JSON, but no object"
+        );
         assert_eq!(
             message(Field::body("{\"a\": nan}")),
             "the body is no JSON: expected value at line 1 column 7"

@@ -9,4 +9,4 @@ mod text;
 
 pub(crate) use field::Field;
 pub(crate) use object::Object;
-pub(crate) use text::{Malformed, readable};
+pub(crate) use text::readable;

@@ -28,11 +28,6 @@ impl<'a> Object<'a> {
         Ok(Self { path, members })
     }
 
-    /// The object itself, as a path in a message. Empty for a whole body.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The path of a member, there or not.
     pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() {

@@ -95,8 +95,14 @@ mod tests {
 
     #[test]
     fn what_is_whole_is_not_copied() {
-        assert!(matches!(readable(br#""\ud83d\ude00""#).unwrap(), Cow::Borrowed(_)));
-        assert!(matches!(readable(b"\"plain\"").unwrap(), Cow::Borrowed("\"plain\"")));
+        assert!(matches!(
+            readable(br#""\ud83d\ude00""#).unwrap(),
+            Cow::Borrowed(_)
+        ));
+        assert!(matches!(
+            readable(b"\"plain\"").unwrap(),
+            Cow::Borrowed("\"plain\"")
+        ));
     }
 
     #[test]
@@ -111,7 +117,9 @@ mod tests {
     fn other_bytes_are_refused_with_their_place() {
         assert_eq!(
             readable(b"\"ab\xff\""),
-            Err(Malformed("the body is not UTF-8: byte 3 begins no character".into()))
+            Err(Malformed(
+                "the body is not UTF-8: byte 3 begins no character".into()
+            ))
         );
         assert_eq!(readable("\u{feff}{}".as_bytes()).unwrap(), "{}");
     }

@@ -1,0 +1,65 @@
+//! Random texts, of all that users type and models write.
+
+use proptest::prelude::*;
+
+/// Special tokens as text, whole and cut.
+const TYPED: [&str; 12] = [
+    "<|start|>",
+    "<|end|>",
+    "<|message|>",
+    "<|channel|>",
+    "<|constrain|>",
+    "<|call|>",
+    "<|return|>",
+    "<|endoftext|>",
+    "<|reserved_200013|>",
+    "<|",
+    "|>",
+    "<|start|",
+];
+
+/// Pieces of texts that are hard for tokenizers.
+const PIECES: [&str; 24] = [
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t",
+    "\n\n",
+    "   \n ",
+    "'s",
+    "'S",
+    "'ll",
+    "'Re",
+    "\u{2019}s",
+    "fn main() {\n    println!(\"{}\", x);\n}\n",
+    "if (a<b && c>d) { return a[0]; }",
+    "你好，世界。",
+    "これはペンです",
+    "한국어",
+    "🙂",
+    "👩‍👩‍👧‍👦",
+    "é",
+    "e\u{301}",
+    "\u{0}",
+    "\u{FEFF}",
+    "¿Qué?",
+];
+
+/// A piece of text.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-zA-Z]{1,12}",
+        2 => "[0-9]{1,7}",
+        2 => "[ -~]{1,12}",
+        4 => prop::sample::select(&PIECES[..]).prop_map(str::to_owned),
+        1 => prop::sample::select(&TYPED[..]).prop_map(str::to_owned),
+        1 => prop::collection::vec(any::<char>(), 1..4).prop_map(|chars| chars.into_iter().collect()),
+        1 => "\\PC{1,6}",
+    ]
+}
+
+/// A text, which may be empty.
+pub fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(piece(), 0..8).prop_map(|pieces| pieces.concat())
+}

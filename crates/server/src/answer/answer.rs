@@ -1,0 +1,172 @@
+//! All choices of a request while they are made.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mxfp4_engine::{Engine, EngineError};
+use mxfp4_harmony::Vocabulary;
+
+use super::choice::Choice;
+use super::ids::Ids;
+use super::sink::Sinks;
+use super::usage::Usage;
+use crate::metrics::Tokens;
+use crate::record::Record;
+
+/// What clients read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Messages of a chat.
+    Chat,
+    /// Texts.
+    Raw,
+}
+
+/// What all of an answer's chunks, or its one body, say alike.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) shape: Shape,
+    /// As `chatcmpl-...`.
+    pub(crate) id: String,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) model: String,
+    pub(crate) fingerprint: String,
+    /// Whether log-probabilities are wanted.
+    pub(crate) scored: bool,
+    pub(crate) prompt_tokens: u32,
+    /// What answers begin with, one of each choice; empty where nothing is echoed.
+    pub(crate) echoes: Vec<Arc<str>>,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) ids: Arc<Ids>,
+}
+
+/// All choices of a request while they are made. Dropping it cancels them.
+pub(crate) struct Answer {
+    pub(crate) asked: Asked,
+    choices: Vec<Choice>,
+    /// How many the engine was not asked for yet.
+    waiting: usize,
+    begun: bool,
+    engine: Engine,
+    record: Arc<Record>,
+}
+
+impl Answer {
+    /// Asks the engine for every choice that waits for no other.
+    pub(crate) fn start(
+        asked: Asked,
+        choices: Vec<Choice>,
+        engine: Engine,
+        record: Arc<Record>,
+    ) -> Self {
+        record.asked(asked.prompt_tokens);
+        let mut answer = Self {
+            asked,
+            waiting: choices.len(),
+            choices,
+            begun: false,
+            engine,
+            record,
+        };
+        answer.start_choices();
+        answer
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// The sum over all choices.
+    pub(crate) fn usage(&self) -> Usage {
+        let sum = |count: fn(&Choice) -> u32| self.choices.iter().map(count).sum::<u32>();
+        let reasoning = sum(|choice| choice.reasoning_tokens().unwrap_or(0));
+        // What later choices find in the cache is their own prompt, which counts once.
+        let cached = sum(|choice| if choice.leads() { choice.cached() } else { 0 });
+        Usage::new(
+            self.asked.prompt_tokens,
+            cached,
+            sum(Choice::tokens),
+            (self.asked.shape == Shape::Chat).then_some(reasoning),
+        )
+    }
+
+    /// Reads what the engine has said since. Ready when all choices have ended, or one
+    /// has failed: then all are cancelled.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        sinks: &mut impl Sinks,
+    ) -> Poll<Result<(), EngineError>> {
+        loop {
+            let mut ended = true;
+            for (index, choice) in self.choices.iter_mut().enumerate() {
+                if !choice.runs() {
+                    continue;
+                }
+                let polled = choice.poll(context, &mut sinks.of(&self.asked, index));
+                match polled {
+                    Poll::Pending => ended = false,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => {
+                        self.cancel();
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+            if !self.begun && self.choices.iter().any(Choice::has_begun) {
+                self.begun = true;
+                self.record.first_token();
+            }
+            // Those that start now have to be polled once, to wake this task.
+            if self.start_choices() {
+                continue;
+            }
+            return if ended {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            };
+        }
+    }
+
+    /// Ends all choices.
+    pub(crate) fn cancel(&mut self) {
+        for choice in &mut self.choices {
+            choice.cancel();
+        }
+    }
+
+    /// Asks the engine for what waits for nothing any more.
+    fn start_choices(&mut self) -> bool {
+        if self.waiting == 0 {
+            return false;
+        }
+        let before = self.waiting;
+        for index in 0..self.choices.len() {
+            let ready = match self.choices[index].waits_for() {
+                Some(leader) => self.choices[leader].has_begun(),
+                None => true,
+            };
+            if ready && self.choices[index].waits() {
+                self.choices[index].start(&self.engine, &self.record);
+                self.waiting -= 1;
+            }
+        }
+        self.waiting < before
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let sum = |count: fn(&Choice) -> u32| self.choices.iter().map(count).map(u64::from).sum();
+        let longest = self.choices.iter().map(Choice::tokens).max();
+        self.record.generated(Tokens {
+            prompt: self.asked.prompt_tokens.into(),
+            cached: sum(|choice| if choice.leads() { choice.cached() } else { 0 }),
+            completion: sum(Choice::tokens),
+            reasoning: sum(|choice| choice.reasoning_tokens().unwrap_or(0)),
+            longest: longest.unwrap_or(0).into(),
+        });
+    }
+}

@@ -1,0 +1,29 @@
+//! What clients get: from tokens to text, whole or in events.
+
+mod answer;
+mod chat_reading;
+mod choice;
+mod ends;
+mod escape;
+mod events;
+mod finish;
+mod ids;
+mod raw_reading;
+mod scores;
+mod sink;
+mod stop_words;
+mod stream;
+mod text;
+mod usage;
+mod utf8;
+mod whole;
+
+pub(crate) use answer::{Answer, Asked, Shape};
+pub(crate) use chat_reading::{ChatOptions, ChatReading};
+pub(crate) use choice::{Choice, Reading};
+pub(crate) use ids::Ids;
+pub(crate) use raw_reading::RawReading;
+pub(crate) use stop_words::StopWords;
+pub(crate) use stream::EventStream;
+pub(crate) use text::AnswerText;
+pub(crate) use whole::collect;

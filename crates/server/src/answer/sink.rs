@@ -1,0 +1,37 @@
+//! Where the parts of an answer go.
+
+use mxfp4_engine::TokenLogprobs;
+
+use super::answer::Asked;
+use super::finish::FinishReason;
+
+/// Where the parts of one choice go, in their order.
+pub(crate) trait Sink {
+    /// A token is read; what comes of it follows.
+    fn token(&mut self);
+    fn reasoning(&mut self, text: &str);
+    fn content(&mut self, text: &str);
+    fn call(&mut self, name: String, arguments: String);
+    /// How likely a token of the reasoning or of the content was.
+    fn score(&mut self, part: Scored, token: &TokenLogprobs, offset: usize);
+    /// Nothing more comes.
+    fn finish(&mut self, reason: FinishReason);
+}
+
+/// What a token with log-probabilities belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scored {
+    Reasoning,
+    Content,
+}
+
+/// The sinks of a request's choices.
+pub(crate) trait Sinks {
+    /// One choice's.
+    type Sink<'a>: Sink
+    where
+        Self: 'a;
+
+    /// The sink of a choice. It is dropped when all that has come is read.
+    fn of<'a>(&'a mut self, asked: &'a Asked, choice: usize) -> Self::Sink<'a>;
+}

@@ -1,0 +1,112 @@
+//! A request's body, read within bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body as Incoming, HttpBody};
+use axum::extract::Request;
+use axum::http::header;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api_error::ApiError;
+use crate::app::App;
+
+/// A request's body. Its bytes count as taken until it is dropped.
+pub(crate) struct Body {
+    app: Arc<App>,
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+/// A body that comes this fast has no limit of time.
+const BYTES_A_SECOND: u64 = 64 << 10;
+/// What is read of a body that is refused, so that its sender gets to read why: nobody
+/// reads an answer who is still writing.
+const THROWN_AWAY: usize = 64 << 20;
+const THROWN_AWAY_TIME: Duration = Duration::from_secs(5);
+
+impl Body {
+    /// Reads it to its end.
+    pub(crate) async fn read(app: &Arc<App>, request: Request) -> Result<Self, ApiError> {
+        check_encoding(&request)?;
+        let most = match app.config.limits.body {
+            0 => usize::MAX,
+            most => most,
+        };
+        let mut incoming = request.into_body();
+        let result = if incoming.size_hint().lower() > most as u64 {
+            Err(ApiError::large_body(most))
+        } else {
+            Self::read_bounded(app, &mut incoming, most).await
+        };
+        if result.is_err() {
+            throw_away(incoming).await;
+        }
+        result
+    }
+
+    async fn read_bounded(
+        app: &Arc<App>,
+        incoming: &mut Incoming,
+        most: usize,
+    ) -> Result<Self, ApiError> {
+        let started = Instant::now();
+        let mut body = Self {
+            app: app.clone(),
+            bytes: Vec::new(),
+            taken: 0,
+        };
+        loop {
+            let extra = Duration::from_secs(body.bytes.len() as u64 / BYTES_A_SECOND);
+            let deadline = started + app.config.limits.body_time + extra;
+            let frame = match timeout_at(deadline, incoming.frame()).await {
+                Err(_) => return Err(ApiError::slow_body()),
+                Ok(None) => return Ok(body),
+                Ok(Some(Err(_))) => {
+                    return Err(ApiError::invalid("the body ended before its end"));
+                }
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if data.len() > most - body.bytes.len() {
+                return Err(ApiError::large_body(most));
+            }
+            if !app.take_room(data.len()) {
+                let message = "the bodies of other requests fill the memory for them";
+                return Err(ApiError::unavailable(message, 1));
+            }
+            body.taken += data.len();
+            body.bytes.extend_from_slice(&data);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.app.give_room(self.taken);
+    }
+}
+
+fn check_encoding(request: &Request) -> Result<(), ApiError> {
+    match request.headers().get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(ApiError::encoding()),
+        _ => Ok(()),
+    }
+}
+
+async fn throw_away(mut incoming: Incoming) {
+    let deadline = Instant::now() + THROWN_AWAY_TIME;
+    let mut thrown = 0;
+    while thrown < THROWN_AWAY
+        && let Ok(Some(Ok(frame))) = timeout_at(deadline, incoming.frame()).await
+    {
+        thrown += frame.data_ref().map_or(0, |data| data.len());
+    }
+}

@@ -1,0 +1,153 @@
+//! What is remembered of a request until its end: for the access log and the metrics.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderValue, Method};
+
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::metrics::{Metrics, Presence, Times, Tokens};
+use crate::route::Route;
+
+/// What is remembered of a request until its end, when it is logged.
+pub(crate) struct Record {
+    metrics: Arc<Metrics>,
+    route: Route,
+    method: Method,
+    /// `x-request-id`.
+    id: HeaderValue,
+    started: Instant,
+    answer: Mutex<Remembered>,
+    /// What waits for its end.
+    waits: Option<TaskTrackerToken>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    /// None: the client left before there was one.
+    status: Option<u16>,
+    /// Whether the answer's body was taken to its end.
+    whole: bool,
+    asked: bool,
+    tokens: Tokens,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+impl Record {
+    pub(crate) fn new(
+        metrics: Arc<Metrics>,
+        route: Route,
+        method: Method,
+        id: HeaderValue,
+    ) -> Self {
+        Self {
+            metrics,
+            route,
+            method,
+            id,
+            started: Instant::now(),
+            answer: Mutex::default(),
+            waits: None,
+        }
+    }
+
+    /// Something waits for this request's end.
+    pub(crate) fn counts_as(&mut self, token: TaskTrackerToken) {
+        self.waits = Some(token);
+    }
+
+    pub(crate) fn id(&self) -> &HeaderValue {
+        &self.id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine is asked.
+    pub(crate) fn asked(&self, prompt_tokens: u32) {
+        let mut answer = self.lock();
+        answer.asked = true;
+        answer.tokens.prompt = prompt_tokens.into();
+    }
+
+    pub(crate) fn presence(&self) -> Presence {
+        self.metrics.presence()
+    }
+
+    pub(crate) fn first_token(&self) {
+        self.lock().first = Some(self.started.elapsed());
+    }
+
+    /// The engine has answered, whole or not.
+    pub(crate) fn generated(&self, tokens: Tokens) {
+        let mut answer = self.lock();
+        answer.tokens = tokens;
+        answer.last = self.started.elapsed();
+    }
+
+    /// The answer's head is made.
+    pub(crate) fn status(&self, status: u16) {
+        self.lock().status = Some(status);
+    }
+
+    /// The answer's body was taken to its end.
+    pub(crate) fn whole(&self) {
+        self.lock().whole = true;
+    }
+}
+
+/// What a proxy logs where a client left before there was an answer.
+const CLIENT_LEFT: u16 = 499;
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let answer = self
+            .answer
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let status = answer.status.unwrap_or(CLIENT_LEFT);
+        let Tokens {
+            prompt,
+            cached,
+            completion,
+            reasoning,
+            ..
+        } = answer.tokens;
+        self.metrics.answered(self.route, status, duration);
+        if answer.asked {
+            let times = Times {
+                first: answer.first,
+                last: answer.last,
+            };
+            self.metrics.generated(self.route, times, answer.tokens);
+        }
+        let (method, route) = (self.method.as_str(), self.route.as_str());
+        let id = self.id.to_str().unwrap_or_default();
+        let milliseconds = duration.as_secs_f64() * 1e3;
+        let end = if answer.whole { "whole" } else { "cut" };
+        if self.route.watches() {
+            tracing::debug!(target: "mxfp4::access", method, route, status, milliseconds, id);
+        } else if answer.asked {
+            tracing::info!(
+                target: "mxfp4::access",
+                method,
+                route,
+                status,
+                milliseconds,
+                first_token_milliseconds = answer.first.map(|first| first.as_secs_f64() * 1e3),
+                prompt,
+                cached,
+                completion,
+                reasoning,
+                end,
+                id,
+            );
+        } else {
+            tracing::info!(target: "mxfp4::access", method, route, status, milliseconds, end, id);
+        }
+    }
+}

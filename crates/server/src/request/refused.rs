@@ -1,0 +1,191 @@
+//! Fields that would change an answer and cannot be honoured: refused by name.
+
+use crate::api_error::ApiError;
+use crate::json::{Field, Object};
+
+/// The values of a field that ask for nothing.
+enum Neutral {
+    /// None but `null`.
+    Null,
+    False,
+    One,
+    /// `[]`, `{}`, `""`.
+    Empty,
+}
+
+const GRAMMAR: &str = "this server cannot force an answer's form yet; leave it out, and say in the prompt what form you want";
+const FORMAT: &str = "the format of GPT-OSS' prompts is fixed; leave it out";
+const TEXT: &str = "GPT-OSS reads and writes text alone; leave it out";
+
+const REFUSED: &[(&str, Neutral, &str)] = &[
+    (
+        "logit_bias",
+        Neutral::Empty,
+        "the engine cannot shift single tokens; leave it out",
+    ),
+    (
+        "best_of",
+        Neutral::One,
+        "the engine does not rank answers; send `n`, and choose yourself",
+    ),
+    (
+        "use_beam_search",
+        Neutral::False,
+        "the engine has no beam search; leave it out",
+    ),
+    ("guided_json", Neutral::Null, GRAMMAR),
+    ("guided_regex", Neutral::Null, GRAMMAR),
+    ("guided_choice", Neutral::Null, GRAMMAR),
+    ("guided_grammar", Neutral::Null, GRAMMAR),
+    ("structured_outputs", Neutral::Null, GRAMMAR),
+    ("structural_tag", Neutral::Null, GRAMMAR),
+    ("json_schema", Neutral::Null, GRAMMAR),
+    ("regex", Neutral::Null, GRAMMAR),
+    ("ebnf", Neutral::Null, GRAMMAR),
+    (
+        "prompt_logprobs",
+        Neutral::Null,
+        "the engine has log-probabilities of the answer alone; leave it out",
+    ),
+    (
+        "truncate_prompt_tokens",
+        Neutral::Null,
+        "prompts are not cut here; send a shorter one",
+    ),
+    (
+        "allowed_token_ids",
+        Neutral::Empty,
+        "the engine cannot forbid tokens; leave it out",
+    ),
+    (
+        "bad_words",
+        Neutral::Empty,
+        "the engine cannot forbid words; leave it out",
+    ),
+    (
+        "logits_processors",
+        Neutral::Empty,
+        "the engine takes no code; leave it out",
+    ),
+    (
+        "cache_salt",
+        Neutral::Empty,
+        "the engine's prefix cache is shared by all requests; leave it out",
+    ),
+    (
+        "return_tokens_as_token_ids",
+        Neutral::False,
+        "tokens are given as text; leave it out",
+    ),
+    (
+        "thinking_token_budget",
+        Neutral::Null,
+        "reasoning cannot be cut; send `reasoning_effort`",
+    ),
+    (
+        "kv_transfer_params",
+        Neutral::Empty,
+        "this server shares no cache with others; leave it out",
+    ),
+];
+
+const REFUSED_IN_CHAT: &[(&str, Neutral, &str)] = &[
+    (
+        "functions",
+        Neutral::Empty,
+        "it is the former name of `tools`; send `tools`",
+    ),
+    ("chat_template", Neutral::Empty, FORMAT),
+    ("documents", Neutral::Empty, FORMAT),
+    (
+        "echo",
+        Neutral::False,
+        "a chat's prompt is not sent back; leave it out",
+    ),
+    ("audio", Neutral::Null, TEXT),
+    ("mm_processor_kwargs", Neutral::Empty, TEXT),
+    (
+        "web_search_options",
+        Neutral::Null,
+        "this server searches nothing; offer a function in `tools`",
+    ),
+];
+
+const REFUSED_IN_COMPLETIONS: &[(&str, Neutral, &str)] = &[
+    (
+        "suffix",
+        Neutral::Empty,
+        "GPT-OSS does not fill gaps; put what follows into the prompt",
+    ),
+    ("response_format", Neutral::Null, GRAMMAR),
+    (
+        "prompt_embeds",
+        Neutral::Empty,
+        "prompts are text or token ids; send `prompt`",
+    ),
+];
+
+/// Known fields that change nothing here.
+const WITHOUT_EFFECT: &[&str] = &[
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "prediction",
+    "verbosity",
+    "priority",
+    "request_id",
+    "early_stopping",
+    "length_penalty",
+    "spaces_between_special_tokens",
+    "return_token_ids",
+    // GPT-OSS' tokenizer adds none.
+    "add_special_tokens",
+];
+
+/// Refuses what all routes refuse, and passes by what changes nothing.
+pub(super) fn check(body: &mut Object<'_>) -> Result<(), ApiError> {
+    body.ignore(WITHOUT_EFFECT);
+    check_all(body, REFUSED)
+}
+
+pub(super) fn check_chat(body: &mut Object<'_>) -> Result<(), ApiError> {
+    check(body)?;
+    check_all(body, REFUSED_IN_CHAT)
+}
+
+pub(super) fn check_completion(body: &mut Object<'_>) -> Result<(), ApiError> {
+    check(body)?;
+    check_all(body, REFUSED_IN_COMPLETIONS)
+}
+
+fn check_all(body: &mut Object<'_>, refused: &[(&str, Neutral, &str)]) -> Result<(), ApiError> {
+    for (key, neutral, why) in refused {
+        if let Some(field) = body.get(key)
+            && !neutral.is(&field)
+        {
+            return Err(field.refuse(why));
+        }
+    }
+    Ok(())
+}
+
+impl Neutral {
+    fn is(&self, field: &Field<'_>) -> bool {
+        match self {
+            Self::Null => false,
+            Self::False => field.text() == "false",
+            Self::One => field.integer(1..=1).is_ok(),
+            Self::Empty => {
+                let text = field.text();
+                let inside = text.get(1..text.len() - 1).unwrap_or_default();
+                let bracketed = field.is_array() || field.is_object() || field.is_string();
+                bracketed && inside.bytes().all(|byte| byte.is_ascii_whitespace())
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What requests are counted by.
+
+/// What requests are counted by: the paths that are known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Route {
+    Chat,
+    Completions,
+    Models,
+    Tokenize,
+    Detokenize,
+    Version,
+    Health,
+    Live,
+    Metrics,
+    /// Any other path.
+    Other,
+}
+
+impl Route {
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/v1/chat/completions" => Self::Chat,
+            "/v1/completions" => Self::Completions,
+            "/v1/models" => Self::Models,
+            "/tokenize" => Self::Tokenize,
+            "/detokenize" => Self::Detokenize,
+            "/version" => Self::Version,
+            "/health" => Self::Health,
+            "/live" => Self::Live,
+            "/metrics" => Self::Metrics,
+            _ if path.starts_with("/v1/models/") => Self::Models,
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Models => "/v1/models",
+            Self::Tokenize => "/tokenize",
+            Self::Detokenize => "/detokenize",
+            Self::Version => "/version",
+            Self::Health => "/health",
+            Self::Live => "/live",
+            Self::Metrics => "/metrics",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether it is asked often by machines that watch, and says little.
+    pub(crate) fn watches(self) -> bool {
+        matches!(self, Self::Health | Self::Live | Self::Metrics)
+    }
+}

@@ -1,0 +1,93 @@
+//! `/v1/completions`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::respond::respond;
+use crate::answer::{Answer, AnswerText, Asked, Choice, RawReading, Reading, Shape, StopWords};
+use crate::api_error::ApiError;
+use crate::app::App;
+use crate::body::Body;
+use crate::record::Record;
+use crate::request::{CompletionPrompt, CompletionRequest};
+use crate::serving::{Serving, seconds};
+
+pub(super) async fn completions(
+    State(app): State<Arc<App>>,
+    Extension(record): Extension<Arc<Record>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let serving = app.serving()?;
+    let body = Body::read(&app, request).await?;
+    let request = app.read(&serving, body, CompletionRequest::read).await?;
+    let prompt_tokens = request.prompts.iter().map(|prompt| prompt.tokens.len());
+    let asked = Asked {
+        shape: Shape::Raw,
+        id: app.ids.next("cmpl-"),
+        created: seconds(),
+        model: serving.model().to_owned(),
+        fingerprint: serving.fingerprint.clone(),
+        scored: request.sampling.request.logprobs.is_some(),
+        prompt_tokens: prompt_tokens.sum::<usize>() as u32,
+        echoes: echoes(&request, &serving),
+        vocabulary: serving.vocabulary.clone(),
+        ids: app.ids.clone(),
+    };
+    let choices = choices(&request, &serving);
+    let answer = Answer::start(asked, choices, serving.engine.clone(), record);
+    respond(&app, answer, request.sampling.stream).await
+}
+
+/// What each choice's text begins with.
+fn echoes(request: &CompletionRequest, serving: &Serving) -> Vec<Arc<str>> {
+    if !request.echo {
+        return Vec::new();
+    }
+    let mut echoes = Vec::new();
+    for prompt in &request.prompts {
+        let text: Arc<str> = serving.vocabulary.decode(&prompt.tokens).into();
+        echoes.extend(std::iter::repeat_n(text, request.sampling.choices as usize));
+    }
+    echoes
+}
+
+fn choices(request: &CompletionRequest, serving: &Serving) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for prompt in &request.prompts {
+        let leader = choices.len();
+        for index in 0..request.sampling.choices {
+            let leader = (index > 0).then_some(leader);
+            choices.push(choice(request, serving, prompt, index, leader));
+        }
+    }
+    choices
+}
+
+fn choice(
+    request: &CompletionRequest,
+    serving: &Serving,
+    prompt: &CompletionPrompt,
+    index: u32,
+    leader: Option<usize>,
+) -> Choice {
+    let sampling = &request.sampling;
+    let stop = StopWords::new(sampling.stop.clone(), sampling.keep_stop);
+    let mut ends = sampling.request.stop_token_ids.clone();
+    ends.extend_from_slice(&serving.engine.hello().end_tokens);
+    let reading = RawReading::new(
+        serving.vocabulary.clone(),
+        AnswerText::new(stop, sampling.request.logprobs.is_some(), 0),
+        ends,
+        request.show_special,
+    );
+    let asked = mxfp4_engine::Request {
+        prompt: prompt.tokens.clone(),
+        max_tokens: prompt.max_tokens,
+        seed: sampling.seed(index),
+        ..sampling.request.clone()
+    };
+    Choice::new(asked, Reading::Raw(Box::new(reading)), leader)
+}

@@ -1,0 +1,53 @@
+//! The paths of the server.
+
+mod chat;
+mod completions;
+mod metrics;
+mod models;
+mod respond;
+mod state;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{get, post};
+
+use crate::api_error::ApiError;
+use crate::app::App;
+
+/// All paths.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::chat))
+        .route("/v1/completions", post(completions::completions))
+        .route("/v1/models", get(models::models))
+        .route("/v1/models/{*id}", get(models::model))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/version", get(state::version))
+        .route("/health", get(state::health))
+        .route("/live", get(state::live))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method)
+        .with_state(app)
+}
+
+/// The paths of the port for metrics.
+pub(crate) fn metrics_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method)
+        .with_state(app)
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::unknown_path(request.uri().path())
+}
+
+async fn method(request: Request) -> ApiError {
+    ApiError::method(request.method().as_str(), request.uri().path())
+}

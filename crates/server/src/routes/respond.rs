@@ -1,0 +1,44 @@
+//! From an answer to a response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use crate::answer::{Answer, EventStream, collect};
+use crate::api_error::ApiError;
+use crate::app::App;
+use crate::request::Streaming;
+
+/// How long a stream's head waits for its first event.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// In events, or whole.
+pub(super) async fn respond(
+    app: &Arc<App>,
+    answer: Answer,
+    stream: Option<Streaming>,
+) -> Result<Response, ApiError> {
+    let ending = app.ending.clone();
+    let Some(streaming) = stream else {
+        return Ok(json(collect(answer, ending).await?));
+    };
+    let quiet = app.config.limits.quiet_time;
+    let stream = EventStream::new(answer, streaming, ending, quiet)
+        .begin(PATIENCE)
+        .await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        // Nginx would keep events until it has a bufferful.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::new(stream)).into_response())
+}
+
+/// A body that is JSON already.
+pub(super) fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

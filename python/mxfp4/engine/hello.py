@@ -1,0 +1,61 @@
+"""What this side says of itself when the model is loaded."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from max.pipelines.lib.log_probabilities import _MAX_TOP_LOGPROBS
+from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
+    OverlapTextGenerationPipeline,
+)
+
+from mxfp4.engine import wire
+
+OURS = "mxfp4.gpt_oss.log_probabilities"
+"""The module that has the overlap scheduler give log-probabilities."""
+
+
+def hello(tokenizer: Any, config: Any, memory_plan: Any) -> wire.Hello:
+    """Returns what is said of a model as MAX has loaded it.
+
+    Args:
+        tokenizer: MAX's tokenizer of the model.
+        config: MAX's configuration of the pipeline.
+        memory_plan: What MAX found room for, or None.
+    """
+    planned = getattr(memory_plan, "planned_max_length", None)
+    longest = tokenizer.max_length
+    return wire.Hello(
+        protocol=wire.PROTOCOL,
+        max_version=version("max"),
+        model=config.models.model_name,
+        max_length=min(longest, planned) if planned else longest,
+        vocabulary=_vocabulary(tokenizer, config),
+        end_tokens=sorted(tokenizer.eos_token_ids),
+        max_batch=getattr(memory_plan, "planned_max_batch_size", None),
+        penalties=config.sampling.enable_penalties,
+        min_tokens=config.sampling.enable_min_tokens,
+        max_logprobs=_max_logprobs(config),
+        grammar=config.needs_bitmask_constraints,
+    )
+
+
+def _vocabulary(tokenizer: Any, config: Any) -> int:
+    """The rows of the head; a model in several parts has its number further in."""
+    found = config.model.huggingface_config
+    for part in (found, getattr(found, "text_config", None)):
+        rows = getattr(part, "vocab_size", None)
+        if isinstance(rows, int):
+            return rows
+    return int(tokenizer.tokenizer_vocab_size)
+
+
+def _max_logprobs(config: Any) -> int:
+    """How many the model's worker survives."""
+    if config.speculative is not None:
+        return 0
+    execute: Any = OverlapTextGenerationPipeline._execute
+    if config.runtime.enable_overlap_scheduler and execute.__module__ != OURS:
+        return 0
+    return int(_MAX_TOP_LOGPROBS)
