@@ -7,6 +7,7 @@ from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
 from mxfp4.gpt_oss import (
     compiled_graphs,
+    graph_sizes,
     health,
     log_probabilities,
     worker_process,
@@ -24,6 +25,7 @@ if not get_virtual_cpu_target():
 health.make_room()
 worker_process.install()
 compiled_graphs.install()
+graph_sizes.install()
 log_probabilities.install()
 
 ARCHITECTURES = [gpt_oss_arch]
