@@ -102,6 +102,7 @@ def test_it_says_what_it_is(engine: Any) -> None:
 
 
 def test_no_port_is_open_for_requests(engine: FrontEnd) -> None:
+    assert "Server ready on" not in engine.log()
     own = set()
     for entry in Path(f"/proc/{engine.process.pid}/fd").iterdir():
         try:
@@ -175,10 +176,11 @@ def test_what_has_no_effect_is_taken(engine: FrontEnd) -> None:
 
 
 def test_a_full_queue_is_said_at_once(engine: FrontEnd) -> None:
-    numbers = [engine.ask([1] * 50, max_tokens=100) for _ in range(60)]
+    # Short ones would find room in the buffers of MAX's own sockets.
+    numbers = [engine.ask([1] * 20_000, max_tokens=100) for _ in range(60)]
     made = engine.answers(*numbers)
     ends = Counter(one.get("kind", one.get("finish")) for one in made.values())
-    assert set(ends) == {"stop", "full"} and ends["stop"] >= BATCH
+    assert set(ends) == {"length", "full"} and ends["length"] >= BATCH
     # It goes on afterwards.
     assert engine.answer([5, 6])["tokens"] == [5, 6]
 
@@ -278,7 +280,7 @@ def test_nothing_is_left_when_the_front_end_dies(start: Any) -> None:
         engine.await_none(ENDED)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.5, 3.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 3.0])
 def test_nothing_is_left_when_the_front_end_dies_early(
     start: Any, seconds: float
 ) -> None:
@@ -301,14 +303,14 @@ def test_another_version_is_refused_by_name(start: Any) -> None:
 def test_a_front_end_that_does_not_read_is_given_up(start: Any) -> None:
     small = """
 def server(module):
-    module.UNREAD = 1 << 20
+    module.UNREAD = 1 << 14
 
 
 CHANGES["mxfp4.engine.server"] = server
 """
     with start(small) as engine:
         engine.ready()
-        for _ in range(40):
+        for _ in range(4):
             engine.ask([7] * 100_000, max_tokens=100_000)
         assert engine.process.wait(PATIENCE) == 1
         assert "the front end does not read: " in engine.log()
