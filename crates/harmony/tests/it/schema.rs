@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::text::text;
+use crate::text::{matching, text};
 
 type Keys = Map<String, Value>;
 
@@ -298,7 +298,7 @@ pub fn schema() -> impl Strategy<Value = Schema> {
 
 fn object_of(inner: impl Strategy<Value = Schema> + 'static) -> impl Strategy<Value = Schema> {
     let property = (
-        prop_oneof![4 => "[a-zA-Z_]{1,10}", 1 => text()],
+        prop_oneof![4 => matching("[a-zA-Z_]{1,10}"), 1 => text()],
         inner,
         any::<bool>(),
     );

@@ -46,16 +46,22 @@ const PIECES: [&str; 24] = [
     "¿Qué?",
 ];
 
+/// Texts that match a pattern. A pattern by itself is a strategy too, but one that is compiled
+/// for each text.
+pub fn matching(pattern: &str) -> impl Strategy<Value = String> + use<> {
+    prop::string::string_regex(pattern).expect("it is a pattern")
+}
+
 /// A piece of text.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
-        4 => "[a-zA-Z]{1,12}",
-        2 => "[0-9]{1,7}",
-        2 => "[ -~]{1,12}",
+        4 => matching("[a-zA-Z]{1,12}"),
+        2 => matching("[0-9]{1,7}"),
+        2 => matching("[ -~]{1,12}"),
         4 => prop::sample::select(&PIECES[..]).prop_map(str::to_owned),
         1 => prop::sample::select(&TYPED[..]).prop_map(str::to_owned),
         1 => prop::collection::vec(any::<char>(), 1..4).prop_map(|chars| chars.into_iter().collect()),
-        1 => "\\PC{1,6}",
+        1 => matching("\\PC{1,6}"),
     ]
 }
 
