@@ -34,13 +34,15 @@ impl Body {
             0 => usize::MAX,
             most => most,
         };
+        // Whoever waits for leave to send does not send when an answer comes instead.
+        let waits = request.headers().contains_key(header::EXPECT);
         let mut incoming = request.into_body();
         let result = if incoming.size_hint().lower() > most as u64 {
             Err(ApiError::large_body(most))
         } else {
             Self::read_bounded(app, &mut incoming, most).await
         };
-        if result.is_err() {
+        if matches!(&result, Err(error) if error.is_early()) && !waits {
             throw_away(incoming).await;
         }
         result

@@ -12,6 +12,7 @@ mod app;
 mod body;
 mod config;
 mod connection;
+mod descriptors;
 mod engine_metrics;
 mod error;
 mod json;

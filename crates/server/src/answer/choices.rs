@@ -130,6 +130,11 @@ impl Answer {
         }
     }
 
+    /// It ends with an error after it has begun.
+    pub(crate) fn failed(&self) {
+        self.record.failed();
+    }
+
     /// Ends all choices.
     pub(crate) fn cancel(&mut self) {
         for choice in &mut self.choices {

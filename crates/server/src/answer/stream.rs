@@ -28,6 +28,8 @@ pub(crate) struct EventStream {
     /// Ends all streams.
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
     quiet: Quiet,
+    /// Whether the response's head is made.
+    begun: bool,
     failure: Option<ApiError>,
 }
 
@@ -97,6 +99,7 @@ impl EventStream {
                 written: Instant::now(),
                 sleep: Box::pin(tokio::time::sleep(quiet)),
             },
+            begun: false,
             failure: None,
         }
     }
@@ -116,7 +119,10 @@ impl EventStream {
         let _ = tokio::time::timeout(patience, begun).await;
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => Ok(self),
+            None => {
+                self.begun = true;
+                Ok(self)
+            }
         }
     }
 
@@ -139,7 +145,12 @@ impl EventStream {
                 }
                 self.writer.out.put_slice(b"data: [DONE]\n\n");
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => {
+                if self.begun {
+                    answer.failed();
+                }
+                self.failure = Some(error);
+            }
         }
         self.answer = None;
     }
