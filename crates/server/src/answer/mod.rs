@@ -1,8 +1,8 @@
 //! What clients get: from tokens to text, whole or in events.
 
-mod answer;
 mod chat_reading;
 mod choice;
+mod choices;
 mod ends;
 mod escape;
 mod events;
@@ -18,9 +18,9 @@ mod usage;
 mod utf8;
 mod whole;
 
-pub(crate) use answer::{Answer, Asked, Shape};
 pub(crate) use chat_reading::{ChatOptions, ChatReading};
 pub(crate) use choice::{Choice, Reading};
+pub(crate) use choices::{Answer, Asked, Shape};
 pub(crate) use ids::Ids;
 pub(crate) use raw_reading::RawReading;
 pub(crate) use stop_words::StopWords;

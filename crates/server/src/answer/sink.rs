@@ -2,7 +2,7 @@
 
 use mxfp4_engine::TokenLogprobs;
 
-use super::answer::Asked;
+use super::choices::Asked;
 use super::finish::FinishReason;
 
 /// Where the parts of one choice go, in their order.

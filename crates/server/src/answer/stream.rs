@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::answer::{Answer, Asked, Shape};
+use super::choices::{Answer, Asked, Shape};
 use super::events::{EventSink, Events, UsageIn, put_json};
 use super::sink::Sinks;
 use super::usage::Usage;

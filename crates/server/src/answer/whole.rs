@@ -6,7 +6,7 @@ use mxfp4_engine::TokenLogprobs;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Asked, Shape};
+use super::choices::{Answer, Asked, Shape};
 use super::finish::FinishReason;
 use super::scores::{ChatScores, Score, TextScores};
 use super::sink::{Scored, Sink, Sinks};
