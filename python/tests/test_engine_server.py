@@ -97,11 +97,12 @@ def test_it_says_what_it_is(engine: Any) -> None:
     assert said["protocol"] == wire.PROTOCOL
     assert said["max_length"] == 131_072
     assert (said["vocabulary"], said["end_tokens"]) == (1024, [1004])
-    assert said["max_logprobs"] >= 7
+    assert said["max_logprobs"] == 20
     assert not said["penalties"] and not said["min_tokens"] and not said["grammar"]
 
 
 def test_no_port_is_open_for_requests(engine: FrontEnd) -> None:
+    assert "Server ready on" not in engine.log()
     own = set()
     for entry in Path(f"/proc/{engine.process.pid}/fd").iterdir():
         try:
@@ -278,7 +279,7 @@ def test_nothing_is_left_when_the_front_end_dies(start: Any) -> None:
         engine.await_none(ENDED)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.5, 3.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 3.0])
 def test_nothing_is_left_when_the_front_end_dies_early(
     start: Any, seconds: float
 ) -> None:
@@ -301,14 +302,14 @@ def test_another_version_is_refused_by_name(start: Any) -> None:
 def test_a_front_end_that_does_not_read_is_given_up(start: Any) -> None:
     small = """
 def server(module):
-    module.UNREAD = 1 << 20
+    module.UNREAD = 1 << 14
 
 
 CHANGES["mxfp4.engine.server"] = server
 """
     with start(small) as engine:
         engine.ready()
-        for _ in range(40):
+        for _ in range(4):
             engine.ask([7] * 100_000, max_tokens=100_000)
         assert engine.process.wait(PATIENCE) == 1
         assert "the front end does not read: " in engine.log()

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from max.driver import CPU, Accelerator, Buffer, Device
+from max.engine import InferenceSession
+from max.graph import DeviceRef
 from max.pipelines.context import LogProbabilities, TextContext, TokenBuffer
 from max.pipelines.lib import ModelOutputs
+from max.pipelines.lib import log_probabilities as builtin
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     AsyncBatch,
     OverlapTextGenerationPipeline,
@@ -103,3 +107,44 @@ def test_a_replayed_graph_s_logits_are_those_of_the_next_tokens() -> None:
     assert replayed.logits is replayed.next_token_logits is logits
     both = ModelOutputs(object(), next_token_logits=logits)  # type: ignore[arg-type]
     assert log_probabilities.of_next_tokens(both) is both
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_the_likeliest_are_found(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "gpu":
+        request.getfixturevalue("hopper")
+    device: Device = Accelerator() if kind == "gpu" else CPU()
+    levels, most = builtin._LOGPROBS_HEAP_LEVELS, log_probabilities.MOST
+    assert (levels, builtin._MAX_TOP_LOGPROBS) == (log_probabilities.LEVELS, most)
+    graph = builtin.log_probabilities_ragged_graph(
+        DeviceRef.from_device(device), levels=levels
+    )
+    model = InferenceSession(devices=[device]).load(graph)
+    rng = np.random.default_rng(0)
+    wanted = [most, 0, 1, 7, 8, most]
+    rows, vocabulary = len(wanted), 201_088
+    logits = 3 * rng.normal(size=(rows, vocabulary)).astype(np.float32)
+    drawn = rng.integers(0, vocabulary, rows)
+    made = builtin.compute_log_probabilities_ragged(
+        device,
+        model,
+        input_row_offsets=np.arange(rows + 1),
+        logits=None,
+        next_token_logits=Buffer.from_numpy(logits).to(device),
+        tokens=np.zeros(rows, np.int64),
+        sampled_tokens=drawn,
+        batch_top_n=wanted,
+        batch_echo=[False] * rows,
+    )
+    exact = logits.astype(np.float64)
+    exact -= np.log(np.exp(exact).sum(axis=1, keepdims=True))
+    for row, (got, count) in enumerate(zip(made, wanted, strict=True)):
+        if not count:
+            assert got is None
+            continue
+        assert got is not None and got.sampled_token_ids == [drawn[row]]
+        [top] = got.top_log_probabilities
+        likeliest = np.argsort(-exact[row])[:count].tolist()
+        assert set(top) == {*likeliest, drawn[row]}
+        for token, found in top.items():
+            assert abs(found - exact[row, token]) < 1e-2

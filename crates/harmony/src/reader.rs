@@ -68,6 +68,16 @@ impl Reader {
         part
     }
 
+    /// Reads tokens that came together. Pieces of text that follow each other are told as one.
+    /// The tokens' parts are added to `parts`.
+    pub fn read(&mut self, ids: &[u32], parts: &mut Vec<Part>, tell: &mut impl FnMut(Event<'_>)) {
+        let mut pieces = Pieces::default();
+        for id in ids {
+            parts.push(self.push(*id, &mut |event| pieces.add(event, tell)));
+        }
+        pieces.tell(tell);
+    }
+
     /// The answer was cut, or its last token was not delivered: tells what was held back.
     ///
     /// A whole call is a call, any other is text. Tells nothing after an end.
@@ -305,6 +315,43 @@ impl Machine {
         self.state = self.content_of(&parsed);
         self.text(parsed.text.as_bytes(), tell);
         closed == Closed::Call && parsed.text.is_empty()
+    }
+}
+
+/// Pieces of one message's text.
+#[derive(Default)]
+struct Pieces {
+    reasoning: bool,
+    text: String,
+}
+
+impl Pieces {
+    fn add(&mut self, event: Event<'_>, tell: &mut impl FnMut(Event<'_>)) {
+        match event {
+            Event::Reasoning(text) => {
+                self.reasoning = true;
+                self.text.push_str(text);
+            }
+            Event::Content(text) => {
+                self.reasoning = false;
+                self.text.push_str(text);
+            }
+            // Between reasoning and content a message begins.
+            Event::Message(_) | Event::Call { .. } | Event::End(_) => {
+                self.tell(tell);
+                tell(event);
+            }
+        }
+    }
+
+    fn tell(&mut self, tell: &mut impl FnMut(Event<'_>)) {
+        if !self.text.is_empty() {
+            tell(match self.reasoning {
+                true => Event::Reasoning(&self.text),
+                false => Event::Content(&self.text),
+            });
+            self.text.clear();
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn push_turn(turn: &Turn, dropped: usize, messages: &mut Vec<Message>) {
                 .iter()
                 .enumerate()
                 .filter(|(at, item)| *at >= dropped || !matches!(item, Item::Reasoning(_)))
-                .map(|(_, item)| message(item)),
+                .map(|(_, item)| Message::from(item)),
         ),
         Turn::ToolResult { name, content } => messages.push(Message {
             recipient: Some(Author::Assistant.as_str().to_owned()),
@@ -115,20 +115,23 @@ fn push_turn(turn: &Turn, dropped: usize, messages: &mut Vec<Message>) {
     }
 }
 
-fn message(item: &Item) -> Message {
-    let of = |channel, text: &str| Message {
-        channel: Some(channel),
-        ..Message::new(Author::Assistant, text)
-    };
-    match item {
-        Item::Reasoning(text) => of(Channel::Analysis, text),
-        Item::Preamble(text) => of(Channel::Commentary, text),
-        Item::Final(text) => of(Channel::Final, text),
-        Item::Call(Call { name, arguments }) => Message {
-            recipient: Some(format!("{FUNCTIONS}{name}")),
-            constrain: Some("json".to_owned()),
-            ..of(Channel::Commentary, arguments)
-        },
+impl From<&Item> for Message {
+    /// A call is written to `functions.`, in the channel `commentary`, as JSON.
+    fn from(item: &Item) -> Self {
+        let of = |channel, text: &str| Message {
+            channel: Some(channel),
+            ..Message::new(Author::Assistant, text)
+        };
+        match item {
+            Item::Reasoning(text) => of(Channel::Analysis, text),
+            Item::Preamble(text) => of(Channel::Commentary, text),
+            Item::Final(text) => of(Channel::Final, text),
+            Item::Call(Call { name, arguments }) => Message {
+                recipient: Some(format!("{FUNCTIONS}{name}")),
+                constrain: Some("json".to_owned()),
+                ..of(Channel::Commentary, arguments)
+            },
+        }
     }
 }
 

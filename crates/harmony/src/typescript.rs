@@ -265,8 +265,11 @@ impl Writer<'_> {
     fn write_values(&mut self, schema: &Value) {
         match schema["enum"].as_array().filter(|all| !all.is_empty()) {
             Some(values) => {
-                let values: Vec<String> = values.iter().map(Value::to_string).collect();
-                self.out.push_str(&values.join(" | "));
+                let values = values.iter().map(|value| match value {
+                    Value::String(text) => format!("\"{text}\""),
+                    other => other.to_string(),
+                });
+                self.out.push_str(&values.collect::<Vec<_>>().join(" | "));
             }
             None => self.out.push_str("any"),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from max.pipelines.lib.log_probabilities import _MAX_TOP_LOGPROBS
+from max.pipelines.lib import log_probabilities
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     OverlapTextGenerationPipeline,
 )
@@ -14,6 +14,9 @@ from mxfp4.engine import wire
 
 OURS = "mxfp4.gpt_oss.log_probabilities"
 """The module that has the overlap scheduler give log-probabilities."""
+
+LONGEST = (1 << 32) - 1
+"""The most that the wire can say."""
 
 
 def hello(tokenizer: Any, config: Any, memory_plan: Any) -> wire.Hello:
@@ -25,12 +28,13 @@ def hello(tokenizer: Any, config: Any, memory_plan: Any) -> wire.Hello:
         memory_plan: What MAX found room for, or None.
     """
     planned = getattr(memory_plan, "planned_max_length", None)
-    longest = tokenizer.max_length
+    # A tokenizer without a limit names one that nothing reaches.
+    longest = min(tokenizer.max_length, planned or LONGEST, LONGEST)
     return wire.Hello(
         protocol=wire.PROTOCOL,
         max_version=version("max"),
         model=config.models.model_name,
-        max_length=min(longest, planned) if planned else longest,
+        max_length=longest,
         vocabulary=_vocabulary(tokenizer, config),
         end_tokens=sorted(tokenizer.eos_token_ids),
         max_batch=getattr(memory_plan, "planned_max_batch_size", None),
@@ -58,4 +62,4 @@ def _max_logprobs(config: Any) -> int:
     execute: Any = OverlapTextGenerationPipeline._execute
     if config.runtime.enable_overlap_scheduler and execute.__module__ != OURS:
         return 0
-    return int(_MAX_TOP_LOGPROBS)
+    return int(log_probabilities._MAX_TOP_LOGPROBS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -41,6 +42,12 @@ def change(module: ModuleType) -> None:
     ZmqModelWorkerProxy.response_worker = no_responses  # type: ignore[method-assign]
     module.Server = EngineServer  # type: ignore[attr-defined]
     module.validate_port_is_free = lambda port: port  # type: ignore[attr-defined]
+    logging.getLogger("max.serve").addFilter(_is_true)
+
+
+def _is_true(record: logging.LogRecord) -> bool:
+    """Leaves out that MAX serves at a port, where nothing listens."""
+    return "Server ready on http" not in record.getMessage()
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -3,6 +3,10 @@
 MAX refuses them then: its scheduler starts a step before it has read the tokens of the
 last, and computing them waits for the GPU. Here only the steps that have such a request
 wait; what they get is put where MAX looks for it when it reads the step's tokens.
+
+MAX's graph keeps the likeliest tokens in a heap of three levels, which has room for 7;
+asked for more, it raises an error that ends the model's worker. OpenAI's interface goes
+to 20. The heap is part of a thread's own memory, and its levels are a parameter.
 """
 
 from __future__ import annotations
@@ -13,11 +17,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from max.pipelines.lib import ModelOutputs
+from max.pipelines.lib import log_probabilities as builtin
 from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
     AsyncBatch,
     OverlapTextGenerationPipeline,
 )
 from max.pipelines.modeling.types import TextGenerationInputs
+
+LEVELS = 5
+"""Of the heap: there is room for 31."""
+
+MOST = 20
+"""Likeliest tokens that a request may ask for."""
 
 
 class _Quiet(TextGenerationInputs):  # type: ignore[type-arg]
@@ -39,6 +50,9 @@ def install() -> None:
     """Has MAX's pipeline compute them. Its own HTTP refuses them all the same."""
     if OverlapTextGenerationPipeline._execute.__module__ == __name__:
         return
+    # Read when a model makes its graph.
+    builtin._LOGPROBS_HEAP_LEVELS = LEVELS
+    builtin._MAX_TOP_LOGPROBS = MOST
     execute = OverlapTextGenerationPipeline._execute
     sample = OverlapTextGenerationPipeline._sample_logits
     sync = AsyncBatch.sync_and_process_outputs

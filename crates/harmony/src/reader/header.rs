@@ -166,7 +166,9 @@ impl Header {
         let other = OTHERS.contains(&role);
         match self.before {
             Before::Assistant => false,
-            Before::Start => other || first.starts_with(FUNCTIONS) || recipient == Some(ASSISTANT),
+            // A function's result has no type, a call whose author is missing may have one.
+            Before::Start if first.starts_with(FUNCTIONS) => self.constrain.is_empty(),
+            Before::Start => other || recipient == Some(ASSISTANT),
             Before::End => (other && alone) || recipient == Some(ASSISTANT),
         }
     }

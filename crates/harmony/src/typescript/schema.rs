@@ -49,8 +49,9 @@ impl<'a> Schemas<'a> {
     /// - `$ref` is what it refers to; keys beside it win. A reference to nothing, to what is
     ///   being written, or beyond the limits is left out: what remains is usually `any`.
     /// - `allOf` is all of its parts in one.
+    /// - What has properties is an object, what has items an array.
     /// - `anyOf` of one type, with or without `null`, is the type, nullable; any other is as
-    ///   `oneOf`.
+    ///   `oneOf`. Beside a type it is nothing.
     /// - A list of one type, with or without `null`, is the type, nullable, where other keys
     ///   say more about it.
     /// - `const` is an enum of one.
@@ -90,7 +91,8 @@ impl<'a> Schemas<'a> {
         if let Some(Value::Array(parts)) = keys.get("allOf") {
             return Some(self.joined(parts, without(keys, "allOf").collect(), written));
         }
-        any_of(keys)
+        untyped(keys)
+            .or_else(|| any_of(keys))
             .or_else(|| type_or_null(keys))
             .or_else(|| constant(keys))
     }
@@ -160,24 +162,37 @@ fn join(keys: &mut Map<String, Value>, part: Map<String, Value>) {
     }
 }
 
+/// What has properties is an object, what has items an array.
+fn untyped(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
+    if ["type", "oneOf"].iter().any(|key| keys.contains_key(*key)) {
+        return None;
+    }
+    let implied = [("properties", "object"), ("items", "array")];
+    let (_, name) = implied.iter().find(|(key, _)| keys.contains_key(*key))?;
+    let mut typed = keys.clone();
+    typed.insert("type".to_owned(), (*name).into());
+    Some(typed)
+}
+
 /// `anyOf` of one type, with or without `null`, is the type; any other is as `oneOf`.
 fn any_of(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
     let Some(Value::Array(variants)) = keys.get("anyOf") else {
         return None;
     };
-    if keys.contains_key("oneOf") {
-        return Some(without(keys, "anyOf").collect());
+    if keys.contains_key("oneOf") || keys.contains_key("type") {
+        // It only says more about what is said already, as which names are required together.
+        return None;
     }
     let (nulls, types): (Vec<&Value>, Vec<&Value>) = variants
         .iter()
         .partition(|variant| variant["type"] == "null");
     let mut beside: Map<String, Value> = without(keys, "anyOf").collect();
-    if let [Value::Object(one)] = &types[..] {
-        let mut keys = one.clone();
+    if let [one] = &types[..] {
+        let mut keys = one.as_object().cloned().unwrap_or_default();
+        keys.extend(beside);
         if !nulls.is_empty() {
             keys.insert("nullable".to_owned(), true.into());
         }
-        keys.extend(beside);
         return Some(keys);
     }
     beside.insert("oneOf".to_owned(), Value::Array(variants.clone()));
@@ -205,13 +220,14 @@ fn type_or_null(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
     Some(simple)
 }
 
-/// `const` is an enum of one. A number's or a truth value's type would hide it.
+/// `const` is an enum of one. Only a text's type goes with it: a number's would hide it.
 fn constant(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
     let value = keys.get("const")?;
     let mut simple: Map<String, Value> = without(keys, "const").collect();
     if !simple.contains_key("enum") {
-        if !value.is_string() {
-            simple.remove("type");
+        simple.remove("type");
+        if value.is_string() {
+            simple.insert("type".to_owned(), "string".into());
         }
         simple.insert("enum".to_owned(), Value::Array(vec![value.clone()]));
     }

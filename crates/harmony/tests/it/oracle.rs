@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
 use mxfp4_harmony::testing::{published_vocabulary, ranks_of};
+use openai_harmony::chat::{Message, Role};
 use openai_harmony::{HarmonyEncoding, HarmonyEncodingName, load_harmony_encoding};
 
 /// Names the folder in which the oracle looks for its vocabulary.
@@ -41,4 +42,16 @@ pub fn oracle() -> &'static HarmonyEncoding {
     ORACLE.get_or_init(|| {
         load_harmony_encoding(HarmonyEncodingName::HarmonyGptOss).expect("the oracle loads")
     })
+}
+
+/// The oracle's tokens of messages, ready for the assistant's turn.
+pub fn rendered(messages: &[Message], drop_reasoning: bool) -> Vec<u32> {
+    let render =
+        |config| oracle().render_conversation_for_completion(messages, Role::Assistant, config);
+    // Its configuration has no public name. By default it drops.
+    let tokens = match drop_reasoning {
+        true => render(Some(&Default::default())),
+        false => render(None),
+    };
+    tokens.expect("the oracle renders what it is given")
 }

@@ -1,30 +1,22 @@
 //! The vocabulary beside the oracle's.
 
 use mxfp4_harmony::testing::published_vocabulary;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
 use crate::oracle::oracle;
+use crate::property::{Count, holds, same};
 use crate::text::text;
 
 pub fn plain_text() -> Result<(), String> {
     let vocabulary = published_vocabulary()?;
-    let n = std::env::var("N")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1000);
-    let mut runner = TestRunner::new(Config {
-        cases: n,
-        ..Config::default()
-    });
-    runner
-        .run(&text(), |text| {
-            let ours = vocabulary.encode(&text);
-            prop_assert_eq!(&ours, &oracle().tokenizer().encode_ordinary(&text));
-            prop_assert_eq!(vocabulary.decode(&ours), text);
-            Ok(())
-        })
-        .map_err(|error| error.to_string())
+    let count = Count {
+        sample: 500,
+        full: 100_000,
+    };
+    holds("texts encoded as by the oracle", count, &text(), |text| {
+        let ours = vocabulary.encode(&text);
+        same(&ours, &oracle().tokenizer().encode_ordinary(&text))?;
+        same(vocabulary.decode(&ours), text)
+    })
 }
 
 pub fn every_character() -> Result<(), String> {

@@ -33,6 +33,8 @@ pub(crate) struct Choice {
 enum State {
     Waits(Request),
     Runs(Generation, Presence),
+    /// No token is wanted, so the engine is not asked.
+    Empty,
     Ended,
 }
 
@@ -75,12 +77,15 @@ impl Choice {
     }
 
     pub(crate) fn runs(&self) -> bool {
-        matches!(self.state, State::Runs(..))
+        matches!(self.state, State::Runs(..) | State::Empty)
     }
 
     pub(crate) fn start(&mut self, engine: &Engine, record: &Record) {
         if let State::Waits(request) = std::mem::replace(&mut self.state, State::Ended) {
-            self.state = State::Runs(engine.generate(request), record.presence());
+            self.state = match request.max_tokens {
+                Some(0) => State::Empty,
+                _ => State::Runs(engine.generate(request), record.presence()),
+            };
         }
     }
 
@@ -116,6 +121,9 @@ impl Choice {
         sink: &mut impl Sink,
     ) -> Poll<Result<(), EngineError>> {
         loop {
+            if let State::Empty = self.state {
+                self.end(FinishReason::Length, sink);
+            }
             let State::Runs(generation, presence) = &mut self.state else {
                 return Poll::Ready(Ok(()));
             };
@@ -133,13 +141,16 @@ impl Choice {
             };
             presence.runs();
             if let Some(finish) = self.read(step, sink)? {
-                sink.finish(finish);
-                self.finish = Some(finish);
-                // Where the engine has not ended, it is cancelled.
-                self.state = State::Ended;
-                return Poll::Ready(Ok(()));
+                self.end(finish, sink);
             }
         }
+    }
+
+    /// Where the engine has not ended, it is cancelled.
+    fn end(&mut self, finish: FinishReason, sink: &mut impl Sink) {
+        sink.finish(finish);
+        self.finish = Some(finish);
+        self.state = State::Ended;
     }
 
     fn read(

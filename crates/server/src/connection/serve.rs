@@ -44,8 +44,9 @@ pub(super) async fn serve(app: Arc<App>, router: Router, stream: TcpStream) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // The socket knows better.
-        .header_read_timeout(None)
+        // The socket is stricter. With it hyper polls for the next head as soon as an
+        // answer has ended, which starts the socket's timer.
+        .header_read_timeout(limits.idle_time + limits.head_time)
         .max_headers(limits.headers)
         .max_header_size(limits.head)
         .max_buf_size(limits.head.max(16 << 10))

@@ -354,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             message(Field::body("{\"a\": nan}")),
-            "the body is no JSON: expected value at line 1 column 7"
+            "the body is no JSON: expected ident at line 1 column 8"
         );
         assert_eq!(
             message(Field::body("")),

@@ -1,0 +1,16 @@
+//! The front end over HTTP, before an engine that answers by a script.
+
+mod chat;
+mod client;
+mod completions;
+mod errors;
+mod hostile;
+mod lifecycle;
+mod log_probabilities;
+mod metrics;
+mod mutated;
+mod pressure;
+mod rig;
+mod routes;
+mod stop_words;
+mod vocabulary;
