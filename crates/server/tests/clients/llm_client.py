@@ -25,7 +25,8 @@ with tempfile.TemporaryDirectory() as home:
             capture_output=True,
             text=True,
         )
-        print(f"{what}:", ran.returncode, repr(ran.stdout), ran.stderr)
+        print(f"{what}:", ran.returncode, repr(ran.stdout))
+        sys.stderr.write(ran.stderr)
 
     llm("streamed", "2+2?")
     llm("goes on", "-c", "And 3+3?")
