@@ -24,6 +24,7 @@ mod route;
 mod routes;
 mod server;
 mod serving;
+mod signal;
 
 pub use config::{Config, Date, Limits};
 pub use error::BindError;

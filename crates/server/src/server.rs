@@ -89,7 +89,7 @@ impl Server {
         tokio::spawn(async move {
             tokio::select! {
                 gone = engine.gone() => app.gone(gone.reason),
-                () = app.closing.cancelled() => {}
+                () = app.closing.given() => {}
             }
         });
     }
@@ -102,11 +102,11 @@ impl Server {
         let mut cut = 0;
         if timeout(limit, self.app.requests.wait()).await.is_err() {
             cut = self.app.requests.len();
-            self.app.ending.cancel();
+            self.app.ending.give();
             // Whoever does not read is closed below.
             let _ = timeout(LAST_WORDS, self.app.requests.wait()).await;
         }
-        self.app.closing.cancel();
+        self.app.closing.give();
         self.app.connections.close();
         let _ = timeout(LAST_WORDS, self.app.connections.wait()).await;
         Drained { cut }
@@ -116,7 +116,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.app.drain();
-        self.app.ending.cancel();
-        self.app.closing.cancel();
+        self.app.ending.give();
+        self.app.closing.give();
     }
 }
