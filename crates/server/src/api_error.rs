@@ -130,6 +130,15 @@ impl ApiError {
         Self::unavailable("the server shuts down; send the request again", 5)
     }
 
+    /// Whether it is said while the request's body still comes.
+    pub(crate) fn is_early(&self) -> bool {
+        let early = [
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        early.contains(&self.status)
+    }
+
     pub(crate) fn with_param(mut self, path: &str) -> Self {
         self.body.param = Some(path.to_owned());
         self

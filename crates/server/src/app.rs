@@ -7,7 +7,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use mxfp4_engine::Engine;
 use mxfp4_harmony::Vocabulary;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Ids;
@@ -18,6 +17,7 @@ use crate::json::readable;
 use crate::metrics::Metrics;
 use crate::request::{Reader, UnknownKeys};
 use crate::serving::Serving;
+use crate::signal::Signal;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -34,9 +34,9 @@ pub(crate) struct App {
     pub(crate) requests: TaskTracker,
     pub(crate) connections: TaskTracker,
     /// Ends all answers.
-    pub(crate) ending: CancellationToken,
+    pub(crate) ending: Signal,
     /// Ends all connections, and listens no more.
-    pub(crate) closing: CancellationToken,
+    pub(crate) closing: Signal,
 }
 
 /// How far the server is.
@@ -66,8 +66,8 @@ impl App {
             readers: Semaphore::new(cores.div_ceil(2)),
             requests: TaskTracker::new(),
             connections: TaskTracker::new(),
-            ending: CancellationToken::new(),
-            closing: CancellationToken::new(),
+            ending: Signal::default(),
+            closing: Signal::default(),
         }
     }
 

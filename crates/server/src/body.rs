@@ -42,7 +42,7 @@ impl Body {
         }
         let mut incoming = request.into_body();
         let result = Self::read_bounded(app, &mut incoming, most).await;
-        if result.is_err() {
+        if matches!(&result, Err(error) if error.is_early()) {
             throw_rest_away(incoming).await;
         }
         result

@@ -12,6 +12,7 @@ mod app;
 mod body;
 mod config;
 mod connection;
+mod descriptors;
 mod engine_metrics;
 mod error;
 mod json;
@@ -23,6 +24,7 @@ mod route;
 mod routes;
 mod server;
 mod serving;
+mod signal;
 
 pub use config::{Config, Date, Limits};
 pub use error::BindError;

@@ -27,12 +27,22 @@ pub(crate) struct Record {
 struct Remembered {
     /// None: the client left before there was one.
     status: Option<u16>,
-    /// Whether the answer's body was taken to its end.
-    whole: bool,
+    end: End,
     asked: bool,
     tokens: Tokens,
     first: Option<Duration>,
     last: Duration,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    /// The client left before its end.
+    #[default]
+    Cut,
+    Whole,
+    /// With an error after it had begun.
+    Failed,
 }
 
 impl Record {
@@ -95,7 +105,15 @@ impl Record {
 
     /// The answer's body was taken to its end.
     pub(crate) fn whole(&self) {
-        self.lock().whole = true;
+        let mut answer = self.lock();
+        if answer.end == End::Cut {
+            answer.end = End::Whole;
+        }
+    }
+
+    /// The answer ends with an error after it has begun.
+    pub(crate) fn failed(&self) {
+        self.lock().end = End::Failed;
     }
 }
 
@@ -127,8 +145,12 @@ impl Drop for Record {
         }
         let (method, route) = (self.method.as_str(), self.route.as_str());
         let id = self.id.to_str().unwrap_or_default();
-        let milliseconds = duration.as_secs_f64() * 1e3;
-        let end = if answer.whole { "whole" } else { "cut" };
+        let milliseconds = rounded(duration);
+        let end = match answer.end {
+            End::Cut => "cut",
+            End::Whole => "whole",
+            End::Failed => "failed",
+        };
         if self.route.watches() {
             tracing::debug!(target: "mxfp4::access", method, route, status, milliseconds, id);
         } else if answer.asked {
@@ -138,7 +160,7 @@ impl Drop for Record {
                 route,
                 status,
                 milliseconds,
-                first_token_milliseconds = answer.first.map(|first| first.as_secs_f64() * 1e3),
+                first_token = answer.first.map(rounded),
                 prompt,
                 cached,
                 completion,
@@ -150,4 +172,9 @@ impl Drop for Record {
             tracing::info!(target: "mxfp4::access", method, route, status, milliseconds, end, id);
         }
     }
+}
+
+/// Milliseconds, to a tenth.
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e4).round() / 10.0
 }

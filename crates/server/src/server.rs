@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::config::Config;
 use crate::connection::listen;
+use crate::descriptors::room_for;
 use crate::error::BindError;
 use crate::routes::{metrics_router, router};
 
@@ -35,6 +36,11 @@ impl Server {
     /// Listens, and answers at once: `/live` with 200, `/health` and all that needs a
     /// model with 503, until [`Self::ready`].
     ///
+    /// The process's soft limit of open files is raised for [`Limits::connections`], as far
+    /// as the hard one lets it.
+    ///
+    /// [`Limits::connections`]: crate::Limits::connections
+    ///
     /// # Errors
     ///
     /// Where an address is in use, or this user may not listen there.
@@ -42,12 +48,13 @@ impl Server {
     /// # Panics
     ///
     /// Outside of a tokio runtime with I/O and timers.
-    pub async fn bind(config: Config) -> Result<Self, BindError> {
+    pub async fn bind(mut config: Config) -> Result<Self, BindError> {
         let listeners = listen(&config.host, config.port).await?;
         let metrics_listeners = match config.metrics_port {
             Some(port) => Some(listen(&config.host, port).await?),
             None => None,
         };
+        config.limits.connections = room_for(config.limits.connections);
         let app = Arc::new(App::new(config));
         let mut server = Self {
             app: app.clone(),
@@ -82,7 +89,7 @@ impl Server {
         tokio::spawn(async move {
             tokio::select! {
                 gone = engine.gone() => app.gone(gone.reason),
-                () = app.closing.cancelled() => {}
+                () = app.closing.given() => {}
             }
         });
     }
@@ -95,11 +102,11 @@ impl Server {
         let mut cut = 0;
         if timeout(limit, self.app.requests.wait()).await.is_err() {
             cut = self.app.requests.len();
-            self.app.ending.cancel();
+            self.app.ending.give();
             // Whoever does not read is closed below.
             let _ = timeout(LAST_WORDS, self.app.requests.wait()).await;
         }
-        self.app.closing.cancel();
+        self.app.closing.give();
         self.app.connections.close();
         let _ = timeout(LAST_WORDS, self.app.connections.wait()).await;
         Drained { cut }
@@ -109,7 +116,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.app.drain();
-        self.app.ending.cancel();
-        self.app.closing.cancel();
+        self.app.ending.give();
+        self.app.closing.give();
     }
 }

@@ -114,36 +114,32 @@ impl Choice {
         }
     }
 
-    /// Reads what the engine has said since. Ready when the choice has ended.
+    /// Reads what the engine has said since. Pending, and woken later, where that is
+    /// nothing.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
         sink: &mut impl Sink,
     ) -> Poll<Result<(), EngineError>> {
-        loop {
-            if let State::Empty = self.state {
+        let (generation, presence) = match &mut self.state {
+            State::Runs(generation, presence) => (generation, presence),
+            State::Empty => {
                 self.end(FinishReason::Length, sink);
-            }
-            let State::Runs(generation, presence) = &mut self.state else {
                 return Poll::Ready(Ok(()));
-            };
-            let next = pin!(generation.next()).poll(context);
-            let Poll::Ready(next) = next else {
-                return Poll::Pending;
-            };
-            let reasonless = || EngineError::Failed("it ended an answer without a reason".into());
-            let step = match next.unwrap_or_else(|| Err(reasonless())) {
-                Ok(step) => step,
-                Err(error) => {
-                    self.state = State::Ended;
-                    return Poll::Ready(Err(error));
-                }
-            };
-            presence.runs();
-            if let Some(finish) = self.read(step, sink)? {
-                self.end(finish, sink);
             }
+            State::Waits(_) | State::Ended => return Poll::Pending,
+        };
+        let next = pin!(generation.next()).poll(context);
+        let Poll::Ready(next) = next else {
+            return Poll::Pending;
+        };
+        presence.runs();
+        let reasonless = || EngineError::Failed("it ended an answer without a reason".into());
+        let step = next.unwrap_or_else(|| Err(reasonless()))?;
+        if let Some(finish) = self.read(step, sink)? {
+            self.end(finish, sink);
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Where the engine has not ended, it is cancelled.

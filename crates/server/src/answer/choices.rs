@@ -41,6 +41,15 @@ pub(crate) struct Asked {
     pub(crate) ids: Arc<Ids>,
 }
 
+/// What an answer's poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something was read, which may be nothing that is told.
+    Read,
+    /// All choices have ended.
+    Ended,
+}
+
 /// All choices of a request while they are made. Dropping it cancels them.
 pub(crate) struct Answer {
     pub(crate) asked: Asked,
@@ -91,43 +100,52 @@ impl Answer {
         )
     }
 
-    /// Reads what the engine has said since. Ready when all choices have ended, or one
-    /// has failed: then all are cancelled.
+    /// Reads what the engine has said since. Where that is nothing, the task is woken when
+    /// it says more; after [`Progress::Read`] this has to be called again for that. When a
+    /// choice has failed, all are cancelled.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
         sinks: &mut impl Sinks,
-    ) -> Poll<Result<(), EngineError>> {
-        loop {
-            let mut ended = true;
-            for (index, choice) in self.choices.iter_mut().enumerate() {
-                if !choice.runs() {
-                    continue;
-                }
-                let polled = choice.poll(context, &mut sinks.of(&self.asked, index));
-                match polled {
-                    Poll::Pending => ended = false,
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => {
-                        self.cancel();
-                        return Poll::Ready(Err(error));
-                    }
-                }
-            }
-            if !self.begun && self.choices.iter().any(Choice::has_begun) {
-                self.begun = true;
-                self.record.first_token();
-            }
-            // Those that start now have to be polled once, to wake this task.
-            if self.start_choices() {
+    ) -> Poll<Result<Progress, EngineError>> {
+        let mut runs = false;
+        let mut read = false;
+        for index in 0..self.choices.len() {
+            let choice = &mut self.choices[index];
+            if !choice.runs() {
                 continue;
             }
-            return if ended {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            };
+            let polled = choice.poll(context, &mut sinks.of(&self.asked, index));
+            match polled {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => read = true,
+                Poll::Ready(Err(error)) => {
+                    self.cancel();
+                    return Poll::Ready(Err(error));
+                }
+            }
+            runs |= self.choices[index].runs();
         }
+        if read && !self.begun {
+            self.begun = self.choices.iter().any(Choice::has_begun);
+            if self.begun {
+                self.record.first_token();
+            }
+        }
+        // Those that start now have to be polled, to wake this task.
+        if self.start_choices() || read {
+            return Poll::Ready(Ok(Progress::Read));
+        }
+        if runs {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(Progress::Ended))
+        }
+    }
+
+    /// It ends with an error after it has begun.
+    pub(crate) fn failed(&self) {
+        self.record.failed();
     }
 
     /// Ends all choices.

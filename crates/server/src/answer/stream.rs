@@ -10,14 +10,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::Frame;
 use serde::Serialize;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::choices::{Answer, Asked, Shape};
+use super::choices::{Answer, Asked, Progress, Shape};
 use super::events::{EventSink, Events, UsageIn, put_json};
 use super::sink::Sinks;
 use super::usage::Usage;
 use crate::api_error::ApiError;
 use crate::request::Streaming;
+use crate::signal::{Registered, Signal, Waiting};
 
 /// An answer as server-sent events: a body of a response. Dropping it cancels the answer.
 pub(crate) struct EventStream {
@@ -26,8 +26,10 @@ pub(crate) struct EventStream {
     writer: Writer,
     usage: bool,
     /// Ends all streams.
-    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    ending: Waiting,
     quiet: Quiet,
+    /// Whether the response's head is made.
+    begun: bool,
     failure: Option<ApiError>,
 }
 
@@ -53,9 +55,12 @@ impl Sinks for Writer {
 /// Writes a comment where nothing else was written for a while, because a proxy, or a
 /// client, may take silence for the end.
 struct Quiet {
-    most: Duration,
-    written: Instant,
-    sleep: Pin<Box<Sleep>>,
+    /// Half of the longest silence.
+    half: Duration,
+    /// Whether something was written since the timer was set.
+    written: bool,
+    timer: Pin<Box<Sleep>>,
+    registered: Registered,
 }
 
 impl EventStream {
@@ -63,7 +68,7 @@ impl EventStream {
     pub(crate) fn new(
         answer: Answer,
         streaming: Streaming,
-        ending: CancellationToken,
+        ending: &Signal,
         quiet: Duration,
     ) -> Self {
         let asked = &answer.asked;
@@ -91,12 +96,9 @@ impl EventStream {
             answer: Some(answer),
             writer,
             usage: streaming.usage,
-            ending: Box::pin(ending.cancelled_owned()),
-            quiet: Quiet {
-                most: quiet,
-                written: Instant::now(),
-                sleep: Box::pin(tokio::time::sleep(quiet)),
-            },
+            ending: ending.waiting(),
+            quiet: Quiet::new(quiet),
+            begun: false,
             failure: None,
         }
     }
@@ -116,7 +118,10 @@ impl EventStream {
         let _ = tokio::time::timeout(patience, begun).await;
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => Ok(self),
+            None => {
+                self.begun = true;
+                Ok(self)
+            }
         }
     }
 
@@ -125,12 +130,18 @@ impl EventStream {
         let Some(answer) = &mut self.answer else {
             return;
         };
-        let ended = match answer.poll(context, &mut self.writer) {
-            Poll::Pending if self.ending.as_mut().poll(context).is_ready() => {
-                Err(ApiError::shutting_down())
+        let ended = loop {
+            match answer.poll(context, &mut self.writer) {
+                // What is written goes out before more is read.
+                Poll::Ready(Ok(Progress::Read)) if !self.writer.out.is_empty() => return,
+                Poll::Ready(Ok(Progress::Read)) => {}
+                Poll::Ready(Ok(Progress::Ended)) => break Ok(()),
+                Poll::Ready(Err(error)) => break Err(ApiError::from(error)),
+                Poll::Pending if self.ending.poll(context).is_ready() => {
+                    break Err(ApiError::shutting_down());
+                }
+                Poll::Pending => return,
             }
-            Poll::Pending => return,
-            Poll::Ready(result) => result.map_err(ApiError::from),
         };
         match ended {
             Ok(()) => {
@@ -139,7 +150,12 @@ impl EventStream {
                 }
                 self.writer.out.put_slice(b"data: [DONE]\n\n");
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => {
+                if self.begun {
+                    answer.failed();
+                }
+                self.failure = Some(error);
+            }
         }
         self.answer = None;
     }
@@ -165,7 +181,7 @@ impl HttpBody for EventStream {
             this.quiet.poll(context, &mut this.writer.out);
         }
         if !this.writer.out.is_empty() {
-            this.quiet.written = Instant::now();
+            this.quiet.written = true;
             return Poll::Ready(Some(Ok(Frame::data(this.writer.out.split().freeze()))));
         }
         match this.answer {
@@ -176,15 +192,25 @@ impl HttpBody for EventStream {
 }
 
 impl Quiet {
+    fn new(most: Duration) -> Self {
+        let half = most / 2;
+        Self {
+            half,
+            written: true,
+            timer: Box::pin(tokio::time::sleep(half)),
+            registered: Registered::default(),
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>, out: &mut BytesMut) {
-        while self.sleep.as_mut().poll(context).is_ready() {
-            let now = Instant::now();
-            let mut due = self.written + self.most;
-            if due <= now {
+        if !self.registered.is_new(context) && !self.timer.is_elapsed() {
+            return;
+        }
+        while self.timer.as_mut().poll(context).is_ready() {
+            if !std::mem::take(&mut self.written) {
                 out.put_slice(b": the answer goes on\n\n");
-                due = now + self.most;
             }
-            self.sleep.as_mut().reset(due);
+            self.timer.as_mut().reset(Instant::now() + self.half);
         }
     }
 }

@@ -1,32 +1,39 @@
 //! An answer in one piece.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use mxfp4_engine::TokenLogprobs;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use super::choices::{Answer, Asked, Shape};
+use super::choices::{Answer, Asked, Progress, Shape};
 use super::finish::FinishReason;
 use super::scores::{ChatScores, Score, TextScores};
 use super::sink::{Scored, Sink, Sinks};
 use super::usage::Usage;
 use crate::api_error::ApiError;
+use crate::signal::Signal;
 
 /// Waits for all of an answer: the body of a response, as JSON.
-pub(crate) async fn collect(
-    mut answer: Answer,
-    ending: CancellationToken,
-) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn collect(mut answer: Answer, ending: &Signal) -> Result<Vec<u8>, ApiError> {
     let mut collected: Vec<Collected> = Vec::new();
     collected.resize_with(answer.len(), Collected::default);
     for (choice, echo) in collected.iter_mut().zip(&answer.asked.echoes) {
         choice.content.push_str(echo);
     }
-    let whole = poll_fn(|context| answer.poll(context, &mut collected));
+    let whole = poll_fn(|context| {
+        loop {
+            match answer.poll(context, &mut collected) {
+                Poll::Ready(Ok(Progress::Read)) => {}
+                Poll::Ready(Ok(Progress::Ended)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(ApiError::from(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
     tokio::select! {
         result = whole => result?,
-        () = ending.cancelled() => return Err(ApiError::shutting_down()),
+        () = ending.given() => return Err(ApiError::shutting_down()),
     }
     Ok(write(&answer.asked, &collected, answer.usage()))
 }

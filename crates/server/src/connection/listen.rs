@@ -86,7 +86,7 @@ async fn accept(app: Arc<App>, router: Router, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = app.closing.cancelled() => return,
+            () = app.closing.given() => return,
         };
         match accepted {
             Ok((stream, _)) => admit(&app, &router, stream),

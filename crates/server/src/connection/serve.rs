@@ -1,9 +1,11 @@
 //! One connection, and each request on it.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -50,12 +52,18 @@ pub(super) async fn serve(app: Arc<App>, router: Router, stream: TcpStream) {
         .max_headers(limits.headers)
         .max_header_size(limits.head)
         .max_buf_size(limits.head.max(16 << 10))
+        // An event is small: a copy costs less than a list of slices.
+        .writev(false)
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = app.closing.cancelled() => {
+    let mut closing = app.closing.waiting();
+    let served = poll_fn(|context| match connection.as_mut().poll(context) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => closing.poll(context).map(|()| None),
+    });
+    let ended = match served.await {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             match timeout(LAST_WORDS, connection).await {
                 Ok(ended) => ended,

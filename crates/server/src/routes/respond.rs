@@ -21,7 +21,7 @@ pub(super) async fn respond(
     answer: Answer,
     stream: Option<Streaming>,
 ) -> Result<Response, ApiError> {
-    let ending = app.ending.clone();
+    let ending = &app.ending;
     let Some(streaming) = stream else {
         return Ok(json(collect(answer, ending).await?));
     };

@@ -6,6 +6,7 @@ mod completions;
 mod errors;
 mod hostile;
 mod lifecycle;
+mod log;
 mod log_probabilities;
 mod metrics;
 mod mutated;
