@@ -85,11 +85,6 @@ impl Connection {
         timeout(PATIENCE, self.stream.write_all(bytes)).await?
     }
 
-    /// Says that nothing more is sent.
-    pub async fn end_sending(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await
-    }
-
     /// The next answer.
     pub async fn response(&mut self) -> io::Result<Response> {
         timeout(PATIENCE, self.read_response()).await?
@@ -99,10 +94,20 @@ impl Connection {
     pub async fn until_closed(&mut self) -> io::Result<Vec<u8>> {
         let mut all = std::mem::take(&mut self.rest);
         match timeout(PATIENCE, self.stream.read_to_end(&mut all)).await? {
-            // A close with bytes unread arrives so.
-            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            Err(error) if !is_end(&error) => Err(error),
             _ => Ok(all),
         }
+    }
+
+    /// What comes until the other side closes, or nothing more comes for so long.
+    pub async fn until_quiet(&mut self, most: Duration) -> io::Result<Vec<u8>> {
+        while let Ok(more) = timeout(most, self.more()).await {
+            match more {
+                Err(error) if is_end(&error) => break,
+                other => other?,
+            }
+        }
+        Ok(std::mem::take(&mut self.rest))
     }
 
     /// Waits for so many bytes.
@@ -183,6 +188,14 @@ impl Connection {
             _ => Ok(()),
         }
     }
+}
+
+/// A close with bytes unread arrives as a reset.
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+    )
 }
 
 fn wrong(text: &str) -> io::Error {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mxfp4_harmony::testing::published_vocabulary;
 use serde::{Deserialize, Serialize};
 
 /// The variable with which this program is one of the two, and what it holds: a [`Role`].
@@ -16,7 +17,44 @@ pub const VARIABLE: &str = "MXFP4_LOAD_ROLE";
 pub enum Role {
     FrontEnd(Settings),
     /// With the path of the front end's socket.
-    Engine(Settings, String),
+    Engine(Settings, String, Words),
+}
+
+/// What the engine needs to know of the vocabulary.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Words {
+    /// `<|message|>`, `<|end|>` and `<|return|>`.
+    pub message: u32,
+    pub end: u32,
+    pub last: u32,
+    /// A thought, and what an answer begins with.
+    pub begin: Vec<u32>,
+    /// What long answers are made of: " a".
+    pub filler: u32,
+}
+
+impl Words {
+    fn find() -> Self {
+        let vocabulary = published_vocabulary().expect("the test looked for it");
+        let special = |name| vocabulary.special_id(name).expect("it is a published one");
+        let begin =
+            "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>";
+        Self {
+            message: special("<|message|>"),
+            end: special("<|end|>"),
+            last: special("<|return|>"),
+            begin: vocabulary.encode_with_special(begin),
+            filler: vocabulary.encode(" a")[0],
+        }
+    }
+}
+
+/// Seeds that are orders to the engine.
+pub mod orders {
+    /// Fillers, as many as `max_tokens` says.
+    pub const LONG: u64 = 1;
+    /// No answer.
+    pub const STALL: u64 = 2;
 }
 
 /// How they behave.
@@ -60,7 +98,7 @@ impl Server {
         let mut front_end = Process::start(&Role::FrontEnd(settings.clone()));
         let line = front_end.line();
         let (address, socket) = line.split_once(' ').expect("it says where it listens");
-        let engine = Role::Engine(settings.clone(), socket.to_owned());
+        let engine = Role::Engine(settings.clone(), socket.to_owned(), Words::find());
         let engine = Process::start(&engine);
         assert_eq!(front_end.line(), "ready");
         Self {
@@ -93,6 +131,19 @@ impl Server {
     /// How many requests run or wait in the engine.
     pub fn live(&mut self) -> usize {
         self.front_end.tell("live").parse().expect("a number")
+    }
+
+    /// Files that the front end has open and memory that it holds once nothing goes on.
+    pub fn settled(&mut self) -> (usize, u64) {
+        let mut files = self.files();
+        loop {
+            std::thread::sleep(Duration::from_millis(200));
+            let now = self.files();
+            if now >= files && self.live() == 0 {
+                return (now, self.memory());
+            }
+            files = now;
+        }
     }
 
     /// Files that the front end has open.

@@ -4,24 +4,24 @@
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mxfp4_engine::scripted::{Answer, Fault, Options, Script};
 use mxfp4_engine::{EngineListener, Hello, ScriptedEngine};
-use mxfp4_harmony::Vocabulary;
 use mxfp4_harmony::testing::published_vocabulary;
 use mxfp4_server::{Config, Limits, Server};
 use tokio::runtime::Runtime;
 
-use super::process::{Role, Settings};
+use super::process::{Role, Settings, Words, orders};
 
 pub fn run(role: &Role) -> ExitCode {
     super::allow_files();
     let runtime = Runtime::new().expect("threads can be started");
     match role {
         Role::FrontEnd(settings) => front_end(&runtime, settings),
-        Role::Engine(settings, socket) => engine(&runtime, settings, Path::new(socket)),
+        Role::Engine(settings, socket, words) => {
+            engine(&runtime, settings, Path::new(socket), words.clone());
+        }
     }
     ExitCode::SUCCESS
 }
@@ -33,7 +33,7 @@ fn say(line: &str) {
         .expect("the test reads");
 }
 
-fn orders() -> impl Iterator<Item = String> {
+fn lines() -> impl Iterator<Item = String> {
     io::stdin().lock().lines().map_while(Result::ok)
 }
 
@@ -53,7 +53,7 @@ fn front_end(runtime: &Runtime, settings: &Settings) {
         (server, engine)
     });
     say("ready");
-    for line in orders() {
+    for line in lines() {
         match line.strip_prefix("drain ") {
             None => say(&engine.live().to_string()),
             Some(seconds) => {
@@ -81,8 +81,7 @@ fn config(settings: &Settings) -> Config {
 }
 
 /// Obeys `cancelled`, which asks for the number of requests that it was told to leave.
-fn engine(runtime: &Runtime, settings: &Settings, socket: &Path) {
-    let vocabulary = published_vocabulary().expect("the test looked for it");
+fn engine(runtime: &Runtime, settings: &Settings, socket: &Path, words: Words) {
     let options = Options {
         hello: Hello {
             max_batch: Some(settings.batch),
@@ -93,41 +92,31 @@ fn engine(runtime: &Runtime, settings: &Settings, socket: &Path) {
         ..Options::default()
     };
     let _entered = runtime.enter();
-    let engine = ScriptedEngine::start(socket, options, echo(vocabulary));
-    for _ in orders() {
+    let engine = ScriptedEngine::start(socket, options, echo(words));
+    for _ in lines() {
         say(&engine.cancelled().to_string());
     }
 }
 
-/// Answers the last message with itself, after a thought. `long N` instead has N tokens, and `stall` never ends.
-fn echo(vocabulary: Arc<Vocabulary>) -> Script {
-    let begin = vocabulary.encode_with_special(
-        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>",
-    );
-    let [message, end, last] = ["<|message|>", "<|end|>", "<|return|>"].map(|name| {
-        vocabulary
-            .special_id(name)
-            .expect("the published vocabulary has it")
-    });
-    let filler = vocabulary.encode(" a")[0];
+/// Answers the last message with itself, after a thought, unless the seed is an order.
+fn echo(words: Words) -> Script {
     Box::new(move |request| {
-        let prompt = &request.prompt;
-        let start = prompt.iter().rposition(|id| *id == message);
-        let question = &prompt[start.map_or(0, |at| at + 1)..];
-        let length = question.iter().position(|id| *id == end);
-        let question = &question[..length.unwrap_or(question.len())];
-        let text = vocabulary.decode(question);
-        let mut tokens = begin.clone();
-        match text.strip_prefix("long ").map(str::parse) {
-            Some(Ok(length)) => tokens.extend(std::iter::repeat_n(filler, length)),
-            _ => tokens.extend(question),
+        let mut tokens = words.begin.clone();
+        match request.seed {
+            Some(orders::STALL) => return Answer::from(Fault::Stall),
+            Some(orders::LONG) => {
+                let length = request.max_tokens.unwrap_or(0) as usize;
+                tokens.resize(length, words.filler);
+            }
+            _ => {
+                let prompt = &request.prompt;
+                let start = prompt.iter().rposition(|id| *id == words.message);
+                let question = &prompt[start.map_or(0, |at| at + 1)..];
+                let end = question.iter().position(|id| *id == words.end);
+                tokens.extend(&question[..end.unwrap_or(question.len())]);
+                tokens.push(words.last);
+            }
         }
-        tokens.push(last);
-        let mut answer = Answer::from(tokens);
-        if text == "stall" {
-            answer.tokens.pop();
-            answer.fault = Some(Fault::Stall);
-        }
-        answer
+        Answer::from(tokens)
     })
 }
