@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
-from max.pipelines.lib.pipeline_variants import overlap_text_generation
+from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
 from mxfp4.gpt_oss import graph_sizes
 
@@ -31,11 +31,18 @@ def test_each_length_has_the_value_that_it_would_be_told(seed: int) -> None:
     assert questions <= 18 * (len(steps) + 1)
 
 
+def test_a_batch_without_a_graph_is_too_large() -> None:
+    limit: int = graph_sizes.Captured(500)
+    graphs = [batch for batch in range(1, 600) if batch <= limit]
+    assert graphs == [*range(1, 129), *range(136, 500, 8), 500]
+    assert limit == 500
+
+
 def test_max_s_limit_and_its_questions_are_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept = ServeGraphCaptureRunner._resolve_graph_key
-    monkeypatch.setattr(overlap_text_generation, graph_sizes.LIMIT, 128)
+    runner_class: Any = ServeGraphCaptureRunner
+    pipeline_class: Any = overlap.OverlapTextGenerationPipeline
     asked = []
 
     def told(_: Any, *shape: int) -> tuple[int, ...]:
@@ -43,16 +50,41 @@ def test_max_s_limit_and_its_questions_are_replaced(
         batch, length, queries = shape
         return batch, length > 1000, queries
 
-    monkeypatch.setattr(ServeGraphCaptureRunner, "_resolve_graph_key", told)
+    def warmup(self: Any) -> None:
+        self._max_graph_capture_batch_size = 256
+
+    # All that is replaced is put back afterwards.
+    monkeypatch.setattr(overlap, graph_sizes.LIMIT, 128)
+    monkeypatch.setattr(runner_class, "_resolve_graph_key", told)
+    monkeypatch.setattr(runner_class, "_probe_verify_widths", lambda *_: [0])
+    monkeypatch.setattr(pipeline_class, "warmup_graph_capture", warmup)
     graph_sizes.replace()
+
     runner: Any = object.__new__(ServeGraphCaptureRunner)
+    runner._max_batch_size = 300
     for batch in 1, 512:
         for length in 4096, 1001, 1000, 1:
             key = runner._resolve_graph_key(batch, length, 1)
             assert key == (batch, length > 1000, 1)
     assert len(asked) < 2 * 30
-    assert overlap_text_generation._MAX_GRAPH_CAPTURE_BATCH_SIZE == 512
+    assert [runner._probe_verify_widths(size) for size in (7, 129, 136, 300)] == [
+        [0],
+        [],
+        [0],
+        [0],
+    ]
+    assert overlap._MAX_GRAPH_CAPTURE_BATCH_SIZE == 512
+
+    pipeline: Any = object.__new__(pipeline_class)
+    pipeline.warmup_graph_capture()
+    limit = pipeline._max_graph_capture_batch_size
+    assert [size <= limit for size in (128, 129, 256, 264)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     # It is replaced once.
-    replaced = ServeGraphCaptureRunner._resolve_graph_key
+    replaced = runner_class._resolve_graph_key
     graph_sizes.replace()
-    assert ServeGraphCaptureRunner._resolve_graph_key is replaced is not kept
+    assert runner_class._resolve_graph_key is replaced

@@ -1,31 +1,37 @@
 """Captures decode steps of up to `LARGEST` requests as device graphs.
 
 MAX stops at 128. A larger batch is launched kernel by kernel, for which the worker's
-thread takes longer than the GPU for the step.
+thread takes longer than the GPU for the step. Graphs of large batches take longer to
+capture, so beyond MAX's limit there is one for each `STEP` requests, and for the largest batch;
+those between are launched as before.
 
-A graph is captured for each number of requests, and once more where the attention
-kernel divides caches of some length among more blocks. To find those lengths MAX asks
-for each multiple of 256 tokens. As the number of blocks only grows with the length,
-halving finds them with a tenth of the questions.
+A graph is captured once more where the attention kernel divides caches of some length
+among more blocks. To find those lengths MAX asks for each multiple of 256 tokens. As
+the number of blocks only grows with the length, halving finds them with a tenth of the
+questions.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
-from max.pipelines.lib.pipeline_variants import overlap_text_generation
+from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
 from mxfp4.gpt_oss.worker_process import MAX, is_child
+
+EACH = 128
+"""Up to so many requests each batch has its graph: MAX's limit."""
+
+STEP = 8
+"""Beyond that, each multiple of this has, and the largest batch."""
 
 LARGEST = 512
 """Requests of the largest graph: MAX's default batch."""
 
 LIMIT = "_MAX_GRAPH_CAPTURE_BATCH_SIZE"
-
-logger = logging.getLogger("max.pipelines.mxfp4")
 
 
 def install() -> None:
@@ -37,21 +43,54 @@ def install() -> None:
 
 def replace() -> None:
     """Does so in this process."""
-    found = ServeGraphCaptureRunner._resolve_graph_key
-    if found.__module__ == __name__:
+    resolve = ServeGraphCaptureRunner._resolve_graph_key
+    if resolve.__module__ == __name__:
         return
-    setattr(overlap_text_generation, LIMIT, LARGEST)
+    widths = ServeGraphCaptureRunner._probe_verify_widths
+    warmup = overlap.OverlapTextGenerationPipeline.warmup_graph_capture
+    setattr(overlap, LIMIT, LARGEST)
 
-    def resolve(
+    def resolve_by_range(
         self: Any, batch_size: int, cache_length: int, q_max_seq_len: int
     ) -> Any:
         ranges = self.__dict__.setdefault("_ranges", {})
         known = ranges.setdefault((batch_size, q_max_seq_len), Ranges())
         return known.find(
-            cache_length, lambda length: found(self, batch_size, length, q_max_seq_len)
+            cache_length,
+            lambda length: resolve(self, batch_size, length, q_max_seq_len),
         )
 
-    ServeGraphCaptureRunner._resolve_graph_key = resolve  # type: ignore[method-assign]
+    def widths_of_captured(self: Any, batch_size: int) -> list[int]:
+        captured = is_captured(batch_size, self._max_batch_size)
+        return widths(self, batch_size) if captured else []
+
+    def warmup_graph_capture(self: Any) -> None:
+        warmup(self)
+        self._max_graph_capture_batch_size = Captured(
+            self._max_graph_capture_batch_size
+        )
+
+    runner: Any = ServeGraphCaptureRunner
+    runner._resolve_graph_key = resolve_by_range
+    runner._probe_verify_widths = widths_of_captured
+    pipeline: Any = overlap.OverlapTextGenerationPipeline
+    pipeline.warmup_graph_capture = warmup_graph_capture
+
+
+def is_captured(batch_size: int, largest: int) -> bool:
+    """Says whether a batch has a graph, where the largest with one is `largest`."""
+    steps = batch_size <= EACH or batch_size % STEP == 0
+    return batch_size == largest or (batch_size < largest and steps)
+
+
+class Captured(int):
+    """The largest batch with a graph, which MAX compares batches with.
+
+    A smaller one without a graph is told to be too large.
+    """
+
+    def __ge__(self, batch_size: int) -> bool:
+        return is_captured(batch_size, int(self))
 
 
 class Ranges:
@@ -60,7 +99,7 @@ class Ranges:
     def __init__(self) -> None:
         self._known: list[tuple[int, int, Any]] = []
 
-    def find(self, length: int, ask: Any) -> Any:
+    def find(self, length: int, ask: Callable[[int], Any]) -> Any:
         """Returns the function's value, and asks for it where it is not known."""
         for first, last, value in self._known:
             if first <= length <= last:
