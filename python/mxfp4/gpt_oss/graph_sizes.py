@@ -2,8 +2,8 @@
 
 MAX stops at 128. A larger batch is launched kernel by kernel, for which the worker's
 thread takes longer than the GPU for the step. Graphs of large batches take longer to
-capture, so beyond MAX's limit there is one for each `STEP` requests, and for the largest batch;
-those between are launched as before.
+capture, so beyond MAX's limit there is one for each `STEP` requests, and for the
+largest batch; those between are launched as before.
 
 A graph is captured once more where the attention kernel divides caches of some length
 among more blocks. To find those lengths MAX asks for each multiple of 256 tokens. As
