@@ -202,4 +202,4 @@ pub(crate) fn byte_characters() -> [char; 256] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

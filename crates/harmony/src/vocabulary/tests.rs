@@ -5,7 +5,7 @@ use super::*;
 use crate::Harmony;
 
 /// A byte-level tokenizer without merges: 256 bytes, then these special tokens.
-fn bytes_and(special: &[&str]) -> Vocabulary {
+pub(crate) fn bytes_and(special: &[&str]) -> Vocabulary {
     let characters = byte_characters().map(String::from);
     let vocabulary: Vocab = characters.into_iter().zip(0..).collect();
     let model = BPE::builder()
