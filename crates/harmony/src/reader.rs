@@ -367,4 +367,4 @@ fn tell_text(kind: Kind, told: &mut bool, text: &str, tell: &mut impl FnMut(Even
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

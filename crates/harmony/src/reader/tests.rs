@@ -16,7 +16,7 @@ const SPECIAL: [&str; 9] = [
 const CALL: &str = "call f {\"a\": 1}";
 
 /// The format with a token for each byte.
-fn harmony() -> Harmony {
+pub(crate) fn harmony() -> Harmony {
     Harmony::new(bytes_and(&SPECIAL).into()).expect("it has the format's tokens")
 }
 
