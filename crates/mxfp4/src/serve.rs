@@ -8,6 +8,8 @@ mod flags;
 mod launch;
 mod log_line;
 mod log_tail;
+#[allow(dead_code, reason = "read where the front end is started")]
+mod migration;
 mod model;
 mod phase;
 mod server;

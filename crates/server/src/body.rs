@@ -21,29 +21,29 @@ pub(crate) struct Body {
 
 /// A body that comes this fast has no limit of time.
 const BYTES_A_SECOND: u64 = 64 << 10;
-/// What is read of a body that is refused, so that its sender gets to read why: nobody
-/// reads an answer who is still writing.
+/// What is read at most of a body that nobody wants.
 const THROWN_AWAY: usize = 64 << 20;
 const THROWN_AWAY_TIME: Duration = Duration::from_secs(5);
 
 impl Body {
     /// Reads it to its end.
     pub(crate) async fn read(app: &Arc<App>, request: Request) -> Result<Self, ApiError> {
-        check_encoding(&request)?;
+        if let Err(error) = check_encoding(&request) {
+            throw_away(request).await;
+            return Err(error);
+        }
         let most = match app.config.limits.body {
             0 => usize::MAX,
             most => most,
         };
-        // Whoever waits for leave to send does not send when an answer comes instead.
-        let waits = request.headers().contains_key(header::EXPECT);
+        if request.body().size_hint().lower() > most as u64 {
+            throw_away(request).await;
+            return Err(ApiError::large_body(most));
+        }
         let mut incoming = request.into_body();
-        let result = if incoming.size_hint().lower() > most as u64 {
-            Err(ApiError::large_body(most))
-        } else {
-            Self::read_bounded(app, &mut incoming, most).await
-        };
-        if matches!(&result, Err(error) if error.is_early()) && !waits {
-            throw_away(incoming).await;
+        let result = Self::read_bounded(app, &mut incoming, most).await;
+        if matches!(&result, Err(error) if error.is_early()) {
+            throw_rest_away(incoming).await;
         }
         result
     }
@@ -103,7 +103,16 @@ fn check_encoding(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-async fn throw_away(mut incoming: Incoming) {
+/// Reads what comes of a body that nobody wants, within bounds, so that its sender gets
+/// to read why: nobody reads an answer who is still writing.
+pub(crate) async fn throw_away(request: Request) {
+    // A sender that waits has sent nothing, and reading would ask for it.
+    if !request.headers().contains_key(header::EXPECT) {
+        throw_rest_away(request.into_body()).await;
+    }
+}
+
+async fn throw_rest_away(mut incoming: Incoming) {
     let deadline = Instant::now() + THROWN_AWAY_TIME;
     let mut thrown = 0;
     while thrown < THROWN_AWAY

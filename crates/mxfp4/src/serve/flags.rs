@@ -66,6 +66,26 @@ impl Flags {
         flag.words.get(1).cloned()
     }
 
+    /// How the flag is given the last time, which is the one that counts: its name as it was written, and its value.
+    pub fn last(&self, name: &str) -> Option<(String, Option<String>)> {
+        let flag = self.0.iter().rev().find(|flag| flag.name == name)?;
+        let word = flag.words[0].to_string_lossy();
+        if let Some((word, value)) = word.split_once('=') {
+            return Some((word.to_owned(), Some(value.to_owned())));
+        }
+        let value = flag.words.get(1);
+        Some((
+            word.to_string(),
+            value.map(|value| value.to_string_lossy().into_owned()),
+        ))
+    }
+
+    /// These flags without those that `drop` names.
+    pub fn without(mut self, drop: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|flag| !drop(&flag.name));
+        self
+    }
+
     /// These flags and, after them, `others`, each of which replaces all of that name here.
     pub fn overridden_by(mut self, others: Self) -> Self {
         self.0

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -91,16 +91,9 @@ async fn answer(
         record.counts_as(app.requests.token());
     }
     let record = Arc::new(record);
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(record.clone());
-    let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
-    let mut response = match answered.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        Err(_) => {
-            tracing::error!(id = ?record.id(), "a request's handler panicked");
-            ApiError::internal("the server failed at this request").into_response()
-        }
+    let mut response = match check_host(&request) {
+        Ok(()) => route_request(router, request.map(Body::new), &record).await,
+        Err(error) => error.into_response(),
     };
     record.status(response.status().as_u16());
     if is_head {
@@ -112,4 +105,31 @@ async fn answer(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Body::new(Followed::new(body, record, busy))))
+}
+
+/// Refuses what servers in a row might take for different hosts' (RFC 9112, 3.2).
+fn check_host<B>(request: &hyper::Request<B>) -> Result<(), ApiError> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        let message = format!("a request has one `host` header, and this has {hosts}");
+        return Err(ApiError::invalid(message));
+    }
+    Ok(())
+}
+
+async fn route_request(
+    router: Router,
+    mut request: hyper::Request<Body>,
+    record: &Arc<Record>,
+) -> Response {
+    request.extensions_mut().insert(record.clone());
+    let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
+    match answered.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => {
+            tracing::error!(id = ?record.id(), "a request's handler panicked");
+            ApiError::internal("the server failed at this request").into_response()
+        }
+    }
 }

@@ -6,13 +6,13 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
+use super::read;
 use super::respond::respond;
 use crate::answer::{
     Answer, AnswerText, Asked, ChatOptions, ChatReading, Choice, Reading, Shape, StopWords,
 };
 use crate::api_error::ApiError;
 use crate::app::App;
-use crate::body::Body;
 use crate::record::Record;
 use crate::request::ChatRequest;
 use crate::serving::{Serving, seconds};
@@ -22,8 +22,7 @@ pub(super) async fn chat(
     Extension(record): Extension<Arc<Record>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let serving = app.serving()?;
-    let body = Body::read(&app, request).await?;
+    let (serving, body) = read(&app, request).await?;
     let request = app.read(&serving, body, ChatRequest::read).await?;
     let asked = Asked {
         shape: Shape::Chat,

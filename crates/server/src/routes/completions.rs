@@ -6,11 +6,11 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
+use super::read;
 use super::respond::respond;
 use crate::answer::{Answer, AnswerText, Asked, Choice, RawReading, Reading, Shape, StopWords};
 use crate::api_error::ApiError;
 use crate::app::App;
-use crate::body::Body;
 use crate::record::Record;
 use crate::request::{CompletionPrompt, CompletionRequest};
 use crate::serving::{Serving, seconds};
@@ -20,8 +20,7 @@ pub(super) async fn completions(
     Extension(record): Extension<Arc<Record>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let serving = app.serving()?;
-    let body = Body::read(&app, request).await?;
+    let (serving, body) = read(&app, request).await?;
     let request = app.read(&serving, body, CompletionRequest::read).await?;
     let prompt_tokens = request.prompts.iter().map(|prompt| prompt.tokens.len());
     let asked = Asked {

@@ -16,6 +16,8 @@ use axum::routing::{get, post};
 
 use crate::api_error::ApiError;
 use crate::app::App;
+use crate::body::{Body, throw_away};
+use crate::serving::Serving;
 
 /// All paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -44,10 +46,25 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The model, and a request's body.
+async fn read(app: &Arc<App>, request: Request) -> Result<(Arc<Serving>, Body), ApiError> {
+    match app.serving() {
+        Ok(serving) => Ok((serving, Body::read(app, request).await?)),
+        Err(error) => {
+            throw_away(request).await;
+            Err(error)
+        }
+    }
+}
+
 async fn unknown_path(request: Request) -> ApiError {
-    ApiError::unknown_path(request.uri().path())
+    let error = ApiError::unknown_path(request.uri().path());
+    throw_away(request).await;
+    error
 }
 
 async fn method(request: Request) -> ApiError {
-    ApiError::method(request.method().as_str(), request.uri().path())
+    let error = ApiError::method(request.method().as_str(), request.uri().path());
+    throw_away(request).await;
+    error
 }

@@ -6,10 +6,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::read;
 use super::respond::json;
 use crate::api_error::ApiError;
 use crate::app::App;
-use crate::body::Body;
 use crate::request::{DetokenizeRequest, TokenizeRequest};
 
 pub(super) async fn tokenize(
@@ -23,8 +23,7 @@ pub(super) async fn tokenize(
         tokens: Vec<u32>,
         token_strs: Option<Vec<String>>,
     }
-    let serving = app.serving()?;
-    let body = Body::read(&app, request).await?;
+    let (serving, body) = read(&app, request).await?;
     let TokenizeRequest { tokens, texts } = app.read(&serving, body, TokenizeRequest::read).await?;
     let text = |id: &u32| String::from_utf8_lossy(serving.vocabulary.bytes(*id)).into_owned();
     let tokenized = Tokenized {
@@ -44,8 +43,7 @@ pub(super) async fn detokenize(
     struct Detokenized {
         prompt: String,
     }
-    let serving = app.serving()?;
-    let body = Body::read(&app, request).await?;
+    let (serving, body) = read(&app, request).await?;
     let DetokenizeRequest { tokens } = app.read(&serving, body, DetokenizeRequest::read).await?;
     let detokenized = Detokenized {
         prompt: serving.vocabulary.decode(&tokens),

@@ -170,3 +170,50 @@ async fn a_body_may_be_waited_for() {
     stream.write_all(body.as_bytes()).await.unwrap();
     assert_eq!(read(&mut stream).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_not_waited_for() {
+    let rig = rig().await;
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 999999999\r\n\r\n";
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut stream).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_request_has_one_host() {
+    let rig = rig().await;
+    for (request, status) in [
+        ("GET /live HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+        (
+            "GET /live HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET /live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            200,
+        ),
+        ("GET /live HTTP/1.0\r\n\r\n", 200),
+    ] {
+        assert_eq!(
+            raw(rig.address, request.as_bytes()).await.status,
+            status,
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_that_nobody_wants_gets_its_answer() {
+    let rig = rig().await;
+    let body = " ".repeat(8 << 20);
+    for (line, status) in [("POST /v1/embeddings", 404), ("PUT /v1/completions", 405)] {
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream).await.status, status, "{line}");
+    }
+}

@@ -1,0 +1,299 @@
+//! Other people's clients, unmodified, against the front end: each program in `clients` talks to a server whose engine
+//! writes what the test says, and prints what it got.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use mxfp4_engine::scripted::{Answer, Options, in_turn};
+use mxfp4_engine::{EngineListener, Request, ScriptedEngine};
+use mxfp4_harmony::Vocabulary;
+use mxfp4_harmony::testing::published_vocabulary;
+use mxfp4_server::{Config, Server};
+
+/// The variable that names a Python with the packages of `python/clients`.
+const PYTHON: &str = "MXFP4_CLIENTS";
+
+const MODEL: &str = "openai/gpt-oss-20b";
+
+fn main() -> ExitCode {
+    let tests: [(&str, fn(&Place) -> Result<(), Failed>); 5] = [
+        ("openai", openai),
+        ("langchain", langchain),
+        ("litellm", litellm),
+        ("llm", llm),
+        ("vllm_router", vllm_router),
+    ];
+    let trials = tests.map(|(name, test)| {
+        Trial::ignorable_test(name, move || match Place::find() {
+            Err(why) => Ok(Completion::ignored_with(why)),
+            Ok(place) => test(&place).map(|()| Completion::Completed),
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+/// What a test needs of the machine.
+struct Place {
+    python: String,
+    vocabulary: Arc<Vocabulary>,
+}
+
+/// What a program printed, and what the engines were asked, by server.
+struct Ran {
+    output: String,
+    prompts: Vec<Vec<String>>,
+}
+
+impl Place {
+    fn find() -> Result<Self, String> {
+        let python = std::env::var(PYTHON)
+            .map_err(|_| format!("{PYTHON} names no Python with the packages of python/clients"))?;
+        Ok(Self {
+            python,
+            vocabulary: published_vocabulary()?,
+        })
+    }
+
+    /// Runs a program of `clients` with as many servers as there are scripts. A script is what the model writes, in turn,
+    /// from behind `<|start|>assistant`.
+    fn run(&self, program: &str, scripts: &[&[&str]]) -> Result<Ran, Failed> {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let mut servers = Vec::new();
+        for script in scripts {
+            servers.push(runtime.block_on(self.server(script))?);
+        }
+        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/clients")
+            .join(program);
+        let urls = servers
+            .iter()
+            .map(|(server, _)| format!("http://{}", server.addresses()[0]));
+        let ran = Command::new(&self.python)
+            .arg(program)
+            .args(urls)
+            .arg(MODEL)
+            .env("NO_PROXY", "127.0.0.1")
+            .output()?;
+        let prompts = |engine: &ScriptedEngine| -> Vec<String> {
+            let text = |request: &Request| self.vocabulary.decode(&request.prompt);
+            engine.requests().iter().map(text).collect()
+        };
+        let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+        if !ran.status.success() {
+            return Err(format!("{}: {stderr}", ran.status).into());
+        }
+        Ok(Ran {
+            output: String::from_utf8(ran.stdout)?,
+            prompts: servers.iter().map(|(_, engine)| prompts(engine)).collect(),
+        })
+    }
+
+    async fn server(&self, script: &[&str]) -> Result<(Server, ScriptedEngine), Failed> {
+        let answer = |text: &&str| Answer::from(self.vocabulary.encode_with_special(text));
+        let answers = script.iter().map(answer).collect();
+        let listener = EngineListener::bind(&std::env::temp_dir())?;
+        let mut options = Options::default();
+        options.hello.model = MODEL.to_owned();
+        let engine = ScriptedEngine::start(listener.path(), options, in_turn(answers));
+        let server = Server::bind(Config {
+            port: 0,
+            ..Config::default()
+        })
+        .await?;
+        server.ready(listener.engine().await?, self.vocabulary.clone());
+        Ok((server, engine))
+    }
+}
+
+fn hold(holds: bool, text: &str) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(text.into()) }
+}
+
+fn same(output: &str, expect: &str) -> Result<(), Failed> {
+    if output.trim_end() == expect.trim() {
+        return Ok(());
+    }
+    Err(format!("it printed\n{output}\ninstead of\n{}", expect.trim()).into())
+}
+
+/// Fails unless the parts stand in the text in this order.
+fn holds(text: &str, parts: &[&str]) -> Result<(), Failed> {
+    let mut rest = text;
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return Err(format!("{part:?} is not, or not there, in\n{text}").into()),
+        }
+    }
+    Ok(())
+}
+
+const FOUR: &str = "<|channel|>analysis<|message|>Easy.<|end|><|start|>assistant<|channel|>final<|message|>Four.<|return|>";
+const SIX: &str = "<|channel|>final<|message|>Six.<|return|>";
+const GULL: &str = "<|channel|>analysis<|message|>A bird…<|end|><|start|>assistant<|channel|>final<|message|>A gull 🐦.<|return|>";
+const COD: &str = "<|channel|>analysis<|message|>A fish.<|end|><|start|>assistant<|channel|>final<|message|>Cod.<|return|>";
+const ROME: &str = "<|channel|>analysis<|message|>Rome first.<|end|><|start|>assistant<|channel|>commentary \
+    to=functions.get_weather <|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>";
+const OSLO: &str = "<|channel|>analysis<|message|>Now Oslo.<|end|><|start|>assistant<|channel|>commentary \
+    to=functions.get_weather <|constrain|>json<|message|>{\"city\": \"Oslo\"}<|call|>";
+const DONE: &str = "<|channel|>analysis<|message|>Both known.<|end|><|start|>assistant<|channel|>final<|message|>Sun \
+    and rain.<|return|>";
+
+fn openai(place: &Place) -> Result<(), Failed> {
+    let mut script = vec![
+        FOUR,
+        SIX,
+        GULL,
+        COD,
+        ROME,
+        OSLO,
+        DONE,
+        SIX,
+        " a time.<|return|>",
+        " a time ago.<|return|>",
+    ];
+    script.extend([SIX; 8]);
+    let ran = place.run("openai_client.py", &[&script])?;
+    same(
+        &ran.output,
+        r#"
+models: True True
+chat: 'Four.' stop
+reasoning: 'Easy.' 14 tokens, 2 of reasoning, True
+sent back: 'Six.'
+stream: ['assistant'] 'A bird…' 'A gull 🐦.' ['stop']
+its last chunk: [] 19 tokens, 3 of reasoning, True
+stream helper: ['content.delta', 'content.done'] 'Cod.' stop
+call: get_weather {"city": "Rome"} tool_calls
+streamed call: [(0, 'get_weather', '{"city": "Oslo"}')]
+after calls: 'Sun and rain.'
+logprobs: ['Six', '.'] {2} True
+completion: ' a time.' stop
+its stream: ' a ' ['stop']
+at once: 8 {'Six.'} 8
+model: NotFoundError model model_not_found
+role: BadRequestError messages[0].role None
+temperature: BadRequestError temperature None
+a model's name: NotFoundError model model_not_found
+embeddings: NotFoundError None not_found
+"#,
+    )?;
+    let prompts = &ran.prompts[0];
+    // Reasoning before a final answer is not sent to the model again.
+    holds(
+        &prompts[1],
+        &[
+            "2+2?",
+            "<|channel|>final<|message|>Four.<|end|>",
+            "And 3+3?",
+        ],
+    )?;
+    hold(!prompts[1].contains("Easy."), &prompts[1])?;
+    holds(&prompts[6], &AFTER_CALLS)
+}
+
+/// The prompt after two calls: the reasoning between them is there, and each result under its function's name.
+const AFTER_CALLS: [&str; 7] = [
+    "Weather in Rome and Oslo?<|end|>",
+    "<|start|>assistant<|channel|>analysis<|message|>Rome first.<|end|>",
+    "<|start|>assistant to=functions.get_weather<|channel|>commentary <|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>",
+    "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>{\"sun\": 1}<|end|>",
+    "<|start|>assistant<|channel|>analysis<|message|>Now Oslo.<|end|>",
+    "<|start|>assistant to=functions.get_weather<|channel|>commentary <|constrain|>json<|message|>{\"city\": \"Oslo\"}<|call|>",
+    "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>rain<|end|><|start|>assistant",
+];
+
+fn langchain(place: &Place) -> Result<(), Failed> {
+    let ran = place.run("langchain_client.py", &[&[FOUR, GULL, ROME, OSLO, DONE]])?;
+    same(
+        &ran.output,
+        r"
+invoke: 'Four.' stop
+usage: 14 2
+stream: 'A gull 🐦.' stop
+invoke, call: get_weather {'city': 'Rome'}
+stream, call: get_weather {'city': 'Oslo'}
+after calls: 'Sun and rain.'
+",
+    )?;
+    // It forgets reasoning.
+    holds(
+        &ran.prompts[0][4],
+        &[
+            "to=functions.get_weather<|channel|>commentary <|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>",
+            "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>sun in Rome<|end|>",
+            "{\"city\": \"Oslo\"}<|call|>",
+            "sun in Oslo<|end|><|start|>assistant",
+        ],
+    )
+}
+
+fn litellm(place: &Place) -> Result<(), Failed> {
+    let script = [FOUR, GULL, ROME, DONE];
+    let ran = place.run("litellm_client.py", &[&[script, script].concat()])?;
+    same(
+        &ran.output,
+        r#"
+openai: 'Four.' stop
+reasoning: 'Easy.' 14
+stream: 'A gull 🐦.' 'A bird…'
+its usage: 19 stop
+call: get_weather {"city": "Rome"}
+after the call: 'Sun and rain.'
+hosted_vllm: 'Four.' stop
+reasoning: 'Easy.' 14
+stream: 'A gull 🐦.' 'A bird…'
+its usage: 19 stop
+call: get_weather {"city": "Rome"}
+after the call: 'Sun and rain.'
+"#,
+    )?;
+    for prompt in [&ran.prompts[0][3], &ran.prompts[0][7]] {
+        holds(
+            prompt,
+            &[
+                "<|start|>assistant<|channel|>analysis<|message|>Rome first.<|end|>",
+                "{\"city\": \"Rome\"}<|call|>",
+                "sun<|end|><|start|>assistant",
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn llm(place: &Place) -> Result<(), Failed> {
+    let ran = place.run("llm_client.py", &[&[FOUR, SIX, GULL, COD, ROME, DONE]])?;
+    same(
+        &ran.output,
+        r"
+streamed: 0 'Four.\n'
+goes on: 0 'Six.\n'
+whole: 0 'A gull 🐦.\n'
+options: 0 'Cod.\n'
+a function: 0 'Sun and rain.\n'
+",
+    )?;
+    let prompts = &ran.prompts[0];
+    holds(
+        &prompts[1],
+        &["2+2?", "<|message|>Four.<|end|>", "And 3+3?"],
+    )?;
+    holds(
+        &prompts[5],
+        &["{\"city\": \"Rome\"}<|call|>", "sun in Rome<|end|>"],
+    )
+}
+
+fn vllm_router(place: &Place) -> Result<(), Failed> {
+    let ran = place.run("router_client.py", &[&[GULL], &[COD]])?;
+    same(
+        &ran.output,
+        r"
+models: True
+streams: [('A bird… A gull 🐦.', 2), ('A fish. Cod.', 2)] {'stop': 4}
+whole: stop
+",
+    )
+}
