@@ -1,4 +1,4 @@
-"""Measures what the engine's socket costs MAX's process: CPU time a token and a request.
+"""Measures the CPU time that the engine's socket costs MAX's process.
 
     SDK/bin/python scripts/engine_cost.py [--clients N] [--step-ms MS] [--rounds N]
 
@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "python/tests")]
 
 from front_end import FrontEnd  # noqa: E402
-
 from mxfp4 import checkpoint  # noqa: E402
 
 SHORT, LONG = 2, 102

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
 use tokenizers::Tokenizer;
 use tokenizers::decoders::DecoderWrapper;
 
@@ -39,7 +40,9 @@ pub struct Vocabulary {
     ends: Vec<u32>,
     /// Special tokens by name.
     names: HashMap<String, u32>,
-    /// Special tokens by id, in order.
+    /// Finds them in a text; [`None`] where there are none.
+    special_names: Option<Regex>,
+    /// Their ids, in order.
     special: Vec<u32>,
 }
 
@@ -79,6 +82,7 @@ impl Vocabulary {
             tokenizer,
             bytes,
             ends,
+            special_names: any_of(names.keys()),
             names,
             special,
         }
@@ -94,23 +98,18 @@ impl Vocabulary {
 
     /// The tokens of a raw prompt: special tokens by name become special tokens.
     pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut rest = text;
-        while let Some((at, name, id)) = self.first_special(rest) {
-            ids.extend(self.encode(&rest[..at]));
-            ids.push(id);
-            rest = &rest[at + name.len()..];
-        }
-        ids.extend(self.encode(rest));
-        ids
-    }
-
-    /// The first special token's name in a text, the longest of those that begin there.
-    fn first_special(&self, text: &str) -> Option<(usize, &str, u32)> {
-        self.names
+        let (mut ids, mut plain) = (Vec::new(), 0);
+        for found in self
+            .special_names
             .iter()
-            .filter_map(|(name, id)| Some((text.find(name.as_str())?, name.as_str(), *id)))
-            .min_by_key(|(at, name, _)| (*at, usize::MAX - name.len()))
+            .flat_map(|names| names.find_iter(text))
+        {
+            ids.extend(self.encode(&text[plain..found.start()]));
+            ids.extend(self.special_id(found.as_str()));
+            plain = found.end();
+        }
+        ids.extend(self.encode(&text[plain..]));
+        ids
     }
 
     /// A token's bytes, which may be a part of a character; a special token's name; nothing
@@ -157,6 +156,15 @@ impl Vocabulary {
     }
 }
 
+/// Finds names in a text, the longest of those that begin at a place.
+fn any_of<'n>(names: impl Iterator<Item = &'n String>) -> Option<Regex> {
+    let mut names: Vec<&String> = names.filter(|name| !name.is_empty()).collect();
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
+    let names: Vec<String> = names.iter().map(|name| regex::escape(name)).collect();
+    let pattern = names.join("|");
+    (!names.is_empty()).then(|| Regex::new(&pattern).ok())?
+}
+
 /// The bytes of all tokens and where each one's end.
 fn token_bytes(tokenizer: &Tokenizer) -> (Vec<u8>, Vec<u32>) {
     let vocabulary = tokenizer.get_vocab(true);
@@ -192,3 +200,6 @@ pub(crate) fn byte_characters() -> [char; 256] {
         _ => others.next().unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! load prepare --tokenizer DIR --tokens N --script FILE --text FILE
-//! load run --url URL --text FILE [--streams N] [--requests N] [--pid PID]
+//! load run --url URL --text FILE [--streams N] [--requests N] [--idle N] [--pid PID]
 //! ```
 //!
 //! `prepare` writes an answer of N tokens, half of it reasoning, as a script for
 //! `scripted_engine`, and the text that a client has to get. `run` keeps N streams open
 //! until so many requests are answered, compares what came with the text, and prints one
 //! object of JSON: tokens and events a second, events a token, and what the process PID
-//! took of the processors, in microseconds a token.
+//! took of the processors, in microseconds a token. `--idle` holds so many connections
+//! open beside the streams, on which nothing is sent.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ struct Arguments {
     url: String,
     streams: usize,
     requests: usize,
+    idle: usize,
     pid: Option<u32>,
 }
 
@@ -62,6 +64,7 @@ impl Arguments {
                 "--url" => arguments.url = value,
                 "--streams" => arguments.streams = value.parse()?,
                 "--requests" => arguments.requests = value.parse()?,
+                "--idle" => arguments.idle = value.parse()?,
                 "--pid" => arguments.pid = Some(value.parse()?),
                 _ => return Err(format!("{word} is not known").into()),
             }
@@ -105,7 +108,23 @@ fn prepare(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 struct Run {
     host: String,
     request: String,
+    text: Value,
     left: AtomicUsize,
+    /// Whether answers are looked at as they come, and not when all are there: it costs
+    /// the processors that are measured, but keeps nothing.
+    at_once: bool,
+}
+
+/// Answers that are too many bytes to be kept.
+const MANY: usize = 20_000;
+
+/// What one connection got.
+#[derive(Default)]
+struct Got {
+    answers: Vec<Vec<u8>>,
+    /// Answers that were looked at, and their events.
+    checked: usize,
+    events: usize,
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
@@ -123,34 +142,46 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             body.len()
         ),
         host,
+        text,
         left: AtomicUsize::new(arguments.requests),
+        at_once: arguments.requests > MANY,
     });
+    let mut idle = Vec::new();
+    for _ in 0..arguments.idle {
+        idle.push(TcpStream::connect(&run.host).await?);
+    }
     let processor = arguments.pid.map(processor_time).transpose()?;
     let started = Instant::now();
     let streams: Vec<_> = (0..arguments.streams)
         .map(|_| tokio::spawn(stream(run.clone())))
         .collect();
-    let mut answers = Vec::new();
+    let mut got = Vec::new();
     for each in streams {
-        answers.extend(each.await??);
+        got.push(each.await??);
     }
     let seconds = started.elapsed().as_secs_f64();
     let used = match (arguments.pid, processor) {
         (Some(pid), Some(before)) => Some(processor_time(pid)? - before),
         _ => None,
     };
-    let mut events = 0;
-    for answer in &answers {
-        events += check(answer, &text)?;
+    let (mut requests, mut events) = (0, 0);
+    for each in &got {
+        requests += each.checked + each.answers.len();
+        events += each.events;
+        for answer in &each.answers {
+            events += check(answer, &run.text).map_err(|error| error.to_string())?;
+        }
     }
-    let tokens = answers.len() as f64 * text["tokens"].as_f64().unwrap_or_default();
+    let tokens = requests as f64 * run.text["tokens"].as_f64().unwrap_or_default();
     let report = json!({
-        "requests": answers.len(),
+        "requests": requests,
+        "idle": idle.len(),
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
         "events_per_second": events as f64 / seconds,
         "events_per_token": events as f64 / tokens,
         "server_us_per_token": used.map(|used| used * 1e6 / tokens),
+        "server_us_per_request": used.map(|used| used * 1e6 / requests as f64),
         "server_resident_mib": arguments.pid.map(resident_mib).transpose()?,
     });
     println!("{report}");
@@ -158,10 +189,10 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// Asks again and again on one connection. Returns the answers as they came.
-async fn stream(run: Arc<Run>) -> std::io::Result<Vec<Vec<u8>>> {
+async fn stream(run: Arc<Run>) -> std::io::Result<Got> {
     let mut connection = TcpStream::connect(&run.host).await?;
     connection.set_nodelay(true)?;
-    let mut answers = Vec::new();
+    let mut got = Got::default();
     let take = |left: usize| left.checked_sub(1);
     while run
         .left
@@ -175,13 +206,18 @@ async fn stream(run: Arc<Run>) -> std::io::Result<Vec<Vec<u8>>> {
                 return Err(std::io::Error::other("the server closed"));
             }
         }
-        answers.push(answer);
+        if run.at_once {
+            got.events += check(&answer, &run.text).map_err(std::io::Error::other)?;
+            got.checked += 1;
+        } else {
+            got.answers.push(answer);
+        }
     }
-    Ok(answers)
+    Ok(got)
 }
 
 /// Every token of the text has to be there. Returns the number of events with text.
-fn check(answer: &[u8], text: &Value) -> Result<usize, Box<dyn Error>> {
+fn check(answer: &[u8], text: &Value) -> Result<usize, Box<dyn Error + Send + Sync>> {
     let answer = std::str::from_utf8(answer)?;
     let (mut content, mut reasoning, mut usage) = (String::new(), String::new(), Value::Null);
     let mut events = 0;

@@ -26,3 +26,20 @@ pub(crate) fn room_for(connections: usize) -> usize {
     );
     room.max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hard_limit_is_the_most() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(room_for(16), 16);
+        if let Some(more) = usize::try_from(hard)
+            .ok()
+            .and_then(|hard| hard.checked_add(1000))
+        {
+            assert_eq!(room_for(more), more - 1000 - OTHERS);
+        }
+    }
+}

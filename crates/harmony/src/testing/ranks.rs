@@ -91,20 +91,17 @@ fn rank(line: &str) -> Result<(Vec<u8>, u32), String> {
 /// Each way to make a token from two others, in the order of the made token, then of its
 /// first part, then of its second: the order of the published file.
 fn merges(ranks: &HashMap<Vec<u8>, u32>) -> Vec<(&[u8], &[u8])> {
-    let mut merges: Vec<(u32, u32, u32, &[u8], &[u8])> = Vec::new();
+    let mut merges = Vec::new();
     for (token, made) in ranks {
         for at in 1..token.len() {
             let (left, right) = token.split_at(at);
             if let (Some(first), Some(second)) = (ranks.get(left), ranks.get(right)) {
-                merges.push((*made, *first, *second, left, right));
+                merges.push(([*made, *first, *second], (left, right)));
             }
         }
     }
     merges.sort_unstable();
-    merges
-        .into_iter()
-        .map(|(.., left, right)| (left, right))
-        .collect()
+    merges.into_iter().map(|(_, pair)| pair).collect()
 }
 
 fn special_name(id: u32) -> String {

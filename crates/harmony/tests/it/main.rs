@@ -74,6 +74,10 @@ fn main() -> ExitCode {
             vocabulary::plain_text,
         ),
         trial(
+            "the_wheel_has_the_published_vocabulary",
+            vocabulary::of_the_wheel,
+        ),
+        trial(
             "conversations_render_as_by_the_oracle",
             render::conversations,
         ),

@@ -6,9 +6,8 @@ use mxfp4_harmony::{Call, Item};
 use proptest::prelude::*;
 
 use crate::reading::harmony;
-use crate::render::name;
 use crate::schema::value;
-use crate::text::text;
+use crate::text::{name, text};
 
 /// How a call's header is written.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,17 @@
 //! Answers as the reader tells them, joined.
 
+use std::sync::OnceLock;
+
 use mxfp4_harmony::testing::published_vocabulary;
 use mxfp4_harmony::{Call, End, Event, Harmony, Item, Kind, Part, Reader};
 
 /// The published vocabulary, with the format's tokens.
-pub fn harmony() -> Harmony {
-    let vocabulary = published_vocabulary().expect("tests without it are skipped");
-    Harmony::new(vocabulary).expect("the published vocabulary has the format's tokens")
+pub fn harmony() -> &'static Harmony {
+    static HARMONY: OnceLock<Harmony> = OnceLock::new();
+    HARMONY.get_or_init(|| {
+        let vocabulary = published_vocabulary().expect("tests without it are skipped");
+        Harmony::new(vocabulary).expect("the published vocabulary has the format's tokens")
+    })
 }
 
 /// What a reader told.

@@ -11,7 +11,7 @@ use crate::oracle::rendered;
 use crate::property::{Count, holds, same};
 use crate::reading::harmony;
 use crate::schema::{Schema, parameters, value};
-use crate::text::text;
+use crate::text::{name, text};
 
 /// A function, its arguments in both words.
 #[derive(Clone, Debug)]
@@ -23,10 +23,6 @@ struct Function {
 
 /// What a conversation is made of.
 type Parts = (System, Vec<Function>, Vec<Turn>);
-
-pub fn name() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[a-z_]{1,12}", 1 => "[a-zA-Z0-9_-]{1,64}"]
-}
 
 fn function() -> impl Strategy<Value = Function> {
     let parameters = prop::option::weighted(0.9, parameters());

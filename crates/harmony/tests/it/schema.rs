@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::text::text;
+use crate::text::{name, text};
 
 type Keys = Map<String, Value>;
 
@@ -297,11 +297,7 @@ pub fn schema() -> impl Strategy<Value = Schema> {
 }
 
 fn object_of(inner: impl Strategy<Value = Schema> + 'static) -> impl Strategy<Value = Schema> {
-    let property = (
-        prop_oneof![4 => "[a-zA-Z_]{1,10}", 1 => text()],
-        inner,
-        any::<bool>(),
-    );
+    let property = (prop_oneof![4 => name(), 1 => text()], inner, any::<bool>());
     (keys(), prop::collection::vec(property, 0..5)).prop_map(|(mut keys, properties)| {
         let required: Vec<&String> = properties
             .iter()

@@ -1,6 +1,9 @@
 //! Random texts, of all that users type and models write.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
+use proptest::strategy::SBoxedStrategy;
 
 /// Special tokens as text, whole and cut.
 const TYPED: [&str; 12] = [
@@ -46,20 +49,43 @@ const PIECES: [&str; 24] = [
     "¿Qué?",
 ];
 
+/// Texts that match a pattern. A pattern by itself is a strategy too, but one that is compiled
+/// for each text.
+fn matching(pattern: &str) -> impl Strategy<Value = String> + use<> {
+    prop::string::string_regex(pattern).expect("it is a pattern")
+}
+
+/// The name of a function.
+pub fn name() -> SBoxedStrategy<String> {
+    static NAME: LazyLock<SBoxedStrategy<String>> = LazyLock::new(|| {
+        let names = prop_oneof![
+            4 => matching("[a-z_]{1,12}"),
+            1 => matching("[a-zA-Z0-9_-]{1,64}"),
+        ];
+        names.sboxed()
+    });
+    NAME.clone()
+}
+
 /// A piece of text.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
-        4 => "[a-zA-Z]{1,12}",
-        2 => "[0-9]{1,7}",
-        2 => "[ -~]{1,12}",
+        4 => matching("[a-zA-Z]{1,12}"),
+        2 => matching("[0-9]{1,7}"),
+        2 => matching("[ -~]{1,12}"),
         4 => prop::sample::select(&PIECES[..]).prop_map(str::to_owned),
         1 => prop::sample::select(&TYPED[..]).prop_map(str::to_owned),
         1 => prop::collection::vec(any::<char>(), 1..4).prop_map(|chars| chars.into_iter().collect()),
-        1 => "\\PC{1,6}",
+        1 => matching("\\PC{1,6}"),
     ]
 }
 
 /// A text, which may be empty.
-pub fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(piece(), 0..8).prop_map(|pieces| pieces.concat())
+pub fn text() -> SBoxedStrategy<String> {
+    // Its patterns take long to compile, and everything random has texts.
+    static TEXT: LazyLock<SBoxedStrategy<String>> = LazyLock::new(|| {
+        let pieces = prop::collection::vec(piece(), 0..8);
+        pieces.prop_map(|pieces| pieces.concat()).sboxed()
+    });
+    TEXT.clone()
 }

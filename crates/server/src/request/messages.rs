@@ -144,7 +144,7 @@ impl Past {
         };
         Ok(Turn::ToolResult {
             name: name.clone(),
-            content: text(message)?,
+            content: result(message)?,
         })
     }
 
@@ -162,7 +162,7 @@ impl Past {
         }
         Ok(Turn::ToolResult {
             name,
-            content: text(message)?,
+            content: result(message)?,
         })
     }
 }
@@ -191,6 +191,14 @@ pub(super) fn function_name(object: &mut Object<'_>) -> Result<String, ApiError>
         "{:?} is no function's name; it must match [a-zA-Z0-9_-]{{1,64}}",
         excerpt(&name)
     )))
+}
+
+/// A function that returns nothing has no content.
+fn result(message: &mut Object<'_>) -> Result<String, ApiError> {
+    match message.get("content") {
+        Some(field) => Ok(content::read(&field)?.text),
+        None => Ok(String::new()),
+    }
 }
 
 fn text(message: &mut Object<'_>) -> Result<String, ApiError> {

@@ -487,6 +487,24 @@ async fn contents_are_strings_or_parts() {
 }
 
 #[tokio::test]
+async fn a_function_may_return_nothing() {
+    let rig = Rig::new(&[&says("Hi")]).await;
+    let call = json!({"id": "c", "function": {"name": "f", "arguments": {"a": [1]}}});
+    let messages = json!([
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": null},
+    ]);
+    assert_eq!(rig.chat(json!({"messages": messages})).await.status, 200);
+    let prompt = rig.last_prompt();
+    assert!(
+        prompt.contains(
+            "<|message|>{\"a\":[1]}<|call|><|start|>functions.f to=assistant<|channel|>commentary<|message|><|end|>"
+        ),
+        "{prompt}"
+    );
+}
+
+#[tokio::test]
 async fn results_in_the_former_way() {
     let rig = Rig::new(&[&says("Hi")]).await;
     let messages = json!([
