@@ -142,7 +142,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "early_stopping",
     "length_penalty",
     "spaces_between_special_tokens",
-    "return_token_ids",
     // GPT-OSS' tokenizer adds none.
     "add_special_tokens",
 ];

@@ -90,7 +90,8 @@ async fn an_answer_in_events() {
         chunks.last().unwrap()["choices"],
         json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"}])
     );
-    assert!(chunks.len() > 10, "{} chunks", chunks.len());
+    // Tokens that wait are one chunk.
+    assert!(chunks.len() > 4, "{} chunks", chunks.len());
     assert_eq!(
         joined(&chunks, 0),
         json!({"content": "Four\n😀.", "reasoning": "Hm \"é😀\".", "tool_calls": [], "finish_reason": "stop"})
