@@ -11,6 +11,7 @@ pub mod clean;
 pub mod diagnostics;
 mod error;
 mod files;
+mod inputs;
 mod lock;
 mod lock_file;
 mod pyproject;
