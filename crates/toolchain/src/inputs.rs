@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use mxfp4_fs::{Found, Walk};
+use mxfp4_fs::{Found, Stamp, Walk};
 
-use crate::record::{Input, Record, Stamp};
+use crate::record::{Input, Record};
 use crate::{Error, files};
 
 /// The extensions of Mojo sources.

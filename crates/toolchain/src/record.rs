@@ -1,16 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use mxfp4_fs::Stamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, files};
-
-/// A file whose last change is younger than this when it is looked at may be
-/// changed again without its times showing it.
-const TIME_GRAIN: Duration = Duration::from_millis(100);
 
 /// What a kernel package was made from, kept beside it. Losing it costs a
 /// rebuild and nothing else.
@@ -26,16 +22,6 @@ pub(crate) struct Record {
     output: Option<Stamp>,
 }
 
-/// What tells a file from what it was, short of reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
-    size: u64,
-    inode: u64,
-    modified: (i64, i64),
-    /// Unlike the time of modification no program can set it.
-    changed: (i64, i64),
-}
-
 /// A file that a compiler can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Input {
@@ -48,30 +34,9 @@ pub(crate) struct Input {
     imports: BTreeSet<String>,
 }
 
-impl Stamp {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            size: metadata.size(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    fn of_path(path: &Path) -> Result<Self, Error> {
-        let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
-        Ok(Self::of(&metadata))
-    }
-
-    fn settled(&self, now: SystemTime) -> bool {
-        let changed = UNIX_EPOCH
-            + Duration::new(
-                self.changed.0.max(0).unsigned_abs(),
-                u32::try_from(self.changed.1).unwrap_or(0),
-            );
-        now.duration_since(changed)
-            .is_ok_and(|age| age >= TIME_GRAIN)
-    }
+fn stamp_of(path: &Path) -> Result<Stamp, Error> {
+    let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
+    Ok(Stamp::of(&metadata))
 }
 
 impl Input {
@@ -83,7 +48,7 @@ impl Input {
         imports: BTreeSet<String>,
     ) -> Self {
         Self {
-            stamp: stamp.settled(begin).then_some(stamp),
+            stamp: stamp.is_settled(begin).then_some(stamp),
             hash: hash.to_hex().to_string(),
             imports,
         }
@@ -151,13 +116,13 @@ impl Record {
 
     /// Whether the package at `path` is the one that this tells of.
     pub(crate) fn tells_of(&self, path: &Path) -> bool {
-        self.output.is_some() && Stamp::of_path(path).ok() == self.output
+        self.output.is_some() && stamp_of(path).ok() == self.output
     }
 
     /// This record, telling of the package at `path`.
     pub(crate) fn with_output(self, path: &Path) -> Result<Self, Error> {
         Ok(Self {
-            output: Some(Stamp::of_path(path)?),
+            output: Some(stamp_of(path)?),
             ..self
         })
     }
@@ -182,6 +147,8 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use mxfp4_fs::TIME_GRAIN;
+
     use super::*;
     use crate::inputs::{Inputs, Seen};
 
