@@ -421,6 +421,10 @@ impl Computation<'_> {
                 .flatten()
                 .flat_map(|stem| package_files(stem));
             superseded.extend(known.filter(|file| *file == *previous));
+            // Where Bazel's link does not lead there, the package has its name in Bazel's own folders.
+            if Path::new(previous).starts_with(self.workspace.bazel_bin()) {
+                superseded.push(previous.into());
+            }
         }
         superseded
     }

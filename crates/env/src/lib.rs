@@ -6,6 +6,7 @@
 //! the commands that run a child, the shell hook and the editor.
 
 pub mod ambient;
+mod bazel;
 pub mod config;
 pub mod environment;
 mod error;
@@ -19,6 +20,7 @@ pub mod sdk;
 pub mod workspace;
 
 pub use ambient::Ambient;
+pub use bazel::BazelOutputs;
 pub use config::Config;
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::config::{self, Config};
+use crate::bazel::{self, BazelOutputs};
+use crate::config::{self, Config, Label};
 use crate::{Ambient, Error, Sdk};
 
 /// How a workspace is laid out.
@@ -133,9 +134,24 @@ impl Workspace {
         self.root.join(".mxfp4")
     }
 
-    /// Bazel's link to its outputs in a Modular checkout.
+    /// Bazel's outputs in a Modular checkout: where the last build put them, else what Bazel's link leads to.
     pub fn bazel_bin(&self) -> PathBuf {
+        let outputs = self.bazel_outputs();
+        outputs.map_or_else(|| self.bazel_link(), |outputs| outputs.bin)
+    }
+
+    /// Bazel's own link to its outputs.
+    pub fn bazel_link(&self) -> PathBuf {
         self.root.join("bazel-bin")
+    }
+
+    /// What Bazel builds in a Modular checkout: the target of MAX's own kernels, then the custom ones.
+    pub fn bazel_labels(&self) -> Vec<&Label> {
+        let bazel = &self.config.bazel;
+        bazel::kernel_api(&self.root, &bazel.kernel_api)
+            .into_iter()
+            .chain(&bazel.targets)
+            .collect()
     }
 
     /// Paths that come and go, and that the environment with `sdk` depends on.
@@ -144,11 +160,18 @@ impl Workspace {
         if self.layout == Layout::Modular {
             paths.push(self.root.join(".pixi/envs/default"));
             paths.push(self.bazel_bin().join("max/kernels/src"));
+            paths.push(BazelOutputs::folder(self));
+            paths.extend(BazelOutputs::kept(self).map(|(_, file)| file));
         }
         paths.extend(sdk.map(Sdk::mojo));
         for stem in self.package_candidates().iter().flatten() {
             paths.extend(package_files(stem));
         }
+        paths.extend(
+            self.bazel_outputs()
+                .into_iter()
+                .flat_map(|outputs| outputs.packages),
+        );
         paths
     }
 
@@ -156,6 +179,10 @@ impl Workspace {
     ///
     /// This is what `mxfp4 build` prints and what `MAX_CUSTOM_EXTENSIONS` holds.
     pub fn kernel_packages(&self) -> Vec<PathBuf> {
+        if let Some(outputs) = self.bazel_outputs() {
+            let packages = outputs.packages.into_iter();
+            return packages.filter(|package| package.is_file()).collect();
+        }
         let mut packages = Vec::new();
         for group in self.package_candidates() {
             if let Some(package) = group.iter().find_map(|stem| built_package(stem))
@@ -165,6 +192,13 @@ impl Workspace {
             }
         }
         packages
+    }
+
+    fn bazel_outputs(&self) -> Option<BazelOutputs> {
+        match self.layout {
+            Layout::Standalone => None,
+            Layout::Modular => BazelOutputs::read(self),
+        }
     }
 
     /// Where a kernel package of this workspace may be, without the extension:

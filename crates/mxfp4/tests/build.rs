@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ),
         ("nothing_is_done_twice", nothing_is_done_twice),
         ("every_change_is_seen", every_change_is_seen),
+        ("a_linked_folder_is_compiled_anew", a_linked_folder),
         ("a_failed_build_keeps_the_last_good_package", a_failed_build),
         ("two_at_once_compile_once", two_at_once),
         ("packages_are_told_apart", packages_are_told_apart),
@@ -163,6 +164,21 @@ fn every_change_is_seen(place: &Place) {
     place.write("build/tiny.mojoc", "not what was made");
     assert!(place.compiles(), "another package in its place");
     assert!(!place.compiles());
+}
+
+fn a_linked_folder(place: &Place) {
+    let shared = folder([("__init__.mojo", SOURCE)]);
+    symlink(shared.path(), place.path("kernels/tiny/linked")).unwrap();
+    place.write("kernels/tiny/__init__.mojo", "from .linked import twice\n");
+    assert!(place.compiles());
+    let before = fs::read(place.package()).unwrap();
+    fs::write(
+        shared.path().join("__init__.mojo"),
+        SOURCE.replace("2 *", "3 *"),
+    )
+    .unwrap();
+    assert!(place.compiles());
+    assert_ne!(fs::read(place.package()).unwrap(), before);
 }
 
 fn a_failed_build(place: &Place) {

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         ("it_builds_through_bazelw", builds as fn()),
         ("a_newer_checkout_has_another_target", a_newer_checkout),
         ("a_failed_build", a_failed_build),
+        ("its_outputs_are_where_bazel_says", outputs_elsewhere),
+        ("what_was_built_is_what_is_printed", what_was_built),
     ]
     .map(|(name, test)| {
         Trial::ignorable_test(name, move || -> Tested {
@@ -160,6 +162,103 @@ fn a_newer_checkout() {
     assert_eq!(ran.stdout, format!("{}\n", package.display()));
 }
 
+/// A checkout with two targets, and these lines in its `.bazelrc`.
+fn two_targets(bazelrc: &str) -> Checkout {
+    let api = target("MOGGKernelAPI", "mojopkg");
+    let custom = target("mogg_mxfp4", "mojoc");
+    Checkout::new(&[
+        ("max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel", &api),
+        ("max/kernels/src/Mogg/MOGGKernelAPI/api.mojo", "one"),
+        ("max/kernels/src/custom/BUILD.bazel", &custom),
+        ("max/kernels/src/custom/ops.mojo", "two"),
+        (".bazelrc", bazelrc),
+        (
+            "mxfp4.toml",
+            "[bazel]\ntargets = [\"//max/kernels/src/custom:mogg_mxfp4\"]\n",
+        ),
+    ])
+}
+
+fn outputs_elsewhere() {
+    let names = [
+        "max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg",
+        "max/kernels/src/custom/mogg_mxfp4.mojoc",
+    ];
+    for bazelrc in [
+        "build --symlink_prefix=made-\n",
+        "build --experimental_convenience_symlinks=ignore\n",
+    ] {
+        let checkout = two_targets(bazelrc);
+        // Of an earlier build, or of another checkout that this one was copied from.
+        for name in names {
+            let old = checkout.path("../old").join(name);
+            fs::create_dir_all(old.parent().unwrap()).unwrap();
+            fs::write(old, "old").unwrap();
+        }
+        symlink("../old", checkout.path("bazel-bin")).unwrap();
+        let ran = checkout.run(&["build"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let packages: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        let contents = || -> Vec<String> {
+            let read = packages.iter().map(fs::read_to_string);
+            read.map(Result::unwrap).collect()
+        };
+        assert_eq!(contents(), ["one", "two"], "{bazelrc}: {packages:?}");
+        assert_eq!(checkout.loaded(), packages, "{bazelrc}");
+        // What is imported is built with them.
+        let environment = checkout.run(&["env", "--json"]).stdout;
+        let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
+        let import_path = environment["MODULAR_MOJO_MAX_IMPORT_PATH"]
+            .as_str()
+            .unwrap();
+        let built = import_path.split(',').next().unwrap();
+        assert!(packages[0].starts_with(built), "{import_path}");
+
+        if bazelrc.contains("made-") {
+            continue;
+        }
+        fs::write(checkout.path("max/kernels/src/custom/ops.mojo"), "three").unwrap();
+        let ran = checkout.run(&["build", "--debug"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let debug: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        assert_ne!(debug, packages);
+        assert_eq!(fs::read_to_string(&debug[1]).unwrap(), "three");
+        assert_eq!(checkout.loaded(), debug);
+    }
+}
+
+/// The package that was loaded first is of an older state of the checkout, and so is its file.
+fn what_was_built() {
+    let checkout = two_targets("");
+    assert_eq!(checkout.run(&["build"]).code, Some(0));
+    let old = checkout.path("max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel");
+    fs::remove_file(old).unwrap();
+    let folder = "max/kernels/src/graph_compiler/builtin_kernels";
+    fs::create_dir_all(checkout.path(folder)).unwrap();
+    let api = target("builtin_kernels", "mojoc");
+    fs::write(checkout.path(&format!("{folder}/BUILD.bazel")), api).unwrap();
+    fs::write(checkout.path(&format!("{folder}/kernels.mojo")), "new").unwrap();
+    let ran = checkout.run(&["build"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let expected = [
+        "bazel-bin/max/kernels/src/graph_compiler/builtin_kernels/builtin_kernels.mojoc",
+        "bazel-bin/max/kernels/src/custom/mogg_mxfp4.mojoc",
+    ]
+    .map(|path| checkout.path(path).display().to_string());
+    assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(checkout.loaded(), expected);
+
+    // The file of the build before is there still.
+    let api = target("builtin_kernels", "txt");
+    fs::write(checkout.path(&format!("{folder}/BUILD.bazel")), api).unwrap();
+    let ran = checkout.run(&["build"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    let message = "error: `bazelw build` succeeded, but //max/kernels/src/graph_compiler/builtin_kernels:builtin_kernels \
+                   made no kernel package (a .mojoc or .mojopkg file); name a target that makes one, with \
+                   `bazel.kernel-api` or `bazel.targets` in mxfp4.toml";
+    assert!(ran.stderr.contains(message), "{ran:?}");
+}
+
 fn a_failed_build() {
     let fail = "cmd = \"echo $(SRCS):1:4: error: bad >&2; false ";
     let api = target("MOGGKernelAPI", "mojopkg").replace("cmd = \"cat ", fail);
@@ -186,6 +285,19 @@ fn nothing_to_build() {
     assert!(ran.stderr.contains("bazel.targets"), "{ran:?}");
 }
 
+/// Writes down its arguments as they were before `mxfp4` asked for events, and tells that it made what is there.
+const STAND_IN: &str = r#"#!/bin/sh
+for flag; do
+    case $flag in --build_event_json_file=*) events=${flag#*=} ;; esac
+done
+echo "bazelw $*" | sed 's/ --build_event_[^ ]*//g' >> "$LOG"
+name=max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg
+cat > "$events" <<END
+{"id":{"namedSet":{"id":"0"}},"namedSetOfFiles":{"files":[{"name":"$name","uri":"file://$PWD/bazel-bin/$name","pathPrefix":["bazel-bin"]}]}}
+{"id":{"targetCompleted":{"label":"//${name%/*}:MOGGKernelAPI"}},"completed":{"outputGroup":[{"name":"default","fileSets":[{"id":"0"}]}]}}
+END
+"#;
+
 /// A checkout with an environment of its own that only pretends: its mojo and its python write down their arguments.
 fn with_sdk(files: &[(&str, &str)]) -> Checkout {
     let log = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >> \"$LOG\"\n";
@@ -197,7 +309,7 @@ fn with_sdk(files: &[(&str, &str)]) -> Checkout {
     ];
     let api = "max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel";
     let package = "bazel-bin/max/kernels/src/Mogg/MOGGKernelAPI/MOGGKernelAPI.mojopkg";
-    let mut all = vec![(api, ""), (package, ""), ("bazelw", log)];
+    let mut all = vec![(api, ""), (package, ""), ("bazelw", STAND_IN)];
     all.extend(sdk.iter().map(|(name, text)| (name.as_str(), *text)));
     all.extend(files);
     let checkout = Checkout::new(&all);

@@ -18,9 +18,10 @@ use support::{Ran, folder, mxfp4, run};
 const UV: &str = r#"#!/bin/sh
 echo "$*" >> "$LOG"
 case "$1" in
---version) echo "uv 0.0.0" ;;
+--version) echo "uv ${VERSION-0.13.9} (x86_64-unknown-linux-gnu)" ;;
 python)
     case "$BEHAVIOUR,$5" in
+    refuse,*) printf "$WORDS" >&2; exit 2 ;;
     nopython,* | no311,cpython-3.11) exit 2 ;;
     *) command -v sh ;;
     esac ;;
@@ -198,6 +199,146 @@ fn the_preferred_python_comes_first_then_another() {
 }
 
 #[test]
+fn what_keeps_uv_from_working_is_said_in_its_words() {
+    let pythons = "3.11, 3.10, 3.12, 3.13, 3.14";
+    let own = "No interpreter found for cpython-3.11-any-any-any in managed installations";
+    let broken = "Failed to parse: uv.toml";
+    let cache = "Failed to initialize cache at `/proc/nope`";
+    let version = "Required uv version `>=99` does not match the running version `0.13.9`";
+    let uv = "UV does not work here:";
+    let cases = [
+        (
+            own.to_owned(),
+            Some(("UV_PYTHON_PREFERENCE", "only-managed")),
+            format!(
+                "no Python that the SDK runs on was found (one of {pythons}), because uv looks among its own only: \
+                 {own}; unset UV_PYTHON_PREFERENCE, which is only-managed, or run `uv python install 3.11`"
+            ),
+        ),
+        (
+            own.to_owned(),
+            None,
+            format!(
+                "no Python that the SDK runs on was found (one of {pythons}), because uv looks among its own only: \
+                 {own}; take `python-preference` out of uv's configuration (uv.toml), or run `uv python install 3.11`"
+            ),
+        ),
+        (
+            format!(
+                "{broken}\\n  cause: TOML parse error at line 1, column 2\\n    |\\n  1 | x\\n"
+            ),
+            None,
+            format!(
+                "{uv} {broken}: TOML parse error at line 1, column 2; correct that file, or remove it"
+            ),
+        ),
+        (
+            format!("{cache}\\n  cause: failed to create directory\\n"),
+            None,
+            format!(
+                "{uv} {cache}: failed to create directory; see to the folder, or name another one with UV_CACHE_DIR"
+            ),
+        ),
+        (
+            format!("{version}. Update `uv`.\\n"),
+            None,
+            format!(
+                "{uv} {version}. Update `uv`; install the uv that is asked for, or change `required-version` where uv \
+                 reads its configuration (uv.toml, python/pyproject.toml)"
+            ),
+        ),
+    ];
+    for (words, variable, expected) in cases {
+        let place = Place::new();
+        let program = place.programs.path().join("uv");
+        let expected = expected.replace("UV does", &format!("{} does", program.display()));
+        let command = |args: &[&str]| {
+            let mut command = place.command("refuse", args);
+            command.env("WORDS", format!("error: {words}"));
+            command.envs(variable);
+            command
+        };
+        let ran = run(&mut command(&["setup"]));
+        assert_eq!(ran.code, Some(4), "{ran:?}");
+        let last = ran.stderr.lines().last().unwrap();
+        assert_eq!(last, format!("error: {expected}"));
+        assert_eq!(place.environments(), [""; 0]);
+
+        // The doctor sees it before.
+        let doctor = run(&mut command(&["doctor", "--json"]));
+        let report: serde_json::Value = serde_json::from_str(&doctor.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let row = checks.iter().find(|check| check["id"] == "uv").unwrap();
+        assert_eq!(row["state"], "failing", "{row}");
+        let (found, fix) = (row["found"].as_str().unwrap(), row["fix"].as_str().unwrap());
+        assert_eq!(format!("{found}; {fix}"), expected);
+    }
+}
+
+#[test]
+fn an_old_uv_is_passed_over() {
+    // A newer one behind it on PATH is taken.
+    let place = Place::new();
+    let newer = folder([("uv", UV.replace("${VERSION-0.13.9}", "0.4.27"))]);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(newer.path().join("uv"), executable).unwrap();
+    let path = |folders: &[&Path]| {
+        let folders = folders
+            .iter()
+            .copied()
+            .chain(["/usr/bin", "/bin"].map(Path::new));
+        std::env::join_paths(folders).unwrap()
+    };
+    let mut command = place.command("", &["-v", "setup"]);
+    command.env("VERSION", "0.2.0");
+    let ran = run(command.env("PATH", path(&[place.programs.path(), newer.path()])));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let used = format!("{}/uv sync", newer.path().display());
+    assert!(ran.stderr.contains(&used), "{ran:?}");
+
+    // Without one the lock file's is fetched.
+    let place = Place::new();
+    let mut command = place.command("", &["setup"]);
+    let ran = run(command.env("VERSION", "0.2.0"));
+    let program = place.programs.path().join("uv");
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let last = ran.stderr.lines().last().unwrap();
+    let expected = format!(
+        "error: uv on PATH is too old ({} is 0.2.0, and 0.4.27 is needed), and {} has none for this machine; install \
+         uv 0.4.27 or newer",
+        program.display(),
+        place.path("python/uv.lock").display()
+    );
+    assert_eq!(last, expected);
+
+    // It is not what the configuration asks for, or too old: the lock file's own is fetched, and used.
+    let fixed = UV
+        .replace("${VERSION-0.13.9}", "0.13.9")
+        .replace("refuse,*)", "unused)");
+    let wanted =
+        "error: Required uv version `==0.13.9` does not match the running version `0.5.0`\n";
+    for (behaviour, version, why) in [
+        ("", "0.2.0", "uv on PATH is too old ("),
+        (
+            "refuse",
+            "0.5.0",
+            "uv's configuration asks for another one than is on PATH",
+        ),
+    ] {
+        let place = Place::new();
+        let program = folder([("uv", &fixed)]);
+        let wheel = Wheel::new(&place, &program.path().join("uv"));
+        fs::write(place.path("python/uv.lock"), wheel.lock(&wheel.hash)).unwrap();
+        let mut command = place.command(behaviour, &["setup"]);
+        let ran = run(command.env("VERSION", version).env("WORDS", wanted));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stderr.contains(why), "{ran:?}");
+        let own = place.path(".mxfp4/tools/bin/uv");
+        assert!(own.is_file(), "{ran:?}");
+    }
+}
+
+#[test]
 fn what_a_setup_killed_in_its_last_step_left_goes() {
     let place = Place::new();
     assert_eq!(place.run("", &["setup"]).code, Some(0));
@@ -324,24 +465,41 @@ with zipfile.ZipFile(path, "w") as wheel:
 print(hashlib.sha256(open(path, "rb").read()).hexdigest(), end="")
 "#;
 
-#[test]
-fn without_uv_it_is_fetched_as_the_lock_file_names_it() {
-    let place = Place::new();
-    let arch = std::env::consts::ARCH;
-    let wheel = place.path(&format!("uv-1-py3-none-manylinux_2_17_{arch}.whl"));
-    let made = Command::new("python3")
-        .args(["-c", MAKE_WHEEL])
-        .args([&wheel, &place.programs.path().join("uv")])
-        .output()
-        .unwrap();
-    let hash = String::from_utf8(made.stdout).unwrap();
-    let lock = |hash: &str| {
-        let url = format!("file://{}", wheel.display());
+/// A wheel of uv, in the place of an index.
+struct Wheel {
+    path: PathBuf,
+    hash: String,
+}
+
+impl Wheel {
+    /// One that holds `program`.
+    fn new(place: &Place, program: &Path) -> Self {
+        let arch = std::env::consts::ARCH;
+        let path = place.path(&format!("uv-1-py3-none-manylinux_2_17_{arch}.whl"));
+        let made = Command::new("python3")
+            .args(["-c", MAKE_WHEEL])
+            .args([&path, program])
+            .output()
+            .unwrap();
+        let hash = String::from_utf8(made.stdout).unwrap();
+        Self { path, hash }
+    }
+
+    /// A lock file that names it, with this hash.
+    fn lock(&self, hash: &str) -> String {
+        let url = format!("file://{}", self.path.display());
         format!(
             "{LOCK}[[package]]\nname = \"uv\"\nversion = \"1\"\n\
              wheels = [{{ url = \"{url}\", hash = \"sha256:{hash}\" }}]\n"
         )
-    };
+    }
+}
+
+#[test]
+fn without_uv_it_is_fetched_as_the_lock_file_names_it() {
+    let place = Place::new();
+    let wheel = Wheel::new(&place, &place.programs.path().join("uv"));
+    let lock = |hash: &str| wheel.lock(hash);
     let setup = |lock: &str| {
         fs::write(place.path("python/uv.lock"), lock).unwrap();
         let mut command = place.command("", &["setup"]);
@@ -364,18 +522,18 @@ fn without_uv_it_is_fetched_as_the_lock_file_names_it() {
     );
     assert!(!place.path(".mxfp4/tools").exists());
 
-    let ran = setup(&lock(&hash));
+    let ran = setup(&lock(&wheel.hash));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("fetching uv into "), "{ran:?}");
     assert!(place.path(".mxfp4/tools/bin/uv").is_file());
     assert_eq!(place.environments(), [".venv"]);
 
     // The one that was fetched serves again.
-    fs::remove_file(&wheel).unwrap();
-    let ran = setup(&format!("{}# changed\n", lock(&hash)));
+    fs::remove_file(&wheel.path).unwrap();
+    let ran = setup(&format!("{}# changed\n", lock(&wheel.hash)));
     assert_eq!((ran.code, place.syncs()), (Some(0), 2), "{ran:?}");
     fs::remove_dir_all(place.path(".mxfp4/tools")).unwrap();
-    let ran = setup(&format!("{}# again\n", lock(&hash)));
+    let ran = setup(&format!("{}# again\n", lock(&wheel.hash)));
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.stderr.contains("cannot fetch file://"), "{ran:?}");
     assert!(!ran.stderr.contains("Traceback"), "{ran:?}");

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 const UV: &str = r#"#!/bin/sh
 echo "$*" >> "$LOG"
 case "$1" in
---version) echo "uv 0.0.0" ;;
+--version) echo "uv 0.13.9" ;;
 python) command -v sh ;;
 lock)
     cp "$3/pyproject.toml" "$LOG.$(wc -l < "$LOG").toml"

@@ -4,27 +4,20 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{folder, mxfp4};
-
-const MOJO: &str = "#!/bin/sh\n\
-    command=$1 source=$2\n\
-    while [ $# -gt 1 ]; do [ \"$1\" = -o ] && output=$2; shift; done\n\
-    case $command in\n\
-    precompile) if grep -q broken \"$source/__init__.mojo\"; then echo 'not today' >&2; exit 1; fi; > \"$output\" ;;\n\
-    run) exec sh \"$1\" ;;\n\
-    esac\n";
+use support::stub::Stub;
+use support::{folder, mxfp4, run};
 
 struct Watch {
-    root: tempfile::TempDir,
+    stub: Stub,
     process: Child,
     /// What it says on stderr.
     lines: Receiver<String>,
@@ -32,25 +25,15 @@ struct Watch {
 
 impl Watch {
     fn start(args: &[&str]) -> Self {
-        let modular = "sdk/lib/python3.11/site-packages/modular";
-        let mojo = format!("{modular}/bin/mojo");
-        let root = folder([
-            (
-                "mxfp4.toml",
-                "[sdk]\npath = \"sdk\"\n[tests]\npython = []\n",
-            ),
-            ("kernels/mxfp4/__init__.mojo", "one"),
-            ("kernels/test/test_a.mojo", "echo PASS one"),
-            ("sdk/pyvenv.cfg", "version_info = 3.11.7\n"),
-            ("sdk/bin/python", ""),
-            (&mojo, MOJO),
-            (&format!("{modular}/lib/mojo/std.mojoc"), ""),
-        ]);
-        fs::set_permissions(root.path().join(&mojo), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut process = mxfp4(root.path())
-            .env("CUDA_VISIBLE_DEVICES", "")
-            .args(["build", "--watch"])
+        Self::of(Stub::new("[tests]\npython = []\n", &[]), args, &[])
+    }
+
+    /// In this workspace, with these variables.
+    fn of(stub: Stub, args: &[&str], variables: &[(&str, &Path)]) -> Self {
+        let mut process = stub
+            .mxfp4(&["build", "--watch"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -64,14 +47,14 @@ impl Watch {
             }
         });
         Self {
-            root,
+            stub,
             process,
             lines,
         }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.stub.path(name)
     }
 
     /// What the next round says, up to the line that it is over.
@@ -203,7 +186,7 @@ fn without_tests_it_only_builds() {
 fn only_some_of_the_tests() {
     let watch = Watch::start(&["--filter", "test_a"]);
     watch.expect(&["] ok: built, 1 passed, 0 failed, 0 skipped in "]);
-    let root = watch.root.path();
+    let root = watch.stub.root();
     for args in [
         &["build", "--no-test"][..],
         &["build", "--filter", "x"],
@@ -215,5 +198,137 @@ fn only_some_of_the_tests() {
             .status()
             .unwrap();
         assert_eq!(status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn folders_come_and_go_and_links_lead_elsewhere() {
+    let elsewhere = folder([
+        ("sub/__init__.mojo", "one"),
+        ("shared.mojo", "one"),
+        ("lib/dep.mojo", "one"),
+    ]);
+    let there = |name: &str| elsewhere.path().join(name);
+    let stub = Stub::new("[tests]\npython = []\n", &[]);
+    let import_path = there("lib");
+    let watch = Watch::of(
+        stub,
+        &["--no-test"],
+        &[("MODULAR_MOJO_MAX_IMPORT_PATH", &import_path)],
+    );
+    watch.round();
+    let sub = watch.path("kernels/mxfp4/sub");
+    let rename = |from: &Path, to: &Path| fs::rename(from, to).unwrap();
+    let append = |path: &Path| {
+        let mut text = fs::read_to_string(path).unwrap();
+        text.push('x');
+        fs::write(path, text).unwrap();
+    };
+    let built = |change: &dyn Fn()| watch.save(&["compiling mxfp4", "] ok: built"], change);
+    built(&|| rename(&there("sub"), &sub));
+    built(&|| append(&sub.join("__init__.mojo")));
+    built(&|| rename(&sub, &watch.path("kernels/mxfp4/sub2")));
+    built(&|| append(&watch.path("kernels/mxfp4/sub2/__init__.mojo")));
+    built(&|| rename(&watch.path("kernels/mxfp4/sub2"), &there("sub")));
+    built(&|| {
+        symlink(
+            there("shared.mojo"),
+            watch.path("kernels/mxfp4/linked.mojo"),
+        )
+        .unwrap()
+    });
+    built(&|| append(&there("shared.mojo")));
+    built(&|| symlink(there("sub"), &sub).unwrap());
+    built(&|| append(&there("sub/__init__.mojo")));
+    built(&|| append(&there("lib/dep.mojo")));
+
+    // The folder of everything goes, and comes again: another one of the same name.
+    watch.save(
+        &["error: kernel package `mxfp4` is not there", "] FAILED"],
+        || {
+            rename(&watch.path("kernels"), &there("kernels"));
+        },
+    );
+    let built = |change: &dyn Fn()| watch.save(&["] ok: built"], change);
+    built(&|| rename(&there("kernels"), &watch.path("kernels")));
+    built(&|| append(&watch.path("kernels/mxfp4/__init__.mojo")));
+}
+
+#[test]
+fn branches_are_changed() {
+    for lacking in ["kernels/test", "kernels/mxfp4", "kernels"] {
+        let stub = Stub::new(
+            "[tests]\npython = []\n",
+            &[(".gitignore", "sdk\nbuild\n.mxfp4\n")],
+        );
+        let root = stub.root().to_owned();
+        let git = |args: &[&str]| {
+            let mut command = Command::new("git");
+            command
+                .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+                .args(args);
+            let ran = run(command.current_dir(&root).env("HOME", &root));
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["add", "-A"]);
+        git(&["commit", "-qm", "one"]);
+        git(&["checkout", "-q", "-b", "other"]);
+        git(&["rm", "-rq", lacking]);
+        git(&["commit", "-qm", "two"]);
+        git(&["checkout", "-q", "main"]);
+        let watch = Watch::of(stub, &[], &[]);
+        watch.expect(&["] ok: built, 1 passed"]);
+        watch.save(&["] FAILED: "], || git(&["checkout", "-q", "other"]));
+        watch.save(&["] ok: built, 1 passed"], || {
+            git(&["checkout", "-q", "main"])
+        });
+        let (edited, text) = match lacking {
+            "kernels/test" => ("kernels/test/test_a.mojo", "echo PASS one; echo PASS two"),
+            _ => ("kernels/mxfp4/__init__.mojo", "two"),
+        };
+        watch.save(&["] ok: built, "], || watch.stub.write(edited, text));
+    }
+}
+
+/// A library that, preloaded, has `function` of the C library fail with `error`. Whoever builds Rust has a C compiler.
+fn failing(place: &Path, function: &str, error: &str) -> PathBuf {
+    let (source, library) = (place.join("x.c"), place.join(format!("{error}.so")));
+    let text = format!("#include <errno.h>\nint {function}() {{ errno = {error}; return -1; }}\n");
+    fs::write(&source, text).unwrap();
+    let mut compiler = Command::new("cc");
+    let ran = run(compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    library
+}
+
+#[test]
+fn what_the_kernel_does_not_tell_is_seen_all_the_same() {
+    for (function, error, limit) in [
+        (
+            "inotify_add_watch",
+            "ENOSPC",
+            "fs.inotify.max_user_watches is used up, which is ",
+        ),
+        (
+            "inotify_init1",
+            "EMFILE",
+            "fs.inotify.max_user_instances is used up, which is ",
+        ),
+    ] {
+        let place = folder([("x", "")]);
+        let library = failing(place.path(), function, error);
+        let stub = Stub::new("[tests]\npython = []\n", &[]);
+        let watch = Watch::of(stub, &["--no-test"], &[("LD_PRELOAD", &library)]);
+        watch.expect(&[limit, "`sudo sysctl fs.inotify.max_user_", "] ok: built"]);
+        watch.save(&["] ok: built"], || {
+            watch.stub.write("kernels/mxfp4/a.mojo", "")
+        });
+        watch.save(&["] ok: built"], || {
+            watch.stub.write("kernels/mxfp4/a.mojo", "1")
+        });
     }
 }

@@ -3,6 +3,7 @@
 
 mod bazel;
 mod target;
+mod targets;
 
 use std::fs;
 use std::num::NonZero;
@@ -10,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use mxfp4_env::config::Kernel;
 use mxfp4_env::{Environment, Layout, Sdk};
 use mxfp4_process::{Command, Output};
 
 pub use self::bazel::modular;
 use self::target::{Made, Target};
+use self::targets::Targets;
 use crate::diagnostics::Message;
 use crate::{Error, Job, files, lock};
 
@@ -75,9 +76,10 @@ pub fn standalone(
     debug_assert_eq!(job.workspace.layout, Layout::Standalone);
     let dialect = Dialect::of(sdk)?;
     let flags = Flags::of(sdk, environment, dialect, options)?;
-    let mut targets = packages(job, sdk, dialect, &flags.package)?;
+    let here = Targets::new(job, sdk, environment);
+    let mut targets = here.packages(dialect, &flags.package)?;
     if let Some(accelerator) = &options.accelerator {
-        let checks = checks(job, sdk, accelerator, &flags.program)?;
+        let checks = here.checks(accelerator, &flags.program);
         if checks.is_empty() && flags.package.is_empty() {
             return Err(Error::Config(format!(
                 "nothing here is compiled for {accelerator}: a kernel package is compiled by what loads it, and \
@@ -97,10 +99,10 @@ pub fn standalone(
 
 /// The names of the kernel packages that [`standalone`] would make now: those
 /// that are not built, and those that are not fresh any more.
-pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
+pub fn outdated(job: Job, sdk: &Sdk, environment: &Environment) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for target in packages(job, sdk, Dialect::of(sdk)?, &[])? {
-        if target.examine(false)?.is_some() {
+    for target in Targets::new(job, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
+        if !target.is_fresh()? {
             names.push(target.name);
         }
     }
@@ -109,10 +111,10 @@ pub fn outdated(job: Job, sdk: &Sdk) -> Result<Vec<String>, Error> {
 
 /// Takes the packages that are in the build folder for made from the sources and by the compiler that are there, all of
 /// which must be known from elsewhere: from a carried workspace's checksums. Where a package is missing nothing happens.
-pub fn adopt(job: Job, sdk: &Sdk) -> Result<(), Error> {
+pub fn adopt(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
     let build_dir = job.workspace.build_dir();
     let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
-    for target in packages(job, sdk, Dialect::of(sdk)?, &[])? {
+    for target in Targets::new(job, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
         target.adopt()?;
     }
     Ok(())
@@ -155,7 +157,8 @@ pub fn program(
     }
     let folder = root.join(source);
     let folder = folder.parent().and_then(Path::file_name);
-    let target = program_target(job, sdk, source, includes, &[], folder.unwrap_or_default());
+    let here = Targets::new(job, sdk, environment);
+    let target = here.program(source, includes, &[], folder.unwrap_or_default());
     make(
         job,
         std::slice::from_ref(&target),
@@ -164,38 +167,6 @@ pub fn program(
         on_event,
     )?;
     Ok(target.output)
-}
-
-/// The program that is made in the folder `name` of the build folder.
-fn program_target(
-    job: Job,
-    sdk: &Sdk,
-    source: &Path,
-    includes: &[&Path],
-    flags: &[String],
-    name: impl AsRef<Path>,
-) -> Target {
-    let root = &job.workspace.root;
-    let stem = source.file_stem().unwrap_or_default();
-    let source = root.join(source);
-    let mut arguments = vec!["build".to_owned(), source.to_string_lossy().into_owned()];
-    let mut folders = vec![source.parent().unwrap_or(root).to_owned()];
-    for include in includes {
-        let include = root.join(include);
-        arguments.push("-I".to_owned());
-        arguments.push(include.to_string_lossy().into_owned());
-        folders.push(include);
-    }
-    arguments.extend_from_slice(flags);
-    Target {
-        name: stem.to_string_lossy().into_owned(),
-        arguments,
-        compiler: sdk.mojo(),
-        packages: sdk.lib_mojo(),
-        folders,
-        superseded: None,
-        output: job.workspace.build_dir().join(name).join(stem),
-    }
 }
 
 /// Makes those of `targets` that are not fresh, or all of them `anew`; several at once, where there are cores for it.
@@ -306,106 +277,6 @@ fn for_each_at_once<'a>(
             done(target, result);
         }
     });
-}
-
-fn packages(job: Job, sdk: &Sdk, dialect: Dialect, flags: &[String]) -> Result<Vec<Target>, Error> {
-    let root = &job.workspace.root;
-    let kernels = &job.workspace.config.kernels;
-    // A package may import another: each is made anew when one has changed.
-    let folders: Vec<PathBuf> = kernels
-        .iter()
-        .flat_map(|kernel| std::iter::once(&kernel.source).chain(&kernel.includes))
-        .map(|folder| root.join(folder))
-        .collect();
-    kernels
-        .iter()
-        .map(|kernel| {
-            let source = root.join(&kernel.source);
-            if !["__init__.mojo", "__init__.🔥"]
-                .iter()
-                .any(|name| source.join(name).is_file())
-            {
-                return Err(Error::Config(format!(
-                    "kernel package `{}` is not there: {} has no __init__.mojo (see [[kernels]] in \
-                     mxfp4.toml)",
-                    kernel.name.as_str(),
-                    source.display()
-                )));
-            }
-            let name = kernel.name.as_str();
-            let build_dir = job.workspace.build_dir();
-            let file = |extension| build_dir.join(format!("{name}.{extension}"));
-            let mut arguments = package_arguments(dialect, root, &source, kernel);
-            arguments.extend_from_slice(flags);
-            Ok(Target {
-                name: name.to_owned(),
-                arguments,
-                compiler: sdk.mojo(),
-                packages: sdk.lib_mojo(),
-                folders: folders.clone(),
-                output: file(dialect.extension),
-                superseded: Some(file(dialect.other_extension)),
-            })
-        })
-        .collect()
-}
-
-/// The arguments but for the output's: absolute paths, so that those in
-/// diagnostics can be opened from any folder.
-fn package_arguments(dialect: Dialect, root: &Path, source: &Path, kernel: &Kernel) -> Vec<String> {
-    let mut arguments = vec![
-        dialect.subcommand.to_owned(),
-        source.to_string_lossy().into_owned(),
-    ];
-    for include in &kernel.includes {
-        arguments.push("-I".to_owned());
-        arguments.push(root.join(include).to_string_lossy().into_owned());
-    }
-    arguments.extend(kernel.flags.iter().cloned());
-    arguments
-}
-
-/// The programs that show whether the kernels compile for an accelerator: the compile_*.mojo among the Mojo tests, made
-/// in the folder of the build folder that is named after it.
-fn checks(job: Job, sdk: &Sdk, accelerator: &str, flags: &[String]) -> Result<Vec<Target>, Error> {
-    let root = &job.workspace.root;
-    let tests = &job.workspace.config.tests;
-    let includes: Vec<&Path> = tests.mojo_includes.iter().map(AsRef::as_ref).collect();
-    let mut files = Vec::new();
-    for path in &tests.mojo {
-        let path: &Path = path.as_ref();
-        let Ok(entries) = fs::read_dir(root.join(path)) else {
-            files.push(path.to_owned());
-            continue;
-        };
-        files.extend(entries.flatten().map(|entry| path.join(entry.file_name())));
-    }
-    files.retain(|file| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("compile_") && name.ends_with(".mojo")
-    });
-    files.sort();
-    let folder: String = accelerator
-        .chars()
-        .map(|char| {
-            if char.is_ascii_alphanumeric() {
-                char
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    Ok(files
-        .iter()
-        .map(|file| {
-            let mut includes = includes.clone();
-            // For what the tests share.
-            includes.extend(file.parent());
-            let mut target = program_target(job, sdk, file, &includes, flags, &folder);
-            target.name = format!("{} for {accelerator}", target.name);
-            target
-        })
-        .collect())
 }
 
 /// The flags that [`Options`] stand for.

@@ -136,11 +136,13 @@ pub(crate) fn alike(one: &Path, other: &Path) -> Result<bool, Error> {
     if (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()) {
         return Ok(true);
     }
-    let hash = |path: &Path| {
-        let mut hasher = blake3::Hasher::new();
-        fs::File::open(path)
-            .and_then(|file| Ok(hasher.update_reader(file)?.finalize()))
-            .map_err(Error::file("read", path))
-    };
     Ok(ours.len() == theirs.len() && hash(one)? == hash(other)?)
+}
+
+/// The hash of a file's content.
+pub(crate) fn hash(path: &Path) -> Result<blake3::Hash, Error> {
+    let mut hasher = blake3::Hasher::new();
+    fs::File::open(path)
+        .and_then(|file| Ok(hasher.update_reader(file)?.finalize()))
+        .map_err(Error::file("read", path))
 }

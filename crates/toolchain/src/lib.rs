@@ -11,6 +11,8 @@ pub mod clean;
 pub mod diagnostics;
 mod error;
 mod files;
+mod inputs;
+mod interpreter;
 mod lock;
 mod lock_file;
 mod pyproject;
@@ -23,7 +25,7 @@ use mxfp4_env::{Ambient, Workspace};
 use mxfp4_process::{Command, Line, Outcome, Output};
 
 pub use error::Error;
-pub use uv::find as find_uv;
+pub use uv::{OLDEST as OLDEST_UV, Uv, look as look_at_uv};
 
 /// Where the work is done and how much is said about it.
 #[derive(Clone, Copy, Debug)]

@@ -1,142 +1,128 @@
-use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use mxfp4_fs::Stamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, files};
-
-/// A file whose last change is younger than this when it is looked at may be
-/// changed again without its times showing it.
-const TIME_GRAIN: Duration = Duration::from_millis(100);
 
 /// What a kernel package was made from, kept beside it. Losing it costs a
 /// rebuild and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The compiler and the folder of its own packages.
-    tools: Vec<(PathBuf, Stamp)>,
     /// The command line, the output's name excepted.
     arguments: Vec<String>,
-    /// The sources.
-    sources: BTreeMap<PathBuf, Source>,
+    /// Where the compiler looked for what is imported, in its order.
+    import_path: Vec<String>,
+    /// Everything that it could read, itself too.
+    inputs: BTreeMap<String, Input>,
     /// The package as it was made; `None` before that.
     output: Option<Stamp>,
 }
 
-/// What tells a file from what it was, short of reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    size: u64,
-    inode: u64,
-    modified: (i64, i64),
-    /// Unlike the time of modification no program can set it.
-    changed: (i64, i64),
-}
-
+/// A file that a compiler can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Source {
+pub(crate) struct Input {
     /// Absent when the file was so young that its stamp proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     stamp: Option<Stamp>,
     hash: String,
+    /// The names that it may import.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    imports: BTreeSet<String>,
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+fn stamp_of(path: &Path) -> Result<Stamp, Error> {
+    let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
+    Ok(Stamp::of(&metadata))
+}
+
+impl Input {
+    /// One that had `stamp` before it was read, and that later than `begin`.
+    pub(crate) fn new(
+        stamp: Stamp,
+        begin: SystemTime,
+        hash: blake3::Hash,
+        imports: BTreeSet<String>,
+    ) -> Self {
         Self {
-            size: metadata.size(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            stamp: stamp.is_settled(begin).then_some(stamp),
+            hash: hash.to_hex().to_string(),
+            imports,
         }
     }
 
-    fn of_path(path: &Path) -> Result<Self, Error> {
-        let metadata = fs::metadata(path).map_err(Error::file("read", path))?;
-        Ok(Self::of(&metadata))
+    /// A folder that was come to before, as `first`.
+    pub(crate) fn another_name_of(first: &Path) -> Self {
+        Self {
+            stamp: None,
+            hash: key(first),
+            imports: BTreeSet::new(),
+        }
     }
 
-    /// Of a file that uv links from its cache: a further link, for another
-    /// workspace, is a change to the file system and none to us.
-    fn of_linked(path: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            changed: (0, 0),
-            ..Self::of_path(path)?
-        })
+    /// Whether a file that has `stamp` now is the one that this tells of.
+    pub(crate) fn is_as(&self, stamp: Stamp) -> bool {
+        self.stamp == Some(stamp)
     }
 
-    fn settled(&self, now: SystemTime) -> bool {
-        let changed = UNIX_EPOCH
-            + Duration::new(
-                self.changed.0.max(0).unsigned_abs(),
-                u32::try_from(self.changed.1).unwrap_or(0),
-            );
-        now.duration_since(changed)
-            .is_ok_and(|age| age >= TIME_GRAIN)
+    pub(crate) fn imports(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().map(String::as_str)
     }
+}
+
+/// A path as it is written in a record, which is text.
+fn key(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 impl Record {
-    /// Looks at what a package would be made from now. What `old` knows of a
-    /// file that was not touched since is believed, the rest is read.
-    pub(crate) fn look(
-        tools: &[PathBuf],
+    /// What something is made from.
+    pub(crate) fn new(
         arguments: Vec<String>,
-        folders: &[PathBuf],
-        old: Option<&Self>,
-    ) -> Result<Self, Error> {
-        let now = SystemTime::now();
-        let mut sources = BTreeMap::new();
-        for folder in folders {
-            collect(folder, &mut |path, metadata| {
-                let stamp = Stamp::of(metadata);
-                let known = old
-                    .and_then(|old| old.sources.get(&path))
-                    .filter(|source| source.stamp == Some(stamp));
-                let source = match known {
-                    Some(source) => source.clone(),
-                    None => Source {
-                        stamp: stamp.settled(now).then_some(stamp),
-                        hash: hash(&path)?,
-                    },
-                };
-                sources.insert(path, source);
-                Ok(())
-            })?;
-        }
-        let stamped = |tool: &PathBuf| Ok((tool.clone(), Stamp::of_linked(tool)?));
-        Ok(Self {
-            tools: tools.iter().map(stamped).collect::<Result<_, Error>>()?,
+        import_path: &[PathBuf],
+        inputs: BTreeMap<PathBuf, Input>,
+    ) -> Self {
+        Self {
             arguments,
-            sources,
+            import_path: import_path.iter().map(|path| key(path)).collect(),
+            inputs: inputs
+                .into_iter()
+                .map(|(path, input)| (key(&path), input))
+                .collect(),
             output: None,
-        })
+        }
+    }
+
+    /// What is known of a file.
+    pub(crate) fn input(&self, path: &Path) -> Option<&Input> {
+        self.inputs.get(&*path.to_string_lossy())
     }
 
     /// Whether the two packages are made from the same, by the same, in the
     /// same way.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        self.tools == other.tools
-            && self.arguments == other.arguments
-            && self.sources.len() == other.sources.len()
+        self.arguments == other.arguments
+            && self.import_path == other.import_path
+            && self.inputs.len() == other.inputs.len()
             && self
-                .sources
+                .inputs
                 .iter()
-                .zip(&other.sources)
+                .zip(&other.inputs)
                 .all(|((path, ours), (others, theirs))| path == others && ours.hash == theirs.hash)
     }
 
     /// Whether the package at `path` is the one that this tells of.
     pub(crate) fn tells_of(&self, path: &Path) -> bool {
-        self.output.is_some() && Stamp::of_path(path).ok() == self.output
+        self.output.is_some() && stamp_of(path).ok() == self.output
     }
 
     /// This record, telling of the package at `path`.
     pub(crate) fn with_output(self, path: &Path) -> Result<Self, Error> {
         Ok(Self {
-            output: Some(Stamp::of_path(path)?),
+            output: Some(stamp_of(path)?),
             ..self
         })
     }
@@ -159,40 +145,12 @@ impl Record {
     }
 }
 
-/// Calls `found` for every Mojo source below `folder`.
-fn collect(
-    folder: &Path,
-    found: &mut dyn FnMut(PathBuf, &Metadata) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let entries = fs::read_dir(folder).map_err(Error::file("read", folder))?;
-    for entry in entries {
-        let path = entry.map_err(Error::file("read", folder))?.path();
-        let is_source = path
-            .extension()
-            .is_some_and(|extension| extension == "mojo" || extension == "🔥");
-        // Follows links, as the compiler does; a dangling one is not for it.
-        let Ok(metadata) = fs::metadata(&path) else {
-            continue;
-        };
-        if metadata.is_dir() {
-            if !path.is_symlink() {
-                collect(&path, found)?;
-            }
-        } else if is_source {
-            found(path, &metadata)?;
-        }
-    }
-    Ok(())
-}
-
-fn hash(path: &Path) -> Result<String, Error> {
-    let content = fs::read(path).map_err(Error::file("read", path))?;
-    Ok(blake3::hash(&content).to_hex().to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use mxfp4_fs::TIME_GRAIN;
+
     use super::*;
+    use crate::inputs::{Inputs, Seen};
 
     struct Place {
         folder: tempfile::TempDir,
@@ -201,12 +159,15 @@ mod tests {
     impl Place {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            fs::create_dir_all(folder.path().join("src/sub")).unwrap();
+            for name in ["src/sub", "library"] {
+                fs::create_dir_all(folder.path().join(name)).unwrap();
+            }
             let place = Self { folder };
             place.write("mojo", "compiler");
             place.write("src/a.mojo", "one");
             place.write("src/sub/b.mojo", "two");
             place.write("src/README.md", "not a source");
+            place.write("library/std.mojoc", "library");
             place
         }
 
@@ -218,9 +179,20 @@ mod tests {
             fs::write(self.path(name), content).unwrap();
         }
 
+        fn inputs(&self, flag: &str) -> Inputs {
+            Inputs {
+                arguments: vec![flag.to_owned()],
+                source: self.path("src"),
+                import_path: vec![self.path("."), self.path("library")],
+                tools: vec![self.path("mojo")],
+                shared: BTreeSet::from([self.path(".")]),
+                library: self.path("library"),
+                outputs: vec![self.path("package.mojoc")],
+            }
+        }
+
         fn look(&self, old: Option<&Record>) -> Record {
-            let arguments = vec!["-O".to_owned()];
-            Record::look(&[self.path("mojo")], arguments, &[self.path("src")], old).unwrap()
+            self.inputs("-O").look(old, &Seen::default()).unwrap()
         }
 
         fn age(&self) {
@@ -233,10 +205,11 @@ mod tests {
         let place = Place::new();
         place.age();
         let old = place.look(None);
-        assert_eq!(old.sources.len(), 2);
+        let sources = old.inputs.keys().filter(|path| path.ends_with(".mojo"));
+        assert_eq!(sources.count(), 2);
         // A hash that no content has shows who was believed.
         let mut old = old;
-        for source in old.sources.values_mut() {
+        for source in old.inputs.values_mut() {
             source.hash = "believed".to_owned();
         }
         assert!(place.look(Some(&old)).agrees_with(&old));
@@ -248,7 +221,7 @@ mod tests {
     fn a_young_file_is_read_again() {
         let place = Place::new();
         let old = place.look(None);
-        assert!(old.sources.values().all(|source| source.stamp.is_none()));
+        assert!(old.inputs.values().all(|source| source.stamp.is_none()));
         place.write("src/a.mojo", "six");
         assert!(!place.look(Some(&old)).agrees_with(&old));
     }
@@ -278,8 +251,7 @@ mod tests {
         }
         let place = Place::new();
         let old = place.look(None);
-        let flags = vec!["-O0".to_owned()];
-        let new = Record::look(&[place.path("mojo")], flags, &[place.path("src")], None).unwrap();
+        let new = place.inputs("-O0").look(None, &Seen::default()).unwrap();
         assert!(!new.agrees_with(&old));
     }
 

@@ -121,8 +121,7 @@ fn make(job: Job) -> Result<bool, Error> {
     }
     let venv = workspace.venv_dir();
     files::remove_leftovers(&venv)?;
-    let uv = uv::find_or_install(job, &lock_file)?;
-    let python = choose_python(job, &uv)?;
+    let (uv, python) = uv::with_python(job, &lock_file)?;
     tracing::info!("making {} with {}", venv.display(), python.display());
 
     let partial = files::partial(&venv);
@@ -250,24 +249,6 @@ pub(crate) fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), E
         }
     }
     Ok(())
-}
-
-/// The first acceptable Python on this machine; none is downloaded.
-pub(crate) fn choose_python(job: Job, uv: &Path) -> Result<PathBuf, Error> {
-    let versions = job.workspace.config.sdk.pythons();
-    for version in &versions {
-        let command = uv_command(job, uv)
-            .args(["python", "find", "--system", "--no-project"])
-            .arg(format!("cpython-{version}"));
-        if let Some(path) = uv::first_line(command)? {
-            return Ok(path.into());
-        }
-    }
-    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-    Err(Error::Sdk(format!(
-        "no Python that the SDK runs on was found (one of {}); install one, for none is downloaded",
-        versions.join(", ")
-    )))
 }
 
 pub(crate) fn uv_command(job: Job, uv: &Path) -> Command {

@@ -144,8 +144,7 @@ fn resolve(job: Job, wanted: &Versions, aside: &Path) -> Result<Resolved, Error>
         }
     }
 
-    let uv = uv::find_or_install(job, &lock_file)?;
-    let python = setup::choose_python(job, &uv)?;
+    let (uv, python) = uv::with_python(job, &lock_file)?;
     files::create_dir(aside)?;
     let copy = aside.join("uv.lock");
     fs::copy(&lock_path, &copy).map_err(Error::file("copy", &lock_path))?;

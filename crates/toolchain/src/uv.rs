@@ -1,9 +1,10 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mxfp4_process::{Command, Stream};
 
 use crate::lock_file::LockFile;
-use crate::{Error, Job, files, run, run_with};
+use crate::{Error, Job, files, interpreter, run, run_with};
 
 /// Takes uv out of its wheel; standard library only, so any python3 runs it.
 const FETCH: &str = include_str!("fetch_uv.py");
@@ -18,15 +19,101 @@ const PYTHONS: [&str; 6] = [
     "python3.10",
 ];
 
+/// Why the workspace gets a uv of its own, as a rule.
+const NOT_THERE: &str = "uv is not on PATH";
+
+/// The oldest uv that can make an SDK: the first that knows dependency groups, which pyproject.toml has.
+pub const OLDEST: Version = Version(0, 4, 27);
+
+/// A version of uv.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(u32, u32, u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What there is of uv.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uv {
+    /// None that runs.
+    Missing,
+    /// One that cannot make an SDK.
+    TooOld(PathBuf, Version),
+    /// One that finds no Python: what is wrong, and what to do about it.
+    Refused(String, String),
+    /// One that works.
+    Works(PathBuf),
+}
+
+/// Looks at the uv that is there, and has it look for a Python. Nothing is made.
+pub fn look(job: Job) -> Result<Uv, Error> {
+    let there = find(job)?;
+    let Some(uv) = there.uv else {
+        return Ok(match there.too_old {
+            Some((path, version)) => Uv::TooOld(path, version),
+            None => Uv::Missing,
+        });
+    };
+    Ok(match interpreter::find(job, &uv)? {
+        Err(refusal) if !refusal.is_for_want_of_python() => {
+            let (found, fix) = refusal.explain(job, &uv);
+            Uv::Refused(found, fix)
+        }
+        _ => Uv::Works(uv),
+    })
+}
+
+/// The uv to use, and the Python that it finds. Where its configuration asks for another uv, the one of the lock file is
+/// tried too.
+pub(crate) fn with_python(job: Job, lock: &LockFile) -> Result<(PathBuf, PathBuf), Error> {
+    let uv = find_or_install(job, lock)?;
+    let refusal = match interpreter::find(job, &uv)? {
+        Ok(python) => return Ok((uv, python)),
+        Err(refusal) => refusal,
+    };
+    let own = own(job);
+    if refusal.asks_for_another_uv() && uv != own {
+        let fetched = match works(&own)? {
+            true => Ok(()),
+            false => install(
+                job,
+                lock,
+                "uv's configuration asks for another one than is on PATH",
+            ),
+        };
+        match fetched {
+            Ok(()) => {
+                if let Ok(python) = interpreter::find(job, &own)? {
+                    return Ok((own, python));
+                }
+            }
+            Err(error @ Error::Interrupted(_)) => return Err(error),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+    let (found, fix) = refusal.explain(job, &uv);
+    Err(Error::Sdk(format!("{found}; {fix}")))
+}
+
 /// The uv to use: the one on PATH, else the workspace's own, which is fetched as
 /// the lock file names it when it is not there yet.
 pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Error> {
-    if let Some(uv) = find(job)? {
+    let there = find(job)?;
+    if let Some(uv) = there.uv {
         return Ok(uv);
     }
-    let tools = tools(job);
+    let why = match there.too_old {
+        Some((path, version)) => format!(
+            "uv on PATH is too old ({} is {version}, and {OLDEST} is needed)",
+            path.display()
+        ),
+        None => NOT_THERE.to_owned(),
+    };
     let own = own(job);
-    install(job, lock, &tools)?;
+    install(job, lock, &why)?;
     if works(&own)? {
         return Ok(own);
     }
@@ -36,9 +123,57 @@ pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Erro
     )))
 }
 
-/// The uv that is there: the one on PATH, else the workspace's own.
-pub fn find(job: Job) -> Result<Option<PathBuf>, Error> {
-    first_that_works(on_path(job, "uv").chain([own(job)]))
+/// The uv that is there, and what was passed over.
+struct There {
+    uv: Option<PathBuf>,
+    too_old: Option<(PathBuf, Version)>,
+}
+
+/// The first on PATH that is new enough, else the workspace's own.
+fn find(job: Job) -> Result<There, Error> {
+    let mut too_old = None;
+    for program in on_path(job, "uv").chain([own(job)]) {
+        match version(&program)? {
+            None => {}
+            Some(Some(version)) if version < OLDEST => {
+                too_old.get_or_insert((program, version));
+            }
+            // One that does not say its version may be new enough.
+            Some(_) => {
+                let uv = Some(program);
+                return Ok(There { uv, too_old });
+            }
+        }
+    }
+    Ok(There { uv: None, too_old })
+}
+
+/// The version that a uv says it is, if it says one; `None` where it does not run: a version manager's stand-in may
+/// refuse.
+fn version(program: &Path) -> Result<Option<Option<Version>>, Error> {
+    if !program.is_file() {
+        return Ok(None);
+    }
+    let mut first = None;
+    let outcome = run_with(Command::new(program).arg("--version"), &mut |line| {
+        if line.stream == Stream::Stdout && first.is_none() {
+            first = Some(line.text);
+        }
+    });
+    match outcome {
+        Err(Error::Process(_)) => Ok(None),
+        Err(error) => Err(error),
+        Ok(outcome) if !outcome.success() => Ok(None),
+        Ok(_) => Ok(Some(first.as_deref().and_then(parse))),
+    }
+}
+
+/// The version in `uv 0.4.27 (hash date)`.
+fn parse(text: &str) -> Option<Version> {
+    let version = text.strip_prefix("uv ")?.split_whitespace().next()?;
+    let mut numbers = version.split(|char: char| !char.is_ascii_digit());
+    let mut next = || numbers.next()?.parse().ok();
+    Some(Version(next()?, next()?, next()?))
 }
 
 /// Where the workspace's own tools are.
@@ -79,8 +214,10 @@ fn works(program: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Puts the uv of the lock file into `tools` with whatever python3 there is.
-fn install(job: Job, lock: &LockFile, tools: &Path) -> Result<(), Error> {
+/// Puts the uv of the lock file where the workspace's own tools are, with whatever python3 there is. `why` says why it
+/// is needed.
+fn install(job: Job, lock: &LockFile, why: &str) -> Result<(), Error> {
+    let tools = &tools(job);
     let mut python = None;
     for name in PYTHONS {
         python = first_that_works(on_path(job, name))?;
@@ -89,16 +226,22 @@ fn install(job: Job, lock: &LockFile, tools: &Path) -> Result<(), Error> {
         }
     }
     let Some(python) = python else {
-        return Err(Error::Sdk(
-            "neither uv nor python3 is on PATH, and making the SDK needs one of them; install \
-             python3 (3.10 to 3.14)"
-                .to_owned(),
-        ));
+        let message = match why {
+            NOT_THERE => {
+                "neither uv nor python3 is on PATH, and making the SDK needs one of them; install \
+                                    python3 (3.10 to 3.14)"
+                    .to_owned()
+            }
+            why => format!(
+                "{why}, and there is no python3 to fetch it with; install uv {OLDEST} or newer"
+            ),
+        };
+        return Err(Error::Sdk(message));
     };
     let wheel = lock.native_wheel("uv");
     let Some((wheel, sha256)) = wheel.and_then(|wheel| Some((wheel, wheel.sha256()?))) else {
         return Err(Error::Sdk(format!(
-            "uv is not on PATH, and {} has none for this machine; install uv",
+            "{why}, and {} has none for this machine; install uv {OLDEST} or newer",
             lock.path().display()
         )));
     };
@@ -106,6 +249,9 @@ fn install(job: Job, lock: &LockFile, tools: &Path) -> Result<(), Error> {
     let partial = files::partial(tools);
     let bin = partial.join("bin");
     files::create_dir(&bin)?;
+    if why != NOT_THERE {
+        tracing::info!("{why}");
+    }
     tracing::info!("fetching uv into {}", tools.display());
     let fetch = Command::new(&python)
         .args(["-c", FETCH, &wheel.url, sha256])
@@ -115,8 +261,9 @@ fn install(job: Job, lock: &LockFile, tools: &Path) -> Result<(), Error> {
     }
     files::remove(&partial)?;
     Err(Error::Sdk(format!(
-        "uv is not on PATH and could not be fetched with {}, see above; install uv, or see to the \
-         network and try again",
+        "{why}, and the one of {} could not be fetched with {}, see above; install uv {OLDEST} or newer, or see \
+         to the network and try again",
+        lock.path().display(),
         python.display()
     )))
 }
@@ -125,13 +272,18 @@ fn quietly(command: Command) -> Result<bool, Error> {
     Ok(run_with(command, &mut |_| {})?.success())
 }
 
-/// The first line that `command` prints when it succeeds.
-pub(crate) fn first_line(command: Command) -> Result<Option<String>, Error> {
-    let mut first = None;
-    let outcome = run_with(command, &mut |line| {
-        if line.stream == Stream::Stdout && first.is_none() {
-            first = Some(line.text);
-        }
-    })?;
-    Ok(first.filter(|_| outcome.success()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        let newer = Version(0, 13, 9);
+        assert_eq!(parse("uv 0.13.9 (x86_64-unknown-linux-gnu)"), Some(newer));
+        assert_eq!(parse("uv 0.4.27"), Some(OLDEST));
+        assert_eq!(parse("uv 0.5.0-alpha.1"), Some(Version(0, 5, 0)));
+        assert_eq!(parse("uvx 1.0.0"), None);
+        assert_eq!(parse("uv"), None);
+        assert!(Version(0, 2, 0) < OLDEST && OLDEST < newer);
+    }
 }

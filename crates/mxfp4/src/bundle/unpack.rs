@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mxfp4_bundle::{Bundle, MANIFEST};
-use mxfp4_env::{Ambient, Sdk, Workspace};
+use mxfp4_env::{Ambient, Options, Sdk, Workspace};
 use mxfp4_toolchain::{build, carry};
 
 use super::{bar, megabytes, print};
@@ -90,7 +90,8 @@ fn make_ready(ambient: &Ambient, into: &Path) -> anyhow::Result<()> {
     let Some(sdk) = Sdk::find(&context.workspace, &context.ambient)? else {
         anyhow::bail!("{} holds no SDK", into.display());
     };
-    build::adopt(context.job(), &sdk)?;
+    let environment = context.environment(Some(&sdk), Options::default())?;
+    build::adopt(context.job(), &sdk, &environment)?;
     match (&sdk.python, sdk.python_version) {
         (Some(python), _) => carry::compile_python(python, &[&sdk.site, &into.join(PYTHON)])?,
         (None, Some(version)) => {

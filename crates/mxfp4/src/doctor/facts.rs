@@ -29,13 +29,18 @@ impl<'a> Facts<'a> {
     pub fn gather(context: &'a Context, request: Request, online: bool) -> Self {
         let sdk = context.sdk().map_err(|error| error.to_string());
         let found = sdk.as_ref().ok().and_then(Option::as_ref);
+        let environment = context
+            .environment(found, Options::default())
+            .map_err(|error| error.to_string());
         let outdated = found
             .filter(|_| context.workspace.layout == Layout::Standalone)
-            .map(|sdk| build::outdated(context.job(), sdk).map_err(|error| message(&error.into())));
+            .map(|sdk| {
+                let environment = environment.as_ref().map_err(Clone::clone)?;
+                build::outdated(context.job(), sdk, environment)
+                    .map_err(|error| message(&error.into()))
+            });
         Self {
-            environment: context
-                .environment(found, Options::default())
-                .map_err(|error| error.to_string()),
+            environment,
             outdated,
             launch: Launch::plan(context, request).map_err(|error| message(&error)),
             sdk,

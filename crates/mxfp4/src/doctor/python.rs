@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mxfp4_env::config::PythonVersion;
 use mxfp4_process::Command;
+use mxfp4_toolchain::{OLDEST_UV, Uv, look_at_uv};
 
 use super::ask::ask;
 use super::facts::Facts;
@@ -72,12 +73,26 @@ pub fn uv(facts: &Facts) -> anyhow::Result<Finding> {
             "no SDK is made in a Modular checkout",
         ));
     }
-    Ok(match mxfp4_toolchain::find_uv(facts.context.job())? {
-        Some(uv) => Finding::ok(uv.display().to_string()),
-        None if facts.found_sdk().is_some() => {
+    // What is amiss matters where an SDK has to be made.
+    let judge = |found: String, fix: String| match facts.found_sdk().is_some() {
+        true => Finding::warning(found, fix),
+        false => Finding::failing(found, fix),
+    };
+    Ok(match look_at_uv(facts.context.job())? {
+        Uv::Works(uv) => Finding::ok(uv.display().to_string()),
+        Uv::Refused(found, fix) => judge(found, fix),
+        Uv::TooOld(uv, version) => Finding::warning(
+            format!(
+                "{} is {version}, and {OLDEST_UV} or newer is needed",
+                uv.display()
+            ),
+            "nothing, where there is a network: `mxfp4 setup` fetches another one; else update it \
+             (https://docs.astral.sh/uv)",
+        ),
+        Uv::Missing if facts.found_sdk().is_some() => {
             Finding::not_applicable("there is none, and there is an SDK already")
         }
-        None => Finding::warning(
+        Uv::Missing => Finding::warning(
             "uv is neither on PATH nor in .mxfp4/tools",
             "nothing, where there is a network: `mxfp4 setup` fetches it; else install uv \
              (https://docs.astral.sh/uv)",

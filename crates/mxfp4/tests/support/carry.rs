@@ -19,7 +19,7 @@ echo "package" > "$output"
 const UV: &str = r#"#!/bin/sh
 echo "$*" >> "$LOG"
 case "$1" in
---version) echo "uv 0.0.0" ;;
+--version) echo "uv 0.13.9" ;;
 export) for file; do :; done; echo "max==26.7.0" > "$file" ;;
 pip)
     [ "$BEHAVIOUR" = fail ] && { echo "no such wheel" >&2; exit 2; }

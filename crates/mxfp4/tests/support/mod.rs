@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod carry;
+pub mod stub;
 
 use std::ffi::OsStr;
 use std::fs;

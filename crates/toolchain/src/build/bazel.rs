@@ -1,19 +1,26 @@
+mod events;
+mod outputs;
+
 use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mxfp4_env::Layout;
 use mxfp4_env::config::{CompilationMode, Label};
+use mxfp4_env::{Layout, Workspace};
 use mxfp4_process::Command;
+use tempfile::NamedTempFile;
 
+use self::events::Outputs;
 use super::{Options, Profile};
 use crate::{Error, Job, run, run_with};
 
 /// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
-/// itself what is fresh.
+/// itself what is fresh, and returns what it made.
 ///
 /// On a terminal Bazel draws its own progress; elsewhere its lines are passed on.
-pub fn modular(job: Job, options: &Options) -> Result<(), Error> {
+pub fn modular(job: Job, options: &Options) -> Result<Vec<PathBuf>, Error> {
     debug_assert_eq!(job.workspace.layout, Layout::Modular);
     let root = &job.workspace.root;
     let bazel = &job.workspace.config.bazel;
@@ -22,31 +29,20 @@ pub fn modular(job: Job, options: &Options) -> Result<(), Error> {
         Some(Profile::Debug) => Some(CompilationMode::Dbg),
         None => bazel.compilation_mode,
     };
-    let labels: Vec<&str> = kernel_api(root, &bazel.kernel_api)
-        .into_iter()
-        .chain(&bazel.targets)
-        .map(Label::as_str)
-        .collect();
+    let labels = job.workspace.bazel_labels();
     if labels.is_empty() {
-        return Err(Error::Config(format!(
-            "nothing to build in {}: it has the BUILD file of none of {}; name what it has with \
-             `bazel.targets` in mxfp4.toml",
-            root.display(),
-            bazel
-                .kernel_api
-                .iter()
-                .map(Label::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        )));
+        return Err(nothing_to_build(job.workspace));
     }
-    tracing::info!("building {}", labels.join(" "));
+    let labels = labels.into_iter().map(Label::as_str);
+    tracing::info!("building {}", labels.clone().collect::<Vec<_>>().join(" "));
+    let events = Events::of(job.workspace)?;
     // The caller's own environment: Bazel makes everything anew when PATH is
     // another than that of the calls made by hand.
     let command = Command::new(root.join("bazelw"))
         .args(bazel.startup_flags.iter())
         .arg("build")
         .args(mode.map(|mode| format!("--compilation_mode={}", mode.as_str())))
+        .args(events.flags.iter())
         .args(bazel.flags.iter())
         .args(labels)
         .cwd(root);
@@ -63,14 +59,56 @@ pub fn modular(job: Job, options: &Options) -> Result<(), Error> {
             "`bazelw build` failed ({outcome}), see above"
         )));
     }
-    if job.workspace.kernel_packages().is_empty() {
-        return Err(Error::Build(format!(
-            "`bazelw build` succeeded, but none of the packages that `bazel.packages` and \
-             `bazel.targets` name is under {}",
-            root.join("bazel-bin").display()
-        )));
+    outputs::keep(job.workspace, &events.read()?)
+}
+
+fn nothing_to_build(workspace: &Workspace) -> Error {
+    let candidates = workspace.config.bazel.kernel_api.iter();
+    Error::Config(format!(
+        "nothing to build in {}: it has the BUILD file of none of {}; name what it has with \
+         `bazel.targets` in mxfp4.toml",
+        workspace.root.display(),
+        candidates.map(Label::as_str).collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// Where Bazel writes down what a build does.
+struct Events {
+    file: PathBuf,
+    /// What has it do so; nothing where the user's own flags do.
+    flags: Vec<OsString>,
+    _own: Option<NamedTempFile>,
+}
+
+impl Events {
+    fn of(workspace: &Workspace) -> Result<Self, Error> {
+        const FLAG: &str = "--build_event_json_file=";
+        let flags = &workspace.config.bazel.flags;
+        let users = flags.iter().rev().find_map(|flag| flag.strip_prefix(FLAG));
+        if let Some(file) = users {
+            return Ok(Self {
+                file: workspace.root.join(file),
+                flags: Vec::new(),
+                _own: None,
+            });
+        }
+        let own = NamedTempFile::with_prefix("mxfp4-bazel-")
+            .map_err(Error::file("make a file in", &std::env::temp_dir()))?;
+        let mut flag = OsString::from(FLAG);
+        flag.push(own.path());
+        // Files are named by their path, wherever else they may be had.
+        let by_path = "--build_event_json_file_path_conversion=false".into();
+        Ok(Self {
+            file: own.path().to_owned(),
+            flags: vec![flag, by_path],
+            _own: Some(own),
+        })
     }
-    Ok(())
+
+    fn read(&self) -> Result<Outputs, Error> {
+        let text = fs::read(&self.file).map_err(Error::file("read", &self.file))?;
+        Ok(Outputs::parse(&String::from_utf8_lossy(&text)))
+    }
 }
 
 /// A line of Bazel's with the file of a diagnostic (`FILE:LINE:COLUMN: ...`) named
@@ -95,21 +133,8 @@ fn openable<'a>(line: &'a str, root: &Path) -> Cow<'a, str> {
     format!("{}{}", absolute.display(), &line[file.len()..]).into()
 }
 
-/// The target of MAX's own kernels in this checkout: it moved over time, so the
-/// first that has a BUILD file.
-fn kernel_api<'a>(root: &Path, candidates: &'a [Label]) -> Option<&'a Label> {
-    candidates.iter().find(|label| {
-        let package = root.join(label.package());
-        ["BUILD.bazel", "BUILD"]
-            .iter()
-            .any(|name| package.join(name).is_file())
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -1,23 +1,22 @@
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mxfp4_env::Environment;
 use mxfp4_process::{Command, Outcome};
 
 use crate::diagnostics::{self, Message};
+use crate::inputs::{Inputs, Seen};
 use crate::record::Record;
 use crate::{Error, files, run_with};
 
 /// What the compiler makes: a kernel package, or a program.
 pub(super) struct Target {
     pub(super) name: String,
-    /// The compiler's arguments, the output's name excepted.
-    pub(super) arguments: Vec<String>,
     pub(super) compiler: PathBuf,
-    /// Where the compiler finds its own packages.
-    pub(super) packages: PathBuf,
-    /// Where its sources, and those it may import, are.
-    pub(super) folders: Vec<PathBuf>,
+    pub(super) inputs: Inputs,
+    /// What was read for the targets beside it.
+    pub(super) seen: Arc<Seen>,
     pub(super) output: PathBuf,
     /// What goes away when the output is made.
     pub(super) superseded: Option<PathBuf>,
@@ -49,14 +48,13 @@ impl Target {
             .with_file_name(format!(".{}.json", stem.to_string_lossy()))
     }
 
-    /// What it would be made from now.
-    fn look(&self, old: Option<&Record>) -> Result<Record, Error> {
-        Record::look(
-            &[self.compiler.clone(), self.packages.clone()],
-            self.arguments.clone(),
-            &self.folders,
-            old,
-        )
+    /// Whether it is there, made from what is there now.
+    pub(super) fn is_fresh(&self) -> Result<bool, Error> {
+        match Record::read(&self.record_path()) {
+            Some(old) if old.tells_of(&self.output) => Ok(self.examine(false)?.is_none()),
+            // Then nothing has to be read.
+            _ => Ok(false),
+        }
     }
 
     /// Takes the output that is there, if any, for made from what is there now.
@@ -64,7 +62,8 @@ impl Target {
         if !self.output.is_file() {
             return Ok(());
         }
-        let record = self.look(None)?.with_output(&self.output)?;
+        let record = self.inputs.look(None, &self.seen)?;
+        let record = record.with_output(&self.output)?;
         record.write(&self.record_path())
     }
 
@@ -74,7 +73,7 @@ impl Target {
             true => None,
             false => Record::read(&self.record_path()),
         };
-        let new = self.look(old.as_ref())?;
+        let new = self.inputs.look(old.as_ref(), &self.seen)?;
         match old {
             Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
                 let new = new.with_output_of(&old);
@@ -99,7 +98,7 @@ impl Target {
         let made = partial.join(self.output.file_name().unwrap_or_default());
         // Neither where it is made nor how it is talked about is of consequence for what is made.
         let command = Command::new(&self.compiler)
-            .args(self.arguments.iter().cloned())
+            .args(self.inputs.arguments.iter().cloned())
             .args(["--diagnostic-format", "json", "-o"])
             .arg(&made)
             .environment(environment);

@@ -1,0 +1,224 @@
+//! The Python that an SDK is made with, as uv finds it, and why it finds none.
+
+use std::path::{Path, PathBuf};
+
+use mxfp4_process::Stream;
+
+use crate::setup::uv_command;
+use crate::{Error, Job, run_with};
+
+/// More of what uv says is not repeated.
+const LONGEST: usize = 240;
+
+/// Why uv finds no Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    reason: Reason,
+    /// What uv says, in one line.
+    words: String,
+}
+
+/// The more general, the greater: what keeps uv from running at all is why it found no Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// There is none.
+    Absent,
+    /// There is one that does not run.
+    Broken,
+    /// It is to look among its own only.
+    OwnOnly,
+    /// Something else.
+    Other,
+    /// Its cache cannot be written.
+    Cache,
+    /// It cannot read its configuration.
+    Configuration,
+    /// The configuration asks for another uv.
+    OtherUv,
+}
+
+impl Refusal {
+    fn of(said: &[String]) -> Self {
+        let words = in_one_line(said);
+        let says = |part: &str| words.contains(part);
+        let reason = if words.is_empty() {
+            Reason::Absent
+        } else if says("No interpreter found") {
+            match says("managed installations") && !says("managed installations or") {
+                true => Reason::OwnOnly,
+                false => Reason::Absent,
+            }
+        } else if says("Failed to inspect") || says("Querying Python") {
+            Reason::Broken
+        } else if says("equired uv version") || says("equired version") {
+            Reason::OtherUv
+        } else if says("uv.toml") || says("pyproject.toml") || says("Failed to parse") {
+            Reason::Configuration
+        } else if says("cache") || says("failed to create directory") {
+            Reason::Cache
+        } else {
+            Reason::Other
+        };
+        Self { reason, words }
+    }
+
+    /// Whether another uv may find one.
+    pub(crate) fn asks_for_another_uv(&self) -> bool {
+        self.reason == Reason::OtherUv
+    }
+
+    /// Whether uv is as it should be, and Python is what is missing.
+    pub fn is_for_want_of_python(&self) -> bool {
+        matches!(self.reason, Reason::Absent | Reason::Broken)
+    }
+
+    /// What is wrong, and what to do about it.
+    pub fn explain(&self, job: Job, uv: &Path) -> (String, String) {
+        let versions = job.workspace.config.sdk.pythons();
+        let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        let versions = versions.join(", ");
+        let (uv, words) = (uv.display(), &self.words);
+        let found = match self.reason {
+            Reason::Absent => {
+                format!("no Python that the SDK runs on was found (one of {versions})")
+            }
+            Reason::Broken => format!(
+                "no Python that the SDK runs on was found (one of {versions}), and one does not run: {words}"
+            ),
+            Reason::OwnOnly => format!(
+                "no Python that the SDK runs on was found (one of {versions}), because uv looks among its own only: {words}"
+            ),
+            _ => format!("{uv} does not work here: {words}"),
+        };
+        let fix = match self.reason {
+            Reason::Absent => "install one, for none is downloaded".to_owned(),
+            Reason::Broken => "see to that one, or install another; none is downloaded".to_owned(),
+            Reason::OwnOnly => format!(
+                "{}, or run `uv python install {}`",
+                allow_others(job),
+                job.workspace.config.sdk.python
+            ),
+            Reason::OtherUv => {
+                "install the uv that is asked for, or change `required-version` where uv reads its configuration \
+                 (uv.toml, python/pyproject.toml)"
+                    .to_owned()
+            }
+            Reason::Configuration => "correct that file, or remove it".to_owned(),
+            Reason::Cache => {
+                "see to the folder, or name another one with UV_CACHE_DIR".to_owned()
+            }
+            Reason::Other => format!("see what `{uv} python find` says, or install another uv"),
+        };
+        (found, fix)
+    }
+}
+
+/// How to have uv look at every Python.
+fn allow_others(job: Job) -> String {
+    let set = ["UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON"]
+        .into_iter()
+        .find_map(|name| {
+            let value = job.ambient.get_nonempty(name)?;
+            Some(format!("unset {name}, which is {}", value.display()))
+        });
+    set.unwrap_or_else(|| "take `python-preference` out of uv's configuration (uv.toml)".to_owned())
+}
+
+/// The first acceptable Python on this machine; none is downloaded.
+pub(crate) fn find(job: Job, uv: &Path) -> Result<Result<PathBuf, Refusal>, Error> {
+    let mut worst: Option<Refusal> = None;
+    for version in job.workspace.config.sdk.pythons() {
+        let command = uv_command(job, uv)
+            .args(["python", "find", "--system", "--no-project"])
+            .arg(format!("cpython-{version}"));
+        let (mut found, mut said) = (None, Vec::new());
+        let outcome = run_with(command, &mut |line| match line.stream {
+            Stream::Stdout if found.is_none() => found = Some(line.text),
+            Stream::Stdout => {}
+            Stream::Stderr => said.push(line.text),
+        })?;
+        if let Some(path) = found.filter(|_| outcome.success()) {
+            return Ok(Ok(path.into()));
+        }
+        let refusal = Refusal::of(&said);
+        if worst
+            .as_ref()
+            .is_none_or(|worst| worst.reason < refusal.reason)
+        {
+            worst = Some(refusal);
+        }
+    }
+    Ok(Err(worst.unwrap_or_else(|| Refusal::of(&[]))))
+}
+
+/// What a program said, without marks, excerpts of files, and what comes after a blank line.
+fn in_one_line(said: &[String]) -> String {
+    let mut parts = Vec::new();
+    for line in said.iter().take_while(|line| !line.trim().is_empty()) {
+        let mut line = line.trim();
+        for mark in ["error:", "cause:", "Caused by:"] {
+            line = line.strip_prefix(mark).unwrap_or(line).trim_start();
+        }
+        let number = line.trim_start_matches(|char: char| char.is_ascii_digit());
+        if !number.trim_start().starts_with('|') {
+            parts.push(line);
+        }
+    }
+    let mut text = parts.join(": ");
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text.trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_uv_says_is_understood() {
+        for (said, reason, words) in [
+            ("", Reason::Absent, ""),
+            (
+                "error: No interpreter found for cpython-3.14-any-any-any in managed installations or search path",
+                Reason::Absent,
+                "No interpreter found for cpython-3.14-any-any-any in managed installations or search path",
+            ),
+            (
+                "error: No interpreter found for cpython-3.11-any-any-any in managed installations",
+                Reason::OwnOnly,
+                "No interpreter found for cpython-3.11-any-any-any in managed installations",
+            ),
+            (
+                "error: Failed to inspect Python interpreter from `/p`\n  cause: Querying Python at `/p` failed\n\n   [stderr]\n",
+                Reason::Broken,
+                "Failed to inspect Python interpreter from `/p`: Querying Python at `/p` failed",
+            ),
+            (
+                "error: Required uv version `>=99` does not match the running version `0.13.9`. Update `uv` by running `uv self update`.",
+                Reason::OtherUv,
+                "Required uv version `>=99` does not match the running version `0.13.9`. Update `uv` by running `uv self update`",
+            ),
+            (
+                "error: Failed to parse: cfg/uv/uv.toml\n  cause: TOML parse error at line 1, column 13\n           |\n         1 | nonsense = [\n           |             ^\n         unclosed array",
+                Reason::Configuration,
+                "Failed to parse: cfg/uv/uv.toml: TOML parse error at line 1, column 13: unclosed array",
+            ),
+            (
+                "error: Failed to initialize cache at `/proc/nope`\n  cause: failed to create directory `/proc/nope`: No such file or directory (os error 2)",
+                Reason::Cache,
+                "Failed to initialize cache at `/proc/nope`: failed to create directory `/proc/nope`: No such file or directory (os error 2)",
+            ),
+            (
+                "error: unrecognized subcommand 'python'\n\nUsage: uv",
+                Reason::Other,
+                "unrecognized subcommand 'python'",
+            ),
+        ] {
+            let lines: Vec<String> = said.lines().map(str::to_owned).collect();
+            let words = words.to_owned();
+            assert_eq!(Refusal::of(&lines), Refusal { reason, words }, "{said}");
+        }
+    }
+}
