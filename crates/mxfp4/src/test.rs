@@ -1,6 +1,7 @@
 //! `mxfp4 test`
 
 mod batch;
+mod events;
 mod filter;
 mod jobs;
 mod junit;
@@ -209,9 +210,12 @@ fn run_tests(
     if let Some(Interrupted(code)) = interrupted {
         return Ok(ran(code));
     }
-    if report.total() == 0 && !matches!(filter, Filter::All) {
+    if report.total() == 0 {
         let meant = filter.part().map(|part| suggestion(context, part));
         anyhow::bail!("{filter}{}", meant.unwrap_or_default());
+    }
+    if let Some(missed) = report.missed(&filter, how.gpu) {
+        anyhow::bail!("{missed}");
     }
     Ok(ran(i32::from(report.has_failures())))
 }
