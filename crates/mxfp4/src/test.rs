@@ -344,12 +344,13 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// A command as a test runs it: in the workspace's root, in its environment.
+    /// A command as a test runs it: in the workspace's root, in its environment. All that it starts ends with it.
     fn prepare(&self, command: &Command) -> Command {
         let command = command
             .clone()
             .environment(&self.environment)
-            .cwd(&self.context.workspace.root);
+            .cwd(&self.context.workspace.root)
+            .whole_tree();
         match self.jobs > 1 && self.hopper && self.context.ambient.get(GPU_SHARE).is_none() {
             true => command.env(GPU_SHARE, (GPU_SHARES / self.jobs).max(1).to_string()),
             false => command,

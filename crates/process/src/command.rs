@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid, setsid};
 
 use crate::supervise::Supervisor;
+use crate::tree::{self, Tree};
 use crate::{Line, Outcome, Stopper, signals};
 
 /// How long a child may take to end once it was asked to, where nobody says otherwise.
@@ -76,6 +77,7 @@ pub struct Command {
     timeout: Option<Duration>,
     grace: Duration,
     leader_first: bool,
+    whole_tree: bool,
     stopper: Option<Stopper>,
 }
 
@@ -91,6 +93,7 @@ impl Command {
             timeout: None,
             grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
             leader_first: false,
+            whole_tree: false,
             stopper: None,
         }
     }
@@ -180,6 +183,14 @@ impl Command {
         self
     }
 
+    /// Has all that the child has started end once its group has, in sessions of its own too, whatever came of the
+    /// child. Not for a child that is to leave a daemon behind.
+    #[must_use]
+    pub fn whole_tree(mut self) -> Self {
+        self.whole_tree = true;
+        self
+    }
+
     /// Lets `stopper` end it.
     #[must_use]
     pub fn stopper(mut self, stopper: Stopper) -> Self {
@@ -246,11 +257,16 @@ impl Command {
         let _ = prctl::set_child_subreaper(true);
         tracing::debug!("{}", String::from_utf8_lossy(&self.dry_run()));
         let (sender, events) = mpsc::channel();
+        let tree = self.whole_tree.then(Tree::new);
+        let mut command = self.std_command();
+        if let Some(tree) = &tree {
+            command.env(tree::VARIABLE, tree.value());
+        }
         let (mut child, registration) =
-            signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
+            signals::spawn(&mut command, sender.clone()).map_err(start_error)?;
         let outcome = Supervisor::new(
             &mut child,
-            (self.grace, self.leader_first),
+            (self.grace, self.leader_first, tree),
             self.stopper.as_ref(),
             on_line,
             (sender, events),
@@ -298,7 +314,7 @@ impl Command {
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // SAFETY: between fork and exec only async-signal-safe functions may be called; `setsid` is a system call.
         unsafe { command.pre_exec(|| setsid().map(drop).map_err(Into::into)) };
-        command.spawn().map_err(start_error)
+        tree::spawn_helper(&mut command).map_err(start_error)
     }
 
     fn plain_command(&self) -> std::process::Command {

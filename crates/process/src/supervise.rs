@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGINT, SIGQUIT};
 use crate::group::Group;
 use crate::guard::Guard;
 use crate::signals::Registration;
+use crate::tree::Tree;
 use crate::{Line, Outcome, Stopper, line};
 
 /// What happens while a child runs.
@@ -41,6 +42,12 @@ pub(crate) struct Supervisor<'a> {
     on_line: &'a mut dyn FnMut(Line),
     events: Receiver<Event>,
     open_streams: usize,
+    /// All that the child starts, where it is to end too.
+    tree: Option<Tree>,
+    /// Whether the group has ended, and its number may be another's.
+    cleared: bool,
+    /// Whether the user has asked twice.
+    impatient: bool,
     /// When to kill, once the group was asked to end.
     kill_at: Option<Instant>,
     killed: bool,
@@ -54,7 +61,7 @@ pub(crate) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         child: &mut Child,
-        (grace, leader_first): (Duration, bool),
+        (grace, leader_first, tree): (Duration, bool, Option<Tree>),
         stopper: Option<&Stopper>,
         on_line: &'a mut dyn FnMut(Line),
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -86,12 +93,15 @@ impl<'a> Supervisor<'a> {
             on_line,
             events,
             open_streams,
+            cleared: false,
+            impatient: false,
             kill_at: None,
             killed: false,
             interrupted: None,
             timed_out: false,
             stopped: false,
-            _guard: Guard::of(group, grace),
+            _guard: Guard::of(group, grace, tree.as_ref()),
+            tree,
             _registration: registration,
         }
     }
@@ -111,6 +121,8 @@ impl<'a> Supervisor<'a> {
         }
         let status = child.wait()?;
         self.clear_group();
+        self.cleared = true;
+        self.clear_tree();
         self.drain();
         Ok(self.outcome(status))
     }
@@ -139,6 +151,7 @@ impl<'a> Supervisor<'a> {
                 // timeout(1) sends its SIGTERM twice and means one.
                 let impatient = matches!(number, SIGINT | SIGQUIT);
                 if self.kill_at.is_some() && impatient {
+                    self.impatient = true;
                     self.kill();
                 } else {
                     self.ask_to_end(Signal::try_from(number).unwrap_or(Signal::SIGTERM));
@@ -161,7 +174,9 @@ impl<'a> Supervisor<'a> {
 
     fn ask_to_end(&mut self, signal: Signal) {
         if self.kill_at.is_none() {
-            if self.leader_first {
+            if self.cleared {
+                // There is nobody left to ask.
+            } else if self.leader_first {
                 self.group.signal_leader(signal);
             } else {
                 self.group.signal(signal);
@@ -171,7 +186,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn kill(&mut self) {
-        self.group.signal(Signal::SIGKILL);
+        if !self.cleared {
+            self.group.signal(Signal::SIGKILL);
+        }
         self.killed = true;
     }
 
@@ -197,6 +214,27 @@ impl<'a> Supervisor<'a> {
                 self.group.signal(Signal::SIGKILL);
             }
             self.next_event(Some(Instant::now() + POLL));
+        }
+    }
+
+    /// Ends what the child has started beyond its group, where that is wanted.
+    fn clear_tree(&mut self) {
+        let Some(mut tree) = self.tree.take() else {
+            return;
+        };
+        let kill_at = Instant::now() + self.grace;
+        let give_up = kill_at + KILL_PATIENCE;
+        loop {
+            let now = Instant::now();
+            let left = tree.end(self.impatient || kill_at <= now);
+            if left.is_empty() {
+                return;
+            }
+            if give_up <= now {
+                tracing::warn!("processes that were started by a child live on: {left:?}");
+                return;
+            }
+            self.next_event(Some(now + POLL));
         }
     }
 
