@@ -33,8 +33,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// Linux refuses to start any program while one variable is longer than 128 KiB.
-const LONGEST: usize = 100_000;
+/// Linux refuses to start any program while one variable is longer than 128 KiB, its name included.
+const LONGEST: usize = 130_000;
 
 /// What an activation changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,24 @@ pub struct Restore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change {
     name: String,
-    before: Option<OsString>,
-    after: Option<OsString>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What it was, and what it became.
+    Whole {
+        before: Option<OsString>,
+        after: Option<OsString>,
+    },
+    /// Of a list: these entries were put before what was there, which follows and need not be recorded.
+    Put(OsString),
+    /// Of a list: entries were put before what was there, and some of that, by number, was left out.
+    Replaced {
+        before: OsString,
+        put: OsString,
+        dropped: Vec<usize>,
+    },
 }
 
 /// `ambient` without what an activation recorded in it changed.
@@ -93,13 +109,18 @@ impl Restore {
         self.changes.iter().map(|change| change.name.as_str())
     }
 
+    /// The entries that the activation put into the list `name`.
+    pub fn entries(&self, name: &str) -> Vec<OsString> {
+        let change = self.changes.iter().find(|change| change.name == name);
+        change.map(Change::entries).unwrap_or_default()
+    }
+
     /// Records a variable, if it is changed.
     pub(crate) fn change(&mut self, name: &str, before: Option<&OsStr>, after: Option<&OsStr>) {
         if before != after {
             self.changes.push(Change {
                 name: name.into(),
-                before: before.map(OsStr::to_owned),
-                after: after.map(OsStr::to_owned),
+                kind: Kind::of(name, before, after),
             });
         }
     }
@@ -134,28 +155,31 @@ impl Restore {
 
     /// The record as one plain word; `None` where it is too long for a variable.
     pub(crate) fn encode(&self) -> Option<String> {
-        let escaped = |text: &OsStr| percent_encode(text.as_bytes(), ESCAPED).to_string();
         let value = |value: &Option<OsString>| match value {
             Some(value) => format!("+{}", escaped(value)),
             None => "-".into(),
         };
         let mut fields = vec![FORMAT.to_owned(), escaped(self.root.as_os_str())];
         for change in &self.changes {
-            fields.extend([
-                change.name.clone(),
-                value(&change.before),
-                value(&change.after),
-            ]);
+            let (before, after) = match &change.kind {
+                Kind::Whole { before, after } => (value(before), value(after)),
+                Kind::Put(put) => ("~".to_owned(), format!("~{}", escaped(put))),
+                Kind::Replaced {
+                    before,
+                    put,
+                    dropped,
+                } => {
+                    let dropped: Vec<_> = dropped.iter().map(usize::to_string).collect();
+                    let after = format!("~{}~{}", escaped(put), dropped.join("."));
+                    (format!("+{}", escaped(before)), after)
+                }
+            };
+            fields.extend([change.name.clone(), before, after]);
         }
         Some(fields.join(",")).filter(|text| text.len() <= LONGEST)
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let plain = |text: &str| OsString::from_vec(percent_decode_str(text).collect());
-        let value = |text: &str| match text.strip_prefix('+') {
-            Some(text) => Some(Some(plain(text))),
-            None => (text == "-").then_some(None),
-        };
         let mut fields = text.split(',');
         if fields.next()? != FORMAT {
             return None;
@@ -168,8 +192,7 @@ impl Restore {
             }
             record.changes.push(Change {
                 name: name.into(),
-                before: value(fields.next()?)?,
-                after: value(fields.next()?)?,
+                kind: Kind::decode(fields.next()?, fields.next()?)?,
             });
         }
         Some(record)
@@ -178,18 +201,41 @@ impl Restore {
 
 impl Change {
     fn undone(&self, now: Option<&OsStr>) -> Option<OsString> {
-        if now == self.after.as_deref() {
-            return self.before.clone();
+        let separator = separator(&self.name);
+        let (before, after) = match &self.kind {
+            Kind::Put(put) => {
+                let now = now?;
+                let separator = separator?;
+                return Some(without(now, put, separator).unwrap_or_else(|| {
+                    let put: Vec<_> = entries(put, separator).collect();
+                    let kept = entries(now, separator).filter(|entry| !put.contains(entry));
+                    join(kept, separator)
+                }));
+            }
+            Kind::Whole { before, after } => (before.clone(), after.clone()),
+            Kind::Replaced {
+                before,
+                put,
+                dropped,
+            } => {
+                let kept = kept(before, dropped, separator?);
+                let after = entries(put, separator?).chain(kept);
+                (Some(before.clone()), Some(join(after, separator?)))
+            }
+        };
+        if now == after.as_deref() {
+            return before;
         }
-        let (Some(now), Some(after)) = (now, &self.after) else {
+        let (Some(now), Some(after)) = (now, &after) else {
             return now.map(OsStr::to_owned);
         };
-        let Some(separator) = separator(&self.name) else {
+        let Some(separator) = separator else {
             return Some(now.to_owned());
         };
+        let was_set = before.is_some();
         let split = |value| entries(value, separator).collect::<Vec<_>>();
-        let before = split(self.before.as_deref().unwrap_or_default());
-        let (after, now) = (split(after), split(now));
+        let before = before.unwrap_or_default();
+        let (before, after, now) = (split(&before), split(after), split(now));
         let ours = now
             .windows(after.len().max(1))
             .position(|part| part == after);
@@ -204,11 +250,132 @@ impl Change {
                 .filter(|entry| before.contains(entry) || !after.contains(entry))
                 .collect(),
         };
-        if kept.is_empty() && self.before.is_none() {
+        if kept.is_empty() && !was_set {
             return None;
         }
-        Some(kept.join(OsStr::from_bytes(&[separator])))
+        Some(join(kept, separator))
     }
+
+    fn entries(&self) -> Vec<OsString> {
+        let Some(separator) = separator(&self.name) else {
+            return Vec::new();
+        };
+        let split = |value| entries(value, separator).map(OsStr::to_owned);
+        match &self.kind {
+            Kind::Put(put) | Kind::Replaced { put, .. } => split(put).collect(),
+            Kind::Whole { before, after } => {
+                let before: Vec<_> = before.iter().flat_map(|before| split(before)).collect();
+                let after = after.iter().flat_map(|after| split(after));
+                after.filter(|entry| !before.contains(entry)).collect()
+            }
+        }
+    }
+}
+
+impl Kind {
+    /// The shortest that says how the value changed.
+    fn of(name: &str, before: Option<&OsStr>, after: Option<&OsStr>) -> Self {
+        let lists = before.filter(|before| !before.is_empty()).zip(after);
+        let short = separator(name)
+            .zip(lists)
+            .and_then(|(separator, (before, after))| Self::of_lists(before, after, separator));
+        short.unwrap_or_else(|| Self::Whole {
+            before: before.map(OsStr::to_owned),
+            after: after.map(OsStr::to_owned),
+        })
+    }
+
+    /// How a list changed, where new entries stand before old ones.
+    fn of_lists(before: &OsStr, after: &OsStr, separator: u8) -> Option<Self> {
+        let (before_entries, after): (Vec<_>, Vec<_>) = (
+            entries(before, separator).collect(),
+            entries(after, separator).collect(),
+        );
+        let mut dropped = Vec::new();
+        let mut end = after.len();
+        for (number, entry) in before_entries.iter().enumerate().rev() {
+            match end.checked_sub(1).filter(|&last| after[last] == *entry) {
+                Some(last) => end = last,
+                None => dropped.push(number),
+            }
+        }
+        dropped.reverse();
+        let put = &after[..end];
+        // What stands there too could not be told from ours.
+        if put.is_empty() || put.iter().any(|entry| after[end..].contains(entry)) {
+            return None;
+        }
+        let put = join(put.iter().copied(), separator);
+        Some(match dropped.is_empty() {
+            true => Self::Put(put),
+            false => Self::Replaced {
+                before: before.to_owned(),
+                put,
+                dropped,
+            },
+        })
+    }
+
+    fn decode(before: &str, after: &str) -> Option<Self> {
+        let value = |text: &str| match text.strip_prefix('+') {
+            Some(text) => Some(Some(plain(text))),
+            None => (text == "-").then_some(None),
+        };
+        let Some(put) = after.strip_prefix('~') else {
+            return Some(Self::Whole {
+                before: value(before)?,
+                after: value(after)?,
+            });
+        };
+        if before == "~" {
+            return Some(Self::Put(plain(put)));
+        }
+        let (put, dropped) = put.split_once('~')?;
+        let dropped = dropped.split('.').map(str::parse);
+        Some(Self::Replaced {
+            before: value(before)??,
+            put: plain(put),
+            dropped: dropped.collect::<Result<_, _>>().ok()?,
+        })
+    }
+}
+
+/// `list` without the entries of `part`, where they stand in it one after the other.
+pub fn without(list: &OsStr, part: &OsStr, separator: u8) -> Option<OsString> {
+    let (list, part): (Vec<_>, Vec<_>) = (
+        entries(list, separator).collect(),
+        entries(part, separator).collect(),
+    );
+    let start = list
+        .windows(part.len().max(1))
+        .position(|some| some == part)?;
+    let (head, tail) = (&list[..start], &list[start + part.len()..]);
+    Some(join(head.iter().chain(tail).copied(), separator))
+}
+
+/// The entries of `list` but for those with these numbers.
+fn kept<'a>(
+    list: &'a OsStr,
+    dropped: &'a [usize],
+    separator: u8,
+) -> impl Iterator<Item = &'a OsStr> {
+    let numbered = entries(list, separator).enumerate();
+    numbered.filter_map(|(number, entry)| (!dropped.contains(&number)).then_some(entry))
+}
+
+fn join<'a>(entries: impl IntoIterator<Item = &'a OsStr>, separator: u8) -> OsString {
+    let entries: Vec<_> = entries.into_iter().collect();
+    entries.join(OsStr::from_bytes(&[separator]))
+}
+
+/// `text` as a plain word of every shell.
+pub fn escaped(text: &OsStr) -> String {
+    percent_encode(text.as_bytes(), ESCAPED).to_string()
+}
+
+/// What [`escaped`] was given.
+pub fn plain(text: &str) -> OsString {
+    OsString::from_vec(percent_decode_str(text).collect())
 }
 
 /// What separates the entries of a variable that is a list.

@@ -2,7 +2,9 @@
 //! when to ask again.
 
 mod answer;
+mod memory;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +15,7 @@ use mxfp4_env::{
 };
 
 use self::answer::Answer;
+use self::memory::Memory;
 use crate::allow::{Allowed, Fingerprint};
 use crate::hook::Shell;
 use crate::shell;
@@ -26,17 +29,21 @@ pub struct Args {
     /// What the last answer told the user.
     #[arg(allow_hyphen_values = true)]
     told: String,
+    /// What the last answer had the shell keep.
+    #[arg(allow_hyphen_values = true, default_value = "")]
+    memory: String,
 }
 
 /// Runs the command. What is wrong with a workspace is told and is no failure: a
 /// hook without an answer would ask again at every prompt.
 pub fn run(ambient: &Ambient, args: &Args) -> anyhow::Result<i32> {
-    let mut answer = Answer::new(ambient);
+    let mut answer = Answer::new(ambient, Memory::parse(&args.memory));
     match std::env::current_dir() {
-        Ok(cwd) if !is_the_users(ambient) => {
-            decide(ambient, &logical_cwd(cwd, ambient), &mut answer)
-        }
-        _ => {}
+        Ok(_) if is_the_users(ambient) => bring_back(ambient, &mut answer),
+        // What was taken back by hand stays away until the folder is another one.
+        Ok(_) if answer.memory.is_taken_back(ambient) => {}
+        Ok(cwd) => decide(ambient, &logical_cwd(cwd, ambient), &mut answer),
+        Err(_) => {}
     }
     answer.refuse(args.shell);
     if answer.told != args.told && !answer.told.is_empty() {
@@ -66,20 +73,90 @@ fn decide(ambient: &Ambient, cwd: &Path, answer: &mut Answer) {
         }
         Some((folder, layout?))
     });
+    // Others may have brought back what belongs to a workspace that was left.
+    let clean = &answer.memory.without_ghosts(ambient);
     let environment = match found {
         None => None,
-        Some((root, layout)) => enter(ambient, root, layout, answer).unwrap_or_else(|message| {
+        Some((root, layout)) => enter(clean, root, layout, answer).unwrap_or_else(|message| {
             answer.told = format!("mxfp4: {message}");
             None
         }),
     };
+    let (before, active) = (Restore::of(ambient), environment.is_some());
     // A record of another version says nothing about what to restore.
-    let environment = environment.or_else(|| Environment::undo(ambient).ok().flatten());
-    let variables = environment.unwrap_or_default().variables;
-    answer.variables = variables
-        .into_iter()
-        .filter(|variable| ambient.get(&variable.name) != variable.value.as_deref())
-        .collect();
+    let environment = environment.or_else(|| Environment::undo(clean).ok().flatten());
+    let after = environment.unwrap_or_default().apply(clean);
+    answer.variables = changes(ambient, &after, active);
+    let now = Restore::of(&after);
+    let folder = ambient.get("PWD").unwrap_or_default();
+    answer
+        .memory
+        .activated(before.as_ref(), now.as_ref(), folder);
+}
+
+/// The variables that are not in `now` as they are in `after`.
+fn changes(now: &Ambient, after: &Ambient, active: bool) -> Vec<Variable> {
+    let set = after.iter().map(|(name, value)| (name, Some(value)));
+    let unset = now.iter().map(|(name, _)| (name, None));
+    let unset = unset.filter(|(name, _)| after.iter().all(|(other, _)| other != *name));
+    let names = set.chain(unset).filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let is_same = match (now.get(name), value) {
+            (Some(now), Some(value)) if active && name == "PATH" => is_in_other_order(now, value),
+            (now, value) => now == value,
+        };
+        (!is_same).then(|| Variable {
+            name: name.to_owned(),
+            value: value.map(OsStr::to_owned),
+            reason: "the prompt hook".to_owned(),
+        })
+    });
+    names.collect()
+}
+
+/// Whether both have the same entries: then the order is the user's, who has activated a virtual environment for one.
+fn is_in_other_order(now: &OsStr, after: &OsStr) -> bool {
+    let entries = |path: &OsStr| {
+        let path = path.as_encoded_bytes().to_vec();
+        let mut entries: Vec<_> = path
+            .split(|&byte| byte == b':')
+            .map(<[u8]>::to_vec)
+            .collect();
+        entries.sort();
+        entries
+    };
+    now == after || entries(now) == entries(after)
+}
+
+/// Puts back on PATH what start-up files of a new shell have taken away from what the user activated: those of a login
+/// shell, which tmux starts, set PATH anew.
+fn bring_back(ambient: &Ambient, answer: &mut Answer) {
+    let Some(record) = Restore::of(ambient).filter(|_| answer.memory.is_first()) else {
+        return;
+    };
+    let path = ambient.get("PATH").unwrap_or_default();
+    let put = record.entries("PATH").join(OsStr::new(":"));
+    if put.is_empty() || restore::without(path, &put, b':').is_some() {
+        return;
+    }
+    let root = record.root().to_owned();
+    let Some(layout) = Layout::of(&root) else {
+        return;
+    };
+    match Fingerprint::of(&root) {
+        Ok(print) => match activate(ambient, print, layout, answer) {
+            Ok(environment) => {
+                answer.variables = changes(ambient, &environment.apply(ambient), true);
+                answer
+                    .variables
+                    .retain(|variable| variable.name != restore::HOOK);
+            }
+            Err(error) => answer.told = format!("mxfp4: {error}"),
+        },
+        Err(error) => {
+            answer.told = format!("mxfp4: cannot read {:?}: {error}", root.join(config::FILE))
+        }
+    }
 }
 
 /// The environment of the workspace at `root`, or why it is not activated. Before
@@ -136,6 +213,13 @@ fn activate(
         ..Options::default()
     };
     let mut environment = Environment::compute(&workspace, sdk.as_ref(), ambient, options)?;
+    if environment.get(restore::VARIABLE).is_none() {
+        return Err(Error::Record(
+            "PATH and the other variables are too long to be restored on leaving, so that nothing is activated here; \
+             shorten them, or use `mxfp4 shell`"
+                .to_owned(),
+        ));
+    }
     environment.variables.push(Variable {
         name: restore::HOOK.into(),
         value: Some(workspace.root.clone().into()),

@@ -1,5 +1,6 @@
 //! `mxfp4 shell`
 
+mod login;
 mod startup;
 
 use std::ffi::OsString;
@@ -62,6 +63,10 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         .env(VARIABLE, root)
         .env_remove(restore::HOOK);
     if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        let advice = login::advice(&context.ambient, Path::new(&program));
+        if let Some(advice) = advice.filter(|_| !context.is_quiet()) {
+            eprintln!("{advice}");
+        }
         match startup::after_start_up_files(&command, Path::new(&program), context) {
             // Evaluating the environment warns as well.
             Ok(Some(command)) => return Ok(become_program(command)),

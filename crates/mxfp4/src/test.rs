@@ -1,6 +1,7 @@
 //! `mxfp4 test`
 
 mod batch;
+mod events;
 mod filter;
 mod jobs;
 mod junit;
@@ -209,9 +210,12 @@ fn run_tests(
     if let Some(Interrupted(code)) = interrupted {
         return Ok(ran(code));
     }
-    if report.total() == 0 && !matches!(filter, Filter::All) {
+    if report.total() == 0 {
         let meant = filter.part().map(|part| suggestion(context, part));
         anyhow::bail!("{filter}{}", meant.unwrap_or_default());
+    }
+    if let Some(missed) = report.missed(&filter, how.gpu) {
+        anyhow::bail!("{missed}");
     }
     Ok(ran(i32::from(report.has_failures())))
 }
@@ -340,12 +344,13 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// A command as a test runs it: in the workspace's root, in its environment.
+    /// A command as a test runs it: in the workspace's root, in its environment. All that it starts ends with it.
     fn prepare(&self, command: &Command) -> Command {
         let command = command
             .clone()
             .environment(&self.environment)
-            .cwd(&self.context.workspace.root);
+            .cwd(&self.context.workspace.root)
+            .whole_tree();
         match self.jobs > 1 && self.hopper && self.context.ambient.get(GPU_SHARE).is_none() {
             true => command.env(GPU_SHARE, (GPU_SHARES / self.jobs).max(1).to_string()),
             false => command,

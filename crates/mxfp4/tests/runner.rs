@@ -548,6 +548,44 @@ fn nothing_survives_the_end_of_a_run() {
     }
 }
 
+#[test]
+fn what_a_test_starts_in_a_session_of_its_own_ends_with_it() {
+    let session = "setsid sleep 100 & setsid sh -c '(sleep 100 &) ; trap \"\" TERM; sleep 100; sleep 100' & sleep 0.3; ";
+    let files = [
+        ("a", "echo PASS a"),
+        ("b", "echo FAIL b: bad; exit 1"),
+        ("c", "echo PASS c; sleep 100"),
+        // It starts no session, and finds nothing of the others.
+        ("d", "sleep 0.2; echo PASS d"),
+    ]
+    .map(|(name, end)| {
+        let start = if name == "d" { "" } else { session };
+        (
+            format!("kernels/test/test_{name}.mojo"),
+            format!("{start}{end}"),
+        )
+    });
+    let mut files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect();
+    files.push(("events", ""));
+    for jobs in ["--jobs=1", "--jobs=3"] {
+        let place = Place::new(&files);
+        let mut command = place.mxfp4(&[jobs, "--timeout=2s", "--filter", "/test_[a-d]/"]);
+        command.env("PYTEST", "5");
+        let (child, mark) = tree(&mut command, jobs);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(survivors(&mark), 0, "{jobs}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            stdout.lines().last(),
+            Some("3 passed, 2 failed, 0 skipped"),
+            "{stdout}"
+        );
+    }
+}
+
 /// Says that it has come, and waits for another test to say so.
 fn meets(own: &str, other: &str) -> String {
     format!("> {own}; until [ -e {other} ]; do sleep 0.02; done; ")

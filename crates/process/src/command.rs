@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid, setsid};
 
 use crate::supervise::{Supervisor, Terms};
+use crate::tree::{self, Tree};
 use crate::{Line, Outcome, Stopper, signals};
 
 /// How long a child may take to end once it was asked to, where nobody says otherwise.
@@ -78,6 +79,7 @@ pub struct Command {
     grace: Duration,
     leader_first: bool,
     before_end: Option<Before>,
+    whole_tree: bool,
     stopper: Option<Stopper>,
 }
 
@@ -104,6 +106,7 @@ impl Command {
             grace: *GRACE.get_or_init(|| Duration::from_secs(10)),
             leader_first: false,
             before_end: None,
+            whole_tree: false,
             stopper: None,
         }
     }
@@ -201,6 +204,14 @@ impl Command {
         self
     }
 
+    /// Has all that the child has started end once its group has, in sessions of its own too, whatever came of the
+    /// child. Not for a child that is to leave a daemon behind.
+    #[must_use]
+    pub fn whole_tree(mut self) -> Self {
+        self.whole_tree = true;
+        self
+    }
+
     /// Lets `stopper` end it.
     #[must_use]
     pub fn stopper(mut self, stopper: Stopper) -> Self {
@@ -267,14 +278,20 @@ impl Command {
         let _ = prctl::set_child_subreaper(true);
         tracing::debug!("{}", String::from_utf8_lossy(&self.dry_run()));
         let (sender, events) = mpsc::channel();
+        let tree = self.whole_tree.then(Tree::new);
+        let mut command = self.std_command();
+        if let Some(tree) = &tree {
+            command.env(tree::VARIABLE, tree.value());
+        }
         let (mut child, registration) =
-            signals::spawn(&mut self.std_command(), sender.clone()).map_err(start_error)?;
+            signals::spawn(&mut command, sender.clone()).map_err(start_error)?;
         let outcome = Supervisor::new(
             &mut child,
             Terms {
                 grace: self.grace,
                 leader_first: self.leader_first,
                 before: self.before_end.clone(),
+                tree,
             },
             self.stopper.as_ref(),
             on_line,
@@ -323,7 +340,7 @@ impl Command {
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // SAFETY: between fork and exec only async-signal-safe functions may be called; `setsid` is a system call.
         unsafe { command.pre_exec(|| setsid().map(drop).map_err(Into::into)) };
-        command.spawn().map_err(start_error)
+        tree::spawn_helper(&mut command).map_err(start_error)
     }
 
     fn plain_command(&self) -> std::process::Command {

@@ -4,19 +4,37 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::group::Group;
+use crate::tree::{self, Tree};
 
 /// Waits for its input to end. That is so when this process is gone; a word on it means that all went well.
 ///
-/// `$1` is the group, `$2` how many tenths of a second it may take to end.
-const SCRIPT: &str = "\
+/// `$1` is the group, `$2` how many tenths of a second it may take to end, `$3` what the environment of those has that
+/// have left the group and are to end too.
+const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 if read -r _; then exit; fi
-kill -s TERM -- \"-$1\" && kill -s CONT -- \"-$1\"
-while [ \"$2\" -gt 0 ] && kill -s 0 -- \"-$1\"; do
+group=$1 left=$2 mark=$3
+others() {
+    [ -z "$mark" ] || grep -lsF -e "$mark" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do echo "$pid"; done
+}
+signal() {
+    kill -s "$1" -- "-$group"
+    for pid in $(others); do kill -s "$1" "$pid"; done
+}
+alive() { kill -s 0 -- "-$group" || [ -n "$(others)" ]; }
+signal TERM
+signal CONT
+while [ "$left" -gt 0 ] && alive; do
     sleep 0.1
-    set -- \"$1\" $(($2 - 1))
+    left=$((left - 1))
 done
-kill -s KILL -- \"-$1\"";
+# Again: one that was forking just then may have been missed.
+left=10
+while alive && [ "$left" -gt 0 ]; do
+    signal KILL
+    sleep 0.1
+    left=$((left - 1))
+done"#;
 
 /// A process that ends a child's group should this process be killed.
 ///
@@ -25,20 +43,22 @@ kill -s KILL -- \"-$1\"";
 pub(crate) struct Guard(Option<Child>);
 
 impl Guard {
-    /// Guards `group`. Where no shell can be started the child still has the kernel's signal.
-    pub(crate) fn of(group: Group, grace: Duration) -> Self {
-        let guard = Command::new("/bin/sh")
+    /// Guards `group`, and `tree` where all of it is to end. Where no shell can be started the child still has the
+    /// kernel's signal.
+    pub(crate) fn of(group: Group, grace: Duration, tree: Option<&Tree>) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
             .args(["-c", SCRIPT, "mxfp4-guard"])
             .arg(group.number().to_string())
             .arg((grace.as_millis() / 100).to_string())
+            .arg(tree.map_or("", Tree::mark))
             // It outlives this process for a moment, and holds nothing of it meanwhile.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .current_dir("/")
-            .process_group(0)
-            .spawn();
-        Self(guard.ok())
+            .process_group(0);
+        Self(tree::spawn_helper(&mut command).ok())
     }
 }
 
@@ -49,6 +69,7 @@ impl Drop for Guard {
                 let _ = input.write_all(b"done\n");
             }
             let _ = guard.wait();
+            tree::forget(&guard);
         }
     }
 }

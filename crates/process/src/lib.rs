@@ -8,6 +8,8 @@
 //!   after the grace period is killed, and a second signal kills at once.
 //! - When `run` returns, the group is empty: processes that the child left
 //!   behind are ended and reaped, whatever they ignore.
+//! - What the child has started in sessions of its own lives on, unless
+//!   [`Command::whole_tree`] has it ended too.
 //! - Should `mxfp4` itself be killed, the kernel sends the child a SIGTERM, and
 //!   a guard ends the whole group: SIGTERM, and SIGKILL after the grace period.
 //! - Ctrl-Z stops the child along with `mxfp4`, `fg` continues both. Standard
@@ -26,6 +28,7 @@ mod outcome;
 mod signals;
 mod stopper;
 mod supervise;
+mod tree;
 
 pub use background::Background;
 pub use command::{Command, Error, Output, set_grace};

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -41,6 +41,12 @@ pub(crate) fn spawn(
     let id = running.last_key_value().map_or(0, |(id, _)| id + 1);
     running.insert(id, (Group::of_leader(child.id()), events));
     Ok((child, Registration(id)))
+}
+
+/// The groups of the children that run now.
+pub(crate) fn groups() -> BTreeSet<i32> {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.values().map(|(group, _)| group.number()).collect()
 }
 
 impl Drop for Registration {

@@ -9,6 +9,7 @@ use crate::command::Before;
 use crate::group::Group;
 use crate::guard::Guard;
 use crate::signals::Registration;
+use crate::tree::Tree;
 use crate::{Line, Outcome, Stopper, line};
 
 /// What happens while a child runs.
@@ -34,6 +35,8 @@ pub(crate) struct Terms {
     pub(crate) leader_first: bool,
     /// What is done before it is asked.
     pub(crate) before: Option<Before>,
+    /// All that the child starts, where it is to end too.
+    pub(crate) tree: Option<Tree>,
 }
 
 /// How often a group that lost its leader is looked at.
@@ -53,6 +56,10 @@ pub(crate) struct Supervisor<'a> {
     sender: Sender<Event>,
     events: Receiver<Event>,
     open_streams: usize,
+    /// Whether the group has ended, and its number may be another's.
+    cleared: bool,
+    /// Whether the user has asked twice.
+    impatient: bool,
     /// When to kill, once the group was asked to end.
     kill_at: Option<Instant>,
     killed: bool,
@@ -93,7 +100,7 @@ impl<'a> Supervisor<'a> {
             group.await_leader();
             let _ = ended.send(Event::LeaderEnded);
         });
-        let guard = Guard::of(group, terms.grace);
+        let guard = Guard::of(group, terms.grace, terms.tree.as_ref());
         Self {
             group,
             terms,
@@ -101,6 +108,8 @@ impl<'a> Supervisor<'a> {
             sender,
             events,
             open_streams,
+            cleared: false,
+            impatient: false,
             kill_at: None,
             killed: false,
             leader_ended: false,
@@ -128,6 +137,8 @@ impl<'a> Supervisor<'a> {
         self.leader_ended = true;
         let status = child.wait()?;
         self.clear_group();
+        self.cleared = true;
+        self.clear_tree();
         self.drain();
         Ok(self.outcome(status))
     }
@@ -156,6 +167,7 @@ impl<'a> Supervisor<'a> {
                 // timeout(1) sends its SIGTERM twice and means one.
                 let impatient = matches!(number, SIGINT | SIGQUIT);
                 if self.kill_at.is_some() && impatient {
+                    self.impatient = true;
                     self.kill();
                 } else {
                     self.ask_to_end(Signal::try_from(number).unwrap_or(Signal::SIGTERM));
@@ -198,7 +210,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn ask(&self, signal: Signal) {
-        if self.terms.leader_first {
+        if self.cleared {
+            // There is nobody left to ask.
+        } else if self.terms.leader_first {
             self.group.signal_leader(signal);
         } else {
             self.group.signal(signal);
@@ -206,7 +220,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn kill(&mut self) {
-        self.group.signal(Signal::SIGKILL);
+        if !self.cleared {
+            self.group.signal(Signal::SIGKILL);
+        }
         self.killed = true;
     }
 
@@ -232,6 +248,27 @@ impl<'a> Supervisor<'a> {
                 self.group.signal(Signal::SIGKILL);
             }
             self.next_event(Some(Instant::now() + POLL));
+        }
+    }
+
+    /// Ends what the child has started beyond its group, where that is wanted.
+    fn clear_tree(&mut self) {
+        let Some(mut tree) = self.terms.tree.take() else {
+            return;
+        };
+        let kill_at = Instant::now() + self.terms.grace;
+        let give_up = kill_at + KILL_PATIENCE;
+        loop {
+            let now = Instant::now();
+            let left = tree.end(self.impatient || kill_at <= now);
+            if left.is_empty() {
+                return;
+            }
+            if give_up <= now {
+                tracing::warn!("processes that were started by a child live on: {left:?}");
+                return;
+            }
+            self.next_event(Some(now + POLL));
         }
     }
 

@@ -28,6 +28,9 @@ fn caller() {
             std::thread::sleep(Duration::from_millis(300));
         });
     }
+    if std::env::var_os("WHOLE_TREE").is_some() {
+        command = command.whole_tree();
+    }
     let outcome = command.status().unwrap();
     if std::env::var_os("LINGER").is_some() {
         std::fs::write("lingering", "").unwrap();
@@ -236,6 +239,38 @@ fn nothing_survives_however_the_caller_ends() {
                 assert_eq!(status.code(), Some(128 + signals[0] as i32), "{name}");
                 assert_eq!(survivors(&mark), [""; 0], "{name}");
             }
+        }
+    }
+}
+
+#[test]
+fn no_session_survives_however_the_caller_ends() {
+    // One in a session of its own that ends when asked to, one that does not, and one that the other has started.
+    let script = "setsid sleep 100 & setsid sh -c 'trap \"\" INT TERM HUP; setsid sleep 100 & > deaf; sleep 100; sleep 100' & \
+                  while [ ! -e deaf ]; do sleep 0.05; done; > ready; wait";
+    for (name, signals) in [
+        ("Ctrl-C", &[Signal::SIGINT][..]),
+        ("Ctrl-C twice", &[Signal::SIGINT, Signal::SIGINT]),
+        ("SIGTERM", &[Signal::SIGTERM]),
+        ("SIGKILL", &[Signal::SIGKILL]),
+    ] {
+        let value = format!("{}-sessions-{name}", std::process::id());
+        let mut caller = Caller::start_with(script, |command| {
+            command.env("TREE", &value).env("WHOLE_TREE", "1");
+        });
+        let mark = format!("TREE={value}");
+        assert!(survivors(&mark).len() >= 5, "{name}: the tree stands");
+        for signal in signals {
+            caller.signal(*signal);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let status = caller.wait();
+        if signals == [Signal::SIGKILL] {
+            assert_eq!(status.signal(), Some(9));
+            until("the tree to end", || survivors(&mark).is_empty());
+        } else {
+            assert_eq!(status.code(), Some(128 + signals[0] as i32), "{name}");
+            assert_eq!(survivors(&mark), [""; 0], "{name}");
         }
     }
 }

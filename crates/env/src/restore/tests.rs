@@ -197,7 +197,8 @@ fn what_is_no_record_restores_nothing() {
 
 #[test]
 fn a_record_that_no_program_could_be_started_with_is_not_made() {
-    let fixture = Fixture::standalone().set("PYTHONPATH", "x".repeat(60_000));
+    // It is replaced as a whole.
+    let fixture = crowded().set("PYTHONHOME", "x".repeat(131_000));
     let environment = fixture.compute_for(REVERSIBLE);
     assert_eq!(environment.get(VARIABLE), None);
     let warnings = environment.warnings.join("\n");
@@ -205,4 +206,44 @@ fn a_record_that_no_program_could_be_started_with_is_not_made() {
         warnings.contains("shorten PATH or PYTHONPATH"),
         "{warnings}"
     );
+}
+
+#[test]
+fn a_long_path_is_recorded_and_restored() {
+    // 60 KB, as they grow where each shell adds to it, and with entries of ours; each byte is to come back.
+    let plain: Vec<String> = (0..1800)
+        .map(|number| format!("/opt/tools/{number:04}/a folder of bin"))
+        .collect();
+    let twice = [&plain[..900], &plain[..900]].concat();
+    for path in [plain.join(":"), twice.join(":")] {
+        for own in [false, true] {
+            let fixture = crowded();
+            let venv = fixture.root.join(".venv/bin");
+            let path = match own {
+                false => path.clone(),
+                true => format!("{path}:{}::/end:", venv.display()),
+            };
+            let fixture = fixture.set("PATH", path);
+            let active = activated(&fixture, &fixture.ambient, REVERSIBLE);
+            let record = active.get(VARIABLE).unwrap();
+            assert!(record.len() < 100_000, "{}", record.len());
+            assert_eq!(sorted(&restored(&active)), sorted(&fixture.ambient));
+            assert_eq!(activated(&fixture, &active, REVERSIBLE), active);
+        }
+    }
+}
+
+#[test]
+fn the_entries_of_a_list() {
+    let fixture = crowded();
+    let active = activated(&fixture, &fixture.ambient, REVERSIBLE);
+    let record = Restore::of(&active).unwrap();
+    let venv = fixture.root.join(".venv");
+    let [native, scripts] = [
+        venv.join("lib/python3.11/site-packages/modular/bin"),
+        venv.join("bin"),
+    ];
+    assert_eq!(record.entries("PATH"), [native, scripts]);
+    assert_eq!(record.entries("PYTHONPATH"), [fixture.root.join("python")]);
+    assert_eq!(record.entries("PYTHONHOME"), [""; 0]);
 }

@@ -6,6 +6,7 @@ use mxfp4_env::render::{self, fish_quote, posix_quote};
 use mxfp4_env::{Ambient, Environment, Variable};
 use serde_json::{Map, Value, json};
 
+use super::memory::Memory;
 use crate::hook::Shell;
 
 /// More text than this is not handed to the shell to compare with: mxfp4 is asked
@@ -19,6 +20,8 @@ struct Words {
     quote: fn(&OsStr) -> Vec<u8>,
     folder: (&'static str, &'static str),
     sdk: (&'static str, &'static str),
+    /// The line that compares PATH.
+    path: &'static str,
     there: (&'static str, &'static str),
     gone: (&'static str, &'static str),
     /// Around the file, twice.
@@ -34,6 +37,8 @@ pub struct Answer {
     pub variables: Vec<Variable>,
     /// What the user is told, once as long as it stays the same.
     pub told: String,
+    /// What the shell is to keep.
+    pub memory: Memory,
     folder: OsString,
     sdk: OsString,
     there: Vec<PathBuf>,
@@ -44,11 +49,12 @@ pub struct Answer {
 
 impl Answer {
     /// Changes nothing, until the shell is in another folder.
-    pub fn new(ambient: &Ambient) -> Self {
+    pub fn new(ambient: &Ambient, memory: Memory) -> Self {
         let value = |name| ambient.get(name).unwrap_or_default().to_owned();
         Self {
             variables: Vec::new(),
             told: String::new(),
+            memory,
             folder: value("PWD"),
             sdk: value("MXFP4_SDK"),
             there: Vec::new(),
@@ -102,16 +108,24 @@ impl Answer {
         let told = OsStr::new(&self.told);
         match shell {
             Shell::Bash | Shell::Zsh => {
-                let told = [b"_mxfp4_told=".to_vec(), posix_quote(told), b"\n".to_vec()];
-                [render::posix(&environment), told.concat(), self.posix()].concat()
+                let keep = [
+                    b"_mxfp4_told=",
+                    &*posix_quote(told),
+                    b"\n_mxfp4_memory=",
+                    &*posix_quote(self.memory.word().as_ref()),
+                    b"\n_mxfp4_path=${PATH-}\n",
+                ];
+                [render::posix(&environment), keep.concat(), self.posix()].concat()
             }
             Shell::Fish => {
-                let told = [
-                    b"set -g _mxfp4_told ".to_vec(),
-                    fish_quote(told),
-                    b"\n".to_vec(),
+                let keep = [
+                    b"set -g _mxfp4_told ",
+                    &*fish_quote(told),
+                    b"\nset -g _mxfp4_memory ",
+                    &*fish_quote(self.memory.word().as_ref()),
+                    b"\nset -g _mxfp4_path \"$PATH\"\n",
                 ];
-                [render::fish(&environment), told.concat(), self.fish()].concat()
+                [render::fish(&environment), keep.concat(), self.fish()].concat()
             }
             Shell::Nu => self.nu(&environment).into_bytes(),
         }
@@ -126,6 +140,7 @@ impl Answer {
             quote: posix_quote,
             folder: ("[ \"$PWD\" = ", " ] || return 1"),
             sdk: ("[ \"${MXFP4_SDK-}\" = ", " ] || return 1"),
+            path: "[ \"${PATH-}\" = \"$_mxfp4_path\" ] || return 1",
             there: ("[[ -e ", " ]] || return 1"),
             gone: ("[[ ! -e ", " ]] || return 1"),
             readable: ["[[ -f ", " && -r ", " ]] || return 1"],
@@ -144,6 +159,7 @@ impl Answer {
             quote: fish_quote,
             folder: ("test \"$PWD\" = ", "; or return 1"),
             sdk: ("test \"$MXFP4_SDK\" = ", "; or return 1"),
+            path: "test \"$PATH\" = \"$_mxfp4_path\"; or return 1",
             there: ("test -e ", "; or return 1"),
             gone: ("test -e ", "; and return 1"),
             readable: ["test -f ", "; and test -r ", "; or return 1"],
@@ -163,6 +179,9 @@ impl Answer {
         };
         if self.always_ask {
             line(&[b"return 1"]);
+        }
+        if self.memory.needs_path() {
+            line(&[words.path.as_bytes()]);
         }
         let mut compare = |(before, behind): (&str, &str), value: &OsStr| {
             line(&[before.as_bytes(), &(words.quote)(value), behind.as_bytes()]);
@@ -218,7 +237,9 @@ impl Answer {
             "unset": unset,
             "last": {
                 "told": self.told,
+                "memory": self.memory.word(),
                 "ask": self.always_ask,
+                "needs_path": self.memory.needs_path(),
                 "pwd": text(&self.folder),
                 "sdk": text(&self.sdk),
                 "there": paths(&self.there),

@@ -1,9 +1,12 @@
 //! Which Python tests share a process.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// A test as pytest has collected it, with what its marker `job` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,7 +16,7 @@ pub struct Collected {
     /// Whether it needs a GPU.
     pub gpu: bool,
     /// The module's file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "path_of_bytes")]
     pub file: PathBuf,
     /// It takes long, and is to begin early.
     #[serde(default)]
@@ -21,6 +24,15 @@ pub struct Collected {
     /// It has nothing to share with others of its module.
     #[serde(default)]
     pub apart: bool,
+}
+
+/// A path as the plugin tells it, a byte in each character: JSON holds text only, which a path need not be.
+pub fn path_of_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let text = String::deserialize(from)?;
+    let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+    bytes
+        .map(|bytes| OsString::from_vec(bytes).into())
+        .map_err(|_| D::Error::custom("a character of a path is no byte"))
 }
 
 /// Tests for one process of pytest.

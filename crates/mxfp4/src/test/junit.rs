@@ -3,6 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mxfp4_toolchain::diagnostics::visible;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::report::{Case, Language, Report, Verdict};
@@ -33,20 +34,20 @@ fn test_case(case: &Case) -> TestCase {
         Verdict::Flaky(reason) => {
             let mut status = TestCaseStatus::success();
             let mut first = TestRerun::new(NonSuccessKind::Failure);
-            first.set_message(reason.as_str());
+            first.set_message(xml(reason));
             status.add_rerun(first);
             status
         }
         Verdict::Failed(reason) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(reason.lines().next().unwrap_or_default());
+            status.set_message(xml(reason.lines().next().unwrap_or_default()));
             // An attribute keeps no line breaks.
-            status.set_description(reason.as_str());
+            status.set_description(xml(reason));
             status
         }
         Verdict::Skipped(reason) => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(reason.as_str());
+            status.set_message(xml(reason));
             status
         }
     };
@@ -56,12 +57,43 @@ fn test_case(case: &Case) -> TestCase {
         .rsplit_once("::")
         .or_else(|| case.name.split_once(": "))
         .unwrap_or(("", &case.name));
-    let mut xml = TestCase::new(name, status);
-    xml.set_classname(class).set_time(case.time);
+    let mut element = TestCase::new(xml(name), status);
+    element.set_classname(xml(class)).set_time(case.time);
     if !case.output.is_empty() {
-        xml.set_system_out(case.output.as_str());
+        element.set_system_out(xml(&case.output));
     }
-    xml
+    element
+}
+
+/// `text` in the characters that XML 1.0 has: without its colors, what a terminal would obey as its picture, and what is
+/// no character as a replacement for one.
+fn xml(text: &str) -> String {
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .map(|line| {
+            let line = without_colors(line);
+            // quick-junit would leave a tab out.
+            visible(&line)
+                .replace('\t', "    ")
+                .replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// `line` without the codes for colors. quick-junit takes more for a code: the rest of the text after half of one.
+fn without_colors(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|char: char| char.is_ascii_digit() || char == ';');
+        match rest.strip_prefix('m') {
+            Some(rest) => plain += rest,
+            None => plain.extend(["\u{1b}[", part]),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -87,5 +119,43 @@ mod tests {
         let failure = failure.unwrap();
         assert_eq!(failure.attribute("message"), Some("1 != 2"));
         assert_eq!(failure.text(), Some("1 != 2\nof 3"));
+    }
+
+    /// The document of a test that fails with this name, reason and output.
+    fn document_of(text: &str) -> String {
+        let mut report = report();
+        let mut case = report.cases()[0].clone();
+        case.name = text.to_owned();
+        case.verdict = Verdict::Failed(text.to_owned());
+        case.output = text.to_owned();
+        report.add(case);
+        super::text(&report, Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_character_of_xml_is_replaced() {
+        let text = "a\u{ffff}b\u{fffe}c\td\r\n\u{1b}[1;31mred\u{1b}[0m \u{0}\u{1b}]0;title\u{7f}\u{85}]]>&<\u{d7ff}\u{e000}\u{10ffff}";
+        let document = document_of(text);
+        let document = roxmltree::Document::parse(&document).unwrap();
+        let text_of = |tag: &str| {
+            let mut nodes = document.descendants().filter(|node| node.has_tag_name(tag));
+            nodes.next_back().unwrap().text()
+        };
+        let expected = Some(
+            "a\u{fffd}b\u{fffd}c    d\nred \u{2400}\u{241b}]0;title\u{2421}\u{fffd}]]>&<\u{d7ff}\u{e000}\u{10ffff}",
+        );
+        assert_eq!(text_of("failure"), expected);
+        assert_eq!(text_of("system-out"), expected);
+    }
+
+    #[test]
+    fn every_character_leaves_it_xml() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let document = document_of(&all);
+        // Neither parser of the tests knows all of the standard: this is its rule.
+        let is_xml =
+            |char: char| matches!(char, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        assert_eq!(document.chars().find(|&char| !is_xml(char)), None);
+        roxmltree::Document::parse(&document).unwrap();
     }
 }

@@ -6,20 +6,147 @@
 import json
 import os
 import re
+import sys
+import traceback
 
 import pytest
+from _pytest.mark.expression import Expression
 
 with open(os.environ["MXFP4_PYTEST_OPTIONS"], encoding="utf-8") as _file:
     _wanted = json.load(_file)
 # Not for the processes that a test starts: pytest may be among them.
 _path = os.environ.pop("MXFP4_PYTEST_EVENTS")
 _events = open(_path, "a", encoding="utf-8", buffering=1)
+_pid = os.getpid()
 _phases = []
+_root = None
 _WISHES = {"first": False, "apart": False}
+
+# pytest's own options that would have `mxfp4 test` run other tests than it says, or run them otherwise: what each is
+# called, and the value that leaves it out. They come from PYTEST_ADDOPTS, and from `addopts` of a file in the workspace
+# or above it.
+_LEFT_OUT = {
+    "maxfail": ("-x/--maxfail", 0),
+    "collectonly": ("--collect-only", False),
+    "stepwise": ("--stepwise", False),
+    "stepwise_skip": ("--stepwise-skip", False),
+    "lf": ("--last-failed", False),
+    "setuponly": ("--setup-only", False),
+    "setupplan": ("--setup-plan", False),
+    "usepdb": ("--pdb", False),
+    "trace": ("--trace", False),
+    "version": ("--version", 0),
+    "showfixtures": ("--fixtures", False),
+    "show_fixtures_per_test": ("--fixtures-per-test", False),
+    "markers": ("--markers", False),
+    "cacheshow": ("--cache-show", None),
+    # pytest-xdist, pytest-rerunfailures and pytest-forked.
+    "numprocesses": ("-n", None),
+    "dist": ("--dist", "no"),
+    "distload": ("-d", False),
+    "tx": ("--tx", []),
+    "looponfail": ("--looponfail", False),
+    "reruns": ("--reruns", 0),
+    "forked": ("--forked", False),
+}
+# Those that choose tests hold, and are told.
+_CHOOSING = {
+    "keyword": "-k",
+    "markexpr": "-m",
+    "deselect": "--deselect",
+    "ignore": "--ignore",
+    "ignore_glob": "--ignore-glob",
+}
+
+
+def _text(value):
+    """Text without lone surrogates, which a file's name may bring and JSON cannot carry."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _name(item):
+    """pytest's name of a test, as it is told and asked for."""
+    return _text(item.nodeid)
+
+
+def _path_text(path):
+    """A path in which each character stands for one byte: a path need not be text."""
+    return os.fsencode(path).decode("latin-1")
 
 
 def _say(event, **fields):
+    # A process that a test forked is no second run of it.
+    if os.getpid() != _pid:
+        return
+    for key, value in fields.items():
+        if isinstance(value, str):
+            fields[key] = _text(value)
     _events.write(json.dumps({"event": event, **fields}) + "\n")
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def _end_what_was_forked():
+    """Ends a process that a test has forked and that comes back from it: it would run all further tests once more."""
+    begun = os.getpid()
+    outcome = yield
+    if os.getpid() == begun:
+        return
+    code = 0
+    if outcome.excinfo is not None:
+        error = outcome.excinfo[1]
+        code = error.code if isinstance(error, SystemExit) else 1
+        if not isinstance(error, SystemExit):
+            traceback.print_exception(*outcome.excinfo)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+pytest_make_collect_report = _end_what_was_forked
+pytest_runtest_setup = _end_what_was_forked
+pytest_runtest_call = _end_what_was_forked
+pytest_runtest_teardown = _end_what_was_forked
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_cmdline_main(config):
+    global _root
+    _root = config.rootpath
+    _say("options", **_settle(config))
+    yield
+
+
+def _settle(config):
+    """Leaves out the options that this run cannot have; tells which, which choose tests, and where all come from."""
+    option = config.option
+    keep = {"collectonly"} if _wanted["collect"] else set()
+    left_out = []
+    for name, (flag, value) in _LEFT_OUT.items():
+        given = getattr(option, name, None)
+        if name in keep or not given or given == value:
+            continue
+        setattr(option, name, value)
+        left_out.append(flag)
+    if _wanted["only"] is not None:
+        # These were chosen already, with other options perhaps.
+        option.keyword, option.markexpr, option.deselect = "", "", None
+    if option.keyword == _wanted["keyword"]:
+        keep.add("keyword")
+    choosing = [
+        flag
+        for name, flag in _CHOOSING.items()
+        if name not in keep and getattr(option, name, None)
+    ]
+    sources = []
+    if os.environ.get("PYTEST_ADDOPTS"):
+        sources.append("PYTEST_ADDOPTS")
+    if config.getini("addopts"):
+        sources.append(f"`addopts` of {config.inipath}")
+    return {
+        "left_out": left_out,
+        "choosing": choosing,
+        "sources": [_text(source) for source in sources],
+    }
 
 
 def _needs_gpu(item):
@@ -32,12 +159,40 @@ def _is_wanted(item):
     only, substring, pattern, gpu = (
         _wanted.get(key) for key in ("only", "substring", "regex", "gpu")
     )
+    name = _name(item)
     return (
-        (only is None or item.nodeid in only)
-        and (substring is None or substring in item.nodeid)
-        and (pattern is None or re.search(pattern, item.nodeid) is not None)
+        (only is None or name in only)
+        and (substring is None or substring in name)
+        and (pattern is None or re.search(pattern, name) is not None)
         and (gpu is None or _needs_gpu(item) == gpu)
     )
+
+
+def _may_have_wanted(module):
+    """Whether a module that is skipped as a whole may have tests that are wanted, as far as its text tells."""
+    try:
+        with open(_root / module, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        text = ""
+    found = re.findall(r"^\s*(?:async +)?(?:def|class) +([Tt]est\w*)", text, re.M)
+    names = [_text(module), *(f"{_text(module)}::{name}" for name in found)]
+    keyword, substring, pattern = (
+        _wanted.get(key) for key in ("keyword", "substring", "regex")
+    )
+    expression = Expression.compile(keyword) if keyword else None
+
+    def may_be_wanted(name):
+        return (
+            (
+                expression is None
+                or expression.evaluate(lambda word, **_: word.lower() in name.lower())
+            )
+            and (substring is None or substring in name)
+            and (pattern is None or re.search(pattern, name) is not None)
+        )
+
+    return any(map(may_be_wanted, names))
 
 
 def _wishes(item):
@@ -65,13 +220,22 @@ def pytest_collection_modifyitems(config, items):
     if rest:
         config.hook.pytest_deselected(items=rest)
     items[:] = chosen
-    _say("root", path=str(config.rootpath))
-    for item in items:
+
+
+def pytest_collection_finish(session):
+    # What other plugins have left out by now is not run.
+    settings = session.config.inipath
+    _say(
+        "root",
+        path=_path_text(session.config.rootpath),
+        settings=None if settings is None else str(settings),
+    )
+    for item in session.items:
         _say(
             "collected",
             id=item.nodeid,
             gpu=_needs_gpu(item),
-            file=str(item.path),
+            file=_path_text(item.path),
             **_wishes(item),
         )
 
@@ -108,7 +272,7 @@ def pytest_collectreport(report):
             output=_output(report),
             seconds=0.0,
         )
-    elif report.skipped:
+    elif report.skipped and _may_have_wanted(report.nodeid):
         _say(
             "end",
             id=report.nodeid,

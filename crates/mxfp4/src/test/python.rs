@@ -1,8 +1,7 @@
 //! Python tests: pytest, with a plugin that chooses tests and tells what becomes of each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use mxfp4_process::{Background, Command, Outcome, Output};
 use mxfp4_toolchain::diagnostics::visible;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::batch::{Batch, Collected, batches};
+use super::batch::{Batch, batches};
+use super::events::{Ended, Event, Events};
 use super::filter::Filter;
 use super::report::{Again, Case, Language, Verdict};
 use super::teller::Teller;
@@ -29,29 +28,6 @@ const KEPT: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const PLUGIN: &str = include_str!("pytest_plugin.py");
 
-/// What the plugin tells.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-enum Event {
-    /// pytest has collected; the names of the tests begin at this folder.
-    Root { path: PathBuf },
-    /// This test is wanted.
-    Collected(Collected),
-    /// It begins.
-    Start { id: String },
-    /// It has ended.
-    End(Ended),
-}
-
-#[derive(Debug, Deserialize)]
-struct Ended {
-    id: String,
-    outcome: String,
-    reason: String,
-    output: String,
-    seconds: f64,
-}
-
 /// One process of pytest.
 struct Run {
     outcome: Outcome,
@@ -60,6 +36,12 @@ struct Run {
     /// The test that it was at when it ended, or was ended.
     current: Option<(String, Duration)>,
     timed_out: bool,
+    /// Whether it came as far as to look for tests.
+    looked: bool,
+    /// How many tests it told of.
+    tests: usize,
+    /// The file that holds pytest's settings.
+    settings: Option<String>,
 }
 
 /// What a first look at the tests has found.
@@ -82,8 +64,8 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     }
     let teller = &mut Teller::new(&bench.screen, &report);
     let mut problem = None;
-    let collect = pytest.filtered.clone().arg("--collect-only");
-    let run = pytest.run_once(&collect, None, teller, &mut |event, _| match event {
+    let (command, goal) = (&pytest.filtered, Goal::Collect);
+    let run = pytest.run_once(command, goal, teller, &mut |event, _| match event {
         Event::Collected(test) => listed.push(Listed {
             language: Language::Python,
             name: visible(&test.id).into_owned(),
@@ -100,10 +82,10 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     if let Some(problem) = problem {
         anyhow::bail!("pytest cannot collect the tests: {}", visible(&problem));
     }
-    if !ended_well(run.outcome, true, 0) {
+    if !run.ended_well(true, 0) {
         anyhow::bail!(
             "pytest cannot collect the tests ({}):\n{}",
-            run.outcome,
+            run.reason(),
             run.output
         );
     }
@@ -118,8 +100,21 @@ pub struct Pytest<'a> {
     /// With the filters that pytest knows itself.
     filtered: Command,
     is_filtered: bool,
+    /// The expression that pytest's `-k` is given.
+    keyword: Option<String>,
     /// The plugin's folder.
     plugin: tempfile::TempDir,
+    /// What was said of pytest's own options: once is enough.
+    said: Mutex<BTreeSet<String>>,
+}
+
+/// What a process of pytest is for.
+#[derive(Clone, Copy)]
+enum Goal<'a> {
+    /// To find the tests that are wanted.
+    Collect,
+    /// To run these, or all that are wanted.
+    Run(Option<&'a [String]>),
 }
 
 /// What one job has to run.
@@ -157,13 +152,14 @@ impl<'a> Pytest<'a> {
             .into_iter()
             .filter(|expression| !expression.is_empty())
             .collect();
-        let filtered = match expressions.as_slice() {
-            [] => command.clone(),
-            [one] => command.clone().args(["-k", one]),
-            many => command
-                .clone()
-                .arg("-k")
-                .arg(format!("({})", many.join(") and ("))),
+        let keyword = match expressions.as_slice() {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            many => Some(format!("({})", many.join(") and ("))),
+        };
+        let filtered = match &keyword {
+            None => command.clone(),
+            Some(keyword) => command.clone().arg("-k").arg(keyword),
         };
         Ok(Some(Self {
             bench,
@@ -172,7 +168,9 @@ impl<'a> Pytest<'a> {
             is_filtered: !expressions.is_empty()
                 || bench.gpu.is_some()
                 || !matches!(bench.filter, Filter::All),
+            keyword,
             plugin,
+            said: Mutex::default(),
         }))
     }
 
@@ -225,12 +223,13 @@ impl<'a> Pytest<'a> {
             return Ok(found);
         }
         teller.running("python: collects the tests");
-        let command = self.filtered.clone().arg("--collect-only");
+        let command = &self.filtered;
         let (mut root, mut tests, mut failures) = (PathBuf::new(), Vec::new(), 0);
-        let run = self.run_once(&command, None, teller, &mut |event, teller| match event {
-            Event::Root { path } => root = path,
+        let goal = Goal::Collect;
+        let run = self.run_once(command, goal, teller, &mut |event, teller| match event {
+            Event::Root { path, .. } => root = path,
             Event::Collected(test) => tests.push(test),
-            Event::Start { .. } => {}
+            Event::Options { .. } | Event::Start { .. } => {}
             Event::End(ended) => {
                 failures += usize::from(ended.outcome == "failed");
                 let name = ended.id.clone();
@@ -242,9 +241,9 @@ impl<'a> Pytest<'a> {
             found.interrupted = Some(Interrupted(run.outcome.code()));
             return Ok(found);
         }
-        if run.timed_out || !ended_well(run.outcome, self.is_filtered, failures) {
+        if !run.ended_well(self.is_filtered, failures) {
             let reason = run.reason();
-            self.failed_itself(&command, teller, reason, run.output);
+            self.failed_itself(command, teller, reason, run.output);
             return Ok(found);
         }
         found.batches = batches(tests, &root, self.bench.jobs, self.bench.hopper);
@@ -309,11 +308,14 @@ impl<'a> Pytest<'a> {
         loop {
             let is_first = rest.is_none();
             let only = rest.as_deref().or(part.only);
-            let mut left = Vec::new();
+            // Those that are asked for by name are missed also where pytest does not find them.
+            let mut left = only.map(<[_]>::to_vec).unwrap_or_default();
             let mut failures = 0;
-            let run = self.run_once(&part.command, only, teller, &mut |event, teller| {
+            let goal = Goal::Run(only);
+            let run = self.run_once(&part.command, goal, teller, &mut |event, teller| {
                 match event {
-                    Event::Root { .. } => {}
+                    Event::Options { .. } | Event::Root { .. } => {}
+                    Event::Collected(test) if left.contains(&test.id) => {}
                     Event::Collected(test) => left.push(test.id),
                     Event::Start { id } => teller.running(&format!("python: {id}")),
                     Event::End(ended) => {
@@ -332,9 +334,14 @@ impl<'a> Pytest<'a> {
             let Some((id, time)) = run.current else {
                 // Tests of a batch were there a moment ago.
                 let may_be_none = !is_first || (self.is_filtered && part.only.is_none());
-                if run.timed_out || !ended_well(run.outcome, may_be_none, failures) {
-                    let reason = run.reason();
-                    self.failed_itself(&part.command, teller, reason, run.output);
+                let reason = run.reason();
+                if !run.ended_well(may_be_none, failures) {
+                    self.failed_itself(&part.command, teller, reason.clone(), run.output);
+                }
+                // Silence would be taken for success.
+                for id in left {
+                    let reason = format!("it was collected and not run: {reason}");
+                    on_end(Ended::failed(id, reason, String::new(), 0.0), teller);
                 }
                 return Ok(None);
             };
@@ -343,13 +350,7 @@ impl<'a> Pytest<'a> {
                 true => self.bench.timed_out(),
                 false => format!("pytest ended while it ran: {}", run.outcome),
             };
-            let ended = Ended {
-                id,
-                outcome: "failed".to_owned(),
-                reason,
-                output: run.output,
-                seconds: time.as_secs_f64(),
-            };
+            let ended = Ended::failed(id, reason, run.output, time.as_secs_f64());
             on_end(ended, teller);
             if left.is_empty() {
                 return Ok(None);
@@ -358,27 +359,22 @@ impl<'a> Pytest<'a> {
         }
     }
 
-    /// Runs one process of pytest, on those tests of `only` or on all that are wanted, until it ends or a test takes too
-    /// long.
+    /// Runs one process of pytest until it ends or a test takes too long.
     fn run_once(
         &self,
         command: &Command,
-        only: Option<&[String]>,
+        goal: Goal,
         teller: &mut Teller,
         on_event: &mut dyn FnMut(Event, &mut Teller),
     ) -> anyhow::Result<Run> {
         let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
         let path = scratch.path().join("events");
         File::create(&path).context("cannot write to a temporary folder")?;
-        let mut events = Events {
-            path: path.clone(),
-            offset: 0,
-            rest: Vec::new(),
-        };
+        let mut events = Events::new(path.clone());
         let kept = Arc::new(Mutex::new(Kept::default()));
         let keep = Arc::clone(&kept);
         let mut background = Some(Background::start(
-            self.prepare(command, only, scratch.path(), &path)?,
+            self.prepare(command, goal, scratch.path(), &path)?,
             move |line| {
                 let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.add(line.text);
@@ -387,6 +383,7 @@ impl<'a> Pytest<'a> {
         let mut current: Option<String> = None;
         let mut since = Instant::now();
         let mut timed_out = false;
+        let (mut looked, mut tests, mut settings) = (false, 0, None);
         let mut shown = 0;
         let outcome = loop {
             let ended = background.as_ref().is_none_or(Background::ended);
@@ -411,8 +408,20 @@ impl<'a> Pytest<'a> {
             for event in events.read() {
                 match &event {
                     Event::Start { id } => (current, since) = (Some(id.clone()), Instant::now()),
-                    Event::End(_) => (current, since) = (None, Instant::now()),
-                    Event::Root { .. } | Event::Collected(_) => {}
+                    Event::End(_) => {
+                        (current, since) = (None, Instant::now());
+                        tests += 1;
+                    }
+                    Event::Options {
+                        left_out,
+                        choosing,
+                        sources,
+                    } => self.say_options(left_out, choosing, sources),
+                    Event::Root { settings: file, .. } => {
+                        looked = true;
+                        settings.clone_from(file);
+                    }
+                    Event::Collected(_) => tests += 1,
                 }
                 on_event(event, teller);
             }
@@ -433,13 +442,41 @@ impl<'a> Pytest<'a> {
             output,
             current: current.map(|id| (id, since.elapsed())),
             timed_out,
+            looked,
+            tests,
+            settings,
         })
+    }
+
+    /// Says what became of the options that pytest was given by others.
+    fn say_options(&self, left_out: &[String], choosing: &[String], sources: &[String]) {
+        let (flags, what) = match (left_out, choosing) {
+            ([], []) => return,
+            ([], choosing) => (choosing, "choose tests too"),
+            (left_out, []) => (
+                left_out,
+                "are left out: every test is run here, each once, unless `mxfp4 test` is told otherwise",
+            ),
+            (left_out, choosing) => {
+                self.say_options(left_out, &[], sources);
+                return self.say_options(&[], choosing, sources);
+            }
+        };
+        let sources = match sources {
+            [] => "others".to_owned(),
+            sources => sources.join(" and "),
+        };
+        let text = format!("pytest's options {} of {sources} {what}", flags.join(", "));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(text.clone()) {
+            self.bench.screen.warning(&visible(&text));
+        }
     }
 
     fn prepare(
         &self,
         command: &Command,
-        only: Option<&[String]>,
+        goal: Goal,
         scratch: &Path,
         events: &Path,
     ) -> anyhow::Result<Command> {
@@ -448,8 +485,14 @@ impl<'a> Pytest<'a> {
             Filter::Pattern(pattern) => (None, Some(pattern.as_str())),
             Filter::All | Filter::Name(_) => (None, None),
         };
+        let (command, only) = match goal {
+            Goal::Collect => (&command.clone().arg("--collect-only"), None),
+            Goal::Run(only) => (command, only),
+        };
         let wanted = json!({
             "only": only,
+            "collect": matches!(goal, Goal::Collect),
+            "keyword": self.keyword,
             "substring": part,
             "regex": pattern,
             "gpu": self.bench.gpu,
@@ -514,27 +557,35 @@ impl<'a> Pytest<'a> {
     }
 }
 
-impl Ended {
-    /// What it comes to, where the test failed before for the reason that is given.
-    fn verdict(&self, before: Option<&String>) -> Verdict {
-        match (self.outcome.as_str(), before) {
-            ("passed", Some(reason)) => Verdict::Flaky(reason.clone()),
-            ("passed", None) => Verdict::Passed,
-            ("skipped", _) => {
-                let reason = self.reason.strip_prefix("skipped: ");
-                Verdict::Skipped(reason.unwrap_or(&self.reason).to_owned())
-            }
-            _ => Verdict::Failed(self.reason.clone()),
+impl Run {
+    /// Whether pytest did all that it was to do, where so many failures were told. It ends with 1 when tests failed and
+    /// with 2 when modules cannot be read; anything else is a failure of its own, and so is a run without a test.
+    fn ended_well(&self, may_be_none: bool, failures: usize) -> bool {
+        match self.outcome.code() {
+            _ if self.timed_out => false,
+            _ if self.outcome.success() => self.tests > 0 || (may_be_none && self.looked),
+            NOTHING_COLLECTED => may_be_none || failures > 0,
+            1 | 2 => failures > 0,
+            _ => false,
         }
     }
-}
 
-impl Run {
     /// Why it is a failure that it ended as it did.
     fn reason(&self) -> String {
+        let none = self.outcome.success() && self.tests == 0;
+        let settings = match &self.settings {
+            Some(file) => format!("; pytest's settings are those of {}", visible(file)),
+            None => String::new(),
+        };
         match self.outcome.code() {
             _ if self.timed_out => "pytest hung between tests and was ended".to_owned(),
-            NOTHING_COLLECTED => "there are no tests".to_owned(),
+            _ if none && !self.looked => {
+                "pytest ended before it looked for tests; see its output, and its options in \
+                                          PYTEST_ADDOPTS and `addopts`"
+                    .to_owned()
+            }
+            NOTHING_COLLECTED => format!("there are no tests{settings}"),
+            _ if none => format!("there are no tests{settings}"),
             _ => format!("{}; see its output", self.outcome),
         }
     }
@@ -572,36 +623,6 @@ impl Kept {
     }
 }
 
-/// The plugin's file, read as it grows.
-struct Events {
-    path: PathBuf,
-    offset: u64,
-    /// The line that is not whole yet.
-    rest: Vec<u8>,
-}
-
-impl Events {
-    /// What was added since. A line that is none of the plugin's is not for us.
-    fn read(&mut self) -> Vec<Event> {
-        let mut added = Vec::new();
-        let read = File::open(&self.path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(self.offset))?;
-            file.read_to_end(&mut added)
-        });
-        self.offset += read.unwrap_or(0) as u64;
-        self.rest.append(&mut added);
-        let Some(end) = self.rest.iter().rposition(|&byte| byte == b'\n') else {
-            return Vec::new();
-        };
-        let rest = self.rest.split_off(end + 1);
-        let lines = std::mem::replace(&mut self.rest, rest);
-        lines
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect()
-    }
-}
-
 /// Whether a Python test may have `name` in its name: collecting them only to find that none has takes pytest as long
 /// as many tests take. Anything but a plain word may be made of parameters, which only pytest knows.
 fn may_match(bench: &Bench, name: &str) -> bool {
@@ -623,41 +644,4 @@ fn contains(path: &Path, word: &str) -> bool {
     let has = |text: &str| text.to_ascii_lowercase().contains(word);
     path.extension().is_some_and(|extension| extension == "py")
         && (has(&path.to_string_lossy()) || fs::read_to_string(path).is_ok_and(|text| has(&text)))
-}
-
-/// Whether pytest did all that it was to do, where so many failures were told. It ends with 1 when tests failed and with 2
-/// when modules cannot be read; anything else is a failure of its own.
-fn ended_well(outcome: Outcome, may_be_none: bool, failures: usize) -> bool {
-    match outcome.code() {
-        _ if outcome.success() => true,
-        NOTHING_COLLECTED => may_be_none || failures > 0,
-        1 | 2 => failures > 0,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    #[test]
-    fn the_plugins_file_is_read_as_it_grows() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events");
-        let mut file = File::create(&path).unwrap();
-        let mut events = Events {
-            path,
-            offset: 0,
-            rest: Vec::new(),
-        };
-        assert!(events.read().is_empty());
-        file.write_all(b"{\"event\":\"start\",\"id\":\"a\"}\nno JSON\n{\"event\":\"sta")
-            .unwrap();
-        assert!(matches!(&events.read()[..], [Event::Start { id }] if id == "a"));
-        assert!(events.read().is_empty());
-        file.write_all(b"rt\",\"id\":\"b\"}\n\xff\xfe\n").unwrap();
-        assert!(matches!(&events.read()[..], [Event::Start { id }] if id == "b"));
-    }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::filter::Filter;
+
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -143,6 +145,27 @@ impl Report {
     /// Whether a test failed.
     pub fn has_failures(&self) -> bool {
         self.sum().failed > 0
+    }
+
+    /// What tests were asked for by `filter`, or because they need a GPU, and were not tried. To skip them is no success.
+    pub fn missed(&self, filter: &Filter, gpu: bool) -> Option<String> {
+        let by_name = !matches!(filter, Filter::All);
+        let is_skipped = |case: &&Case| matches!(case.verdict, Verdict::Skipped(_));
+        let is_module =
+            |case: &&Case| case.language == Language::Python && !case.name.contains("::");
+        let mut skipped = self.cases.iter().filter(is_skipped);
+        if let Some(module) = skipped.clone().find(|case| by_name && is_module(case)) {
+            let reason = module.verdict.reason().unwrap_or_default();
+            let name = &module.name;
+            return Some(format!(
+                "{name} was asked for, and skipped as a whole: {reason}"
+            ));
+        }
+        let reason = skipped.next()?.verdict.reason().unwrap_or_default();
+        let nothing_else = skipped.count() + 1 == self.total();
+        ((by_name || gpu) && nothing_else).then(|| {
+            format!("each test that was asked for was skipped, so that nothing was tried: {reason}")
+        })
     }
 
     /// How many tests were counted.

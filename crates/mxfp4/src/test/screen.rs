@@ -68,6 +68,14 @@ impl Screen {
         }
     }
 
+    /// Says what the user should know of the run itself.
+    pub fn warning(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.all.suspend(|| tracing::warn!("{text}")),
+            None => tracing::warn!("{text}"),
+        }
+    }
+
     /// A line for what a job is at, where there may be several.
     pub fn row(&self) -> Option<Row<'_>> {
         let bars = self.bars.as_ref().filter(|_| self.shared)?;

@@ -7,6 +7,8 @@ mod support;
 mod activation;
 mod formats;
 mod hook;
+mod options;
+mod others;
 mod place;
 mod run;
 mod shell;
@@ -32,6 +34,28 @@ fn main() -> ExitCode {
             trial("hook_asks_only_where_something_changed", hook::asks_once);
             trial("hook_runs_nothing_of_a_strangers", hook::strangers);
             trial("hook_leaves_the_users_activation_alone", hook::leaves_alone);
+        }
+    }
+    for (names, test, run) in [
+        (
+            &["bash", "zsh", "fish"][..],
+            "direnv_in_either_order",
+            others::direnv as fn(&Shell) -> _,
+        ),
+        (
+            &SHELLS[1..],
+            "virtual_environments",
+            others::virtual_environments,
+        ),
+        (&SHELLS[1..], "a_long_path", others::long_path),
+        (&SHELLS[1..], "a_login_shell", others::login_shell),
+        (&["bash", "zsh"], "options", options::options),
+        (&["bash"], "bash_preexec", options::bash_preexec),
+    ] {
+        for &name in names {
+            trials.push(skippable(format!("{name}_{test}"), move || {
+                run(&Shell::find(name)?)
+            }));
         }
     }
     // A terminal in which nothing answers is none that nu would start in.
@@ -70,6 +94,8 @@ fn main() -> ExitCode {
             Ok(())
         }));
     }
+    trials.push(skippable("a_sample_of_scripts_shells".into(), sample));
+    trials.push(skippable("tmux_in_mxfp4_shell".into(), others::tmux));
     trials.push(skippable(
         "all_ways_agree".into(),
         activation::all_ways_agree,
@@ -83,6 +109,18 @@ fn main() -> ExitCode {
         formats::dotenv,
     ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A part of what scripts/shells does; its table tells what was not there.
+fn sample() -> Result<(), support::Skip> {
+    let python = support::tool("python3")?;
+    let script = support::repository().join("scripts/shells");
+    let mut command = std::process::Command::new(python);
+    command.arg(script).arg("--sample");
+    let ran = support::run(command.args(["--mxfp4", env!("CARGO_BIN_EXE_mxfp4")]));
+    print!("{}", ran.stdout);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    Ok(())
 }
 
 fn skippable(
