@@ -1,6 +1,7 @@
 //! One answer of a request while it is made.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mxfp4_engine::{Engine, EngineError, Generation, Request, Step};
@@ -31,7 +32,8 @@ pub(crate) struct Choice {
 }
 
 enum State {
-    Waits(Request),
+    /// The prompt, and all else that the engine is asked.
+    Waits(Arc<[u32]>, Box<Request>),
     Runs(Generation, Presence),
     /// No token is wanted, so the engine is not asked.
     Empty,
@@ -45,12 +47,18 @@ pub(crate) enum Reading {
 }
 
 impl Choice {
-    /// `leader` is the first choice of the same prompt, if this is a later one.
-    pub(crate) fn new(request: Request, reading: Reading, leader: Option<usize>) -> Self {
+    /// `request` is without the prompt; `leader` is the first choice of the same prompt,
+    /// if this is a later one.
+    pub(crate) fn new(
+        prompt: Arc<[u32]>,
+        request: Request,
+        reading: Reading,
+        leader: Option<usize>,
+    ) -> Self {
         // A short prompt is read sooner than waited for.
-        let shared = request.prompt.len() > SHORT_PROMPT;
+        let shared = prompt.len() > SHORT_PROMPT;
         Self {
-            state: State::Waits(request),
+            state: State::Waits(prompt, Box::new(request)),
             reading,
             after: leader.filter(|_| shared),
             leads: leader.is_none(),
@@ -67,13 +75,13 @@ impl Choice {
 
     pub(crate) fn waits_for(&self) -> Option<usize> {
         match self.state {
-            State::Waits(_) => self.after,
+            State::Waits(..) => self.after,
             _ => None,
         }
     }
 
     pub(crate) fn waits(&self) -> bool {
-        matches!(self.state, State::Waits(_))
+        matches!(self.state, State::Waits(..))
     }
 
     pub(crate) fn runs(&self) -> bool {
@@ -81,10 +89,13 @@ impl Choice {
     }
 
     pub(crate) fn start(&mut self, engine: &Engine, record: &Record) {
-        if let State::Waits(request) = std::mem::replace(&mut self.state, State::Ended) {
-            self.state = match request.max_tokens {
-                Some(0) => State::Empty,
-                _ => State::Runs(engine.generate(request), record.presence()),
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        if let State::Waits(prompt, mut request) = state {
+            self.state = if request.max_tokens == Some(0) {
+                State::Empty
+            } else {
+                request.prompt = prompt.to_vec();
+                State::Runs(engine.generate(*request), record.presence())
             };
         }
     }
@@ -127,7 +138,7 @@ impl Choice {
                 self.end(FinishReason::Length, sink);
                 return Poll::Ready(Ok(()));
             }
-            State::Waits(_) | State::Ended => return Poll::Pending,
+            State::Waits(..) | State::Ended => return Poll::Pending,
         };
         let next = pin!(generation.next()).poll(context);
         let Poll::Ready(next) = next else {

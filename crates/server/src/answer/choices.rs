@@ -135,13 +135,14 @@ impl Answer {
             }
         }
         // Those that start now have to be polled, to wake this task.
-        if self.start_choices() || read {
-            return Poll::Ready(Ok(Progress::Read));
+        let started = self.start_choices();
+        if !runs && !started {
+            return Poll::Ready(Ok(Progress::Ended));
         }
-        if runs {
-            Poll::Pending
+        if read || started {
+            Poll::Ready(Ok(Progress::Read))
         } else {
-            Poll::Ready(Ok(Progress::Ended))
+            Poll::Pending
         }
     }
 

@@ -51,11 +51,9 @@ fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiE
     let prompt = &request.prompt;
     let opened = &prompt.tokens[prompt.tokens.len() - prompt.opened..];
     let ends = harmony.special().ends();
-    let stop_tokens: Vec<u32> = sampling.request.stop_token_ids.clone();
-    let stop_tokens: Vec<u32> = stop_tokens
-        .into_iter()
-        .filter(|id| !ends.contains(id))
-        .collect();
+    let stop_tokens = sampling.request.stop_token_ids.iter().copied();
+    let stop_tokens: Vec<u32> = stop_tokens.filter(|id| !ends.contains(id)).collect();
+    let shared: Arc<[u32]> = prompt.tokens.as_slice().into();
     let options = ChatOptions {
         reasoning: request.reasoning,
         parallel_calls: request.parallel_calls,
@@ -70,12 +68,12 @@ fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiE
             options,
         );
         let request = mxfp4_engine::Request {
-            prompt: prompt.tokens.clone(),
             seed: sampling.seed(index),
             ..sampling.request.clone()
         };
         let leader = (index > 0).then_some(0);
-        Choice::new(request, Reading::Chat(Box::new(reading)), leader)
+        let reading = Reading::Chat(Box::new(reading));
+        Choice::new(shared.clone(), request, reading, leader)
     };
     Ok((0..sampling.choices).map(choice).collect())
 }

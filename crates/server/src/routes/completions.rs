@@ -58,21 +58,23 @@ fn choices(request: &CompletionRequest, serving: &Serving) -> Vec<Choice> {
     let mut choices = Vec::new();
     for prompt in &request.prompts {
         let leader = choices.len();
+        let tokens: Arc<[u32]> = prompt.tokens.as_slice().into();
         for index in 0..request.sampling.choices {
             let leader = (index > 0).then_some(leader);
-            choices.push(choice(request, serving, prompt, index, leader));
+            let (asked, reading) = choice(request, serving, prompt, index);
+            choices.push(Choice::new(tokens.clone(), asked, reading, leader));
         }
     }
     choices
 }
 
+/// What the engine is asked, but for the prompt, and how its answer is read.
 fn choice(
     request: &CompletionRequest,
     serving: &Serving,
     prompt: &CompletionPrompt,
     index: u32,
-    leader: Option<usize>,
-) -> Choice {
+) -> (mxfp4_engine::Request, Reading) {
     let sampling = &request.sampling;
     let stop = StopWords::new(sampling.stop.clone(), sampling.keep_stop);
     let mut ends = sampling.request.stop_token_ids.clone();
@@ -84,10 +86,9 @@ fn choice(
         request.show_special,
     );
     let asked = mxfp4_engine::Request {
-        prompt: prompt.tokens.clone(),
         max_tokens: prompt.max_tokens,
         seed: sampling.seed(index),
         ..sampling.request.clone()
     };
-    Choice::new(asked, Reading::Raw(Box::new(reading)), leader)
+    (asked, Reading::Raw(Box::new(reading)))
 }

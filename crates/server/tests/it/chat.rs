@@ -57,7 +57,7 @@ async fn an_answer_in_one_piece() {
 async fn an_answer_in_events() {
     // Slow enough that most tokens have an event of their own.
     let script = in_turn(vec![tokens(THINKS).into()]);
-    let rig = Rig::with(config(), paced(2), script).await;
+    let rig = Rig::with(config(), paced(6), script).await;
     let reply = rig
         .chat(json!({"stream": true, "stream_options": {"include_usage": true}}))
         .await;
@@ -90,7 +90,6 @@ async fn an_answer_in_events() {
         chunks.last().unwrap()["choices"],
         json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"}])
     );
-    // Tokens that wait are one chunk.
     assert!(chunks.len() > 4, "{} chunks", chunks.len());
     assert_eq!(
         joined(&chunks, 0),
@@ -329,12 +328,13 @@ async fn several_choices_have_seeds_of_their_own() {
 async fn later_choices_of_a_long_prompt_find_it_in_the_cache() {
     let answer = says("A");
     let script = in_turn(vec![tokens(&answer).into()]);
-    let rig = Rig::with(config(), paced(20), script).await;
+    let rig = Rig::with(config(), paced(200), script).await;
     let long = "x".repeat(300);
-    let asked = rig.chat(json!({"n": 4, "messages": [{"role": "user", "content": long}]}));
+    let asked =
+        rig.chat(json!({"n": 4, "max_tokens": 2, "messages": [{"role": "user", "content": long}]}));
     let watched = async {
         crate::rig::until("the first choice", || rig.scripted.requests().len() == 1).await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         assert_eq!(
             rig.scripted.requests().len(),
             1,

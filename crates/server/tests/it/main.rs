@@ -1,5 +1,6 @@
 //! The front end over HTTP, before an engine that answers by a script.
 
+mod alike;
 mod chat;
 mod client;
 mod completions;

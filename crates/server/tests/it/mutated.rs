@@ -107,6 +107,12 @@ fn mutate(value: &mut Value, at: &mut usize, how: usize, odd: &Value) -> bool {
     }
 }
 
+/// How many cases: `PROPTEST_CASES`, or so many.
+pub fn cases(few: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(few)
+}
+
 #[test]
 fn nothing_that_clients_send_is_the_servers_fault() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -121,7 +127,7 @@ fn nothing_that_clients_send_is_the_servers_fault() {
         prop::option::weighted(0.1, (0usize..2000, any::<u8>())),
     );
     let config = ProptestConfig {
-        cases: 400,
+        cases: cases(400),
         failure_persistence: None,
         ..ProptestConfig::default()
     };
