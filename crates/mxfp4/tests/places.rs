@@ -90,7 +90,10 @@ fn moved() -> Tested {
 
 fn read_only() -> Tested {
     let unshare = tool("unshare")?;
-    let stub = Stub::new(PYTHON_FREE, &[]);
+    let ruff = "#!/bin/sh\ncase \" $* \" in *' --no-cache '*) ;; *) echo 'cannot write' >&2; exit 2 ;; esac\n";
+    let stub = Stub::new(PYTHON_FREE, &[("sdk/bin/ruff", ruff), ("x.py", "")]);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(stub.path("sdk/bin/ruff"), executable).unwrap();
     let inside = |command: &Command| {
         let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 77; cd \"$0\" && exec \"$@\"";
         let mut outer = Command::new(&unshare);
@@ -122,6 +125,8 @@ fn read_only() -> Tested {
     fs::copy(&package, &copy).unwrap();
     fs::rename(&copy, &package).unwrap();
     passes(&inside(&stub.mxfp4(&["test"])));
+    let ran = inside(&stub.mxfp4(&["fmt", "--check", "x.py"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     Ok(())
 }
 
