@@ -1,7 +1,10 @@
 //! What every crate does with files, done in one way.
 
+pub mod lock;
+mod refused;
 mod stamp;
 mod walk;
 
+pub use refused::remedy;
 pub use stamp::{Stamp, TIME_GRAIN};
 pub use walk::{Found, Walk, names};

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use mxfp4_env::{Layout, Sdk};
 use mxfp4_process::{Command, Line, Outcome, Output};
+use nix::unistd::{AccessFlags, access};
 
 use self::files::Files;
 use crate::context::Context;
@@ -140,8 +141,11 @@ fn formatter(
                 return Ok(none("Python", &sdk.site, "ruff"));
             };
             // With --check releases differ in how they name a file; a diff has its name in all of them.
+            // Ruff keeps what it knows beside the files, and fails where it cannot.
+            let is_read_only = access(&context.workspace.root, AccessFlags::W_OK).is_err();
             Command::new(ruff)
                 .args(["format", "--force-exclude"])
+                .args(is_read_only.then_some("--no-cache"))
                 .args(args.check.then_some("--diff"))
         }
         Language::Rust => {

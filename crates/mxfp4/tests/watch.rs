@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::stub::Stub;
-use support::{folder, mxfp4, run};
+use support::{failing, folder, mxfp4, run};
 
 struct Watch {
     stub: Stub,
@@ -289,20 +289,6 @@ fn branches_are_changed() {
         };
         watch.save(&["] ok: built, "], || watch.stub.write(edited, text));
     }
-}
-
-/// A library that, preloaded, has `function` of the C library fail with `error`. Whoever builds Rust has a C compiler.
-fn failing(place: &Path, function: &str, error: &str) -> PathBuf {
-    let (source, library) = (place.join("x.c"), place.join(format!("{error}.so")));
-    let text = format!("#include <errno.h>\nint {function}() {{ errno = {error}; return -1; }}\n");
-    fs::write(&source, text).unwrap();
-    let mut compiler = Command::new("cc");
-    let ran = run(compiler
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(&source));
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    library
 }
 
 #[test]

@@ -37,16 +37,36 @@ pub enum Error {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A file operation was not allowed.
+    #[error("cannot {action} {}: {reason}; {remedy}", path.display())]
+    NotAllowed {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: io::Error,
+        /// What to do about it.
+        remedy: String,
+    },
 }
 
 impl Error {
     /// For `map_err`: the failure to do `action` to `path`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            action,
-            path,
-            source,
+        move |source| match mxfp4_fs::remedy(&source, &path) {
+            Some(remedy) => Self::NotAllowed {
+                action,
+                path,
+                reason: source,
+                remedy,
+            },
+            None => Self::File {
+                action,
+                path,
+                source,
+            },
         }
     }
 
@@ -61,7 +81,7 @@ impl Error {
             Self::Config(_) => 3,
             Self::Interrupted(outcome) => outcome.code().clamp(1, 255) as u8,
             Self::Workspace(error) => error.exit_code(),
-            Self::Build(_) | Self::Process(_) | Self::File { .. } => 1,
+            Self::Build(_) | Self::Process(_) | Self::File { .. } | Self::NotAllowed { .. } => 1,
         }
     }
 }

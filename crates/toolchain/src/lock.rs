@@ -1,13 +1,15 @@
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use mxfp4_fs::lock::{lock, try_lock};
 
 use crate::{Error, files};
 
 /// Takes the lock that `path` stands for and holds it until the result is
 /// dropped; the kernel releases that of a process that dies. `what` is said when
-/// another process has it.
+/// another process has it. Where the file system has no locks, nobody is waited for.
 pub(crate) fn take(path: &Path, what: &str) -> Result<File, Error> {
     let mut said = false;
     loop {
@@ -19,16 +21,12 @@ pub(crate) fn take(path: &Path, what: &str) -> Result<File, Error> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file.map_err(Error::file("create", path))?,
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                if !said {
-                    tracing::info!("waiting for another {what}");
-                    said = true;
-                }
-                file.lock().map_err(Error::file("lock", path))?;
+        if !try_lock(&file).map_err(Error::file("lock", path))? {
+            if !said {
+                tracing::info!("waiting for another {what}");
+                said = true;
             }
-            Err(TryLockError::Error(source)) => return Err(Error::file("lock", path)(source)),
+            lock(&file).map_err(Error::file("lock", path))?;
         }
         // `mxfp4 clean` removes the file: who holds a lock on one that has gone holds nothing.
         if stands_for(&file, path)? {
@@ -40,11 +38,8 @@ pub(crate) fn take(path: &Path, what: &str) -> Result<File, Error> {
 /// Takes the lock that the file `path` stands for, or `None` when another process has it.
 pub(crate) fn try_take(path: &Path) -> Result<Option<File>, Error> {
     let file = File::open(path).map_err(Error::file("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(Error::file("lock", path)(source)),
-    }
+    let taken = try_lock(&file).map_err(Error::file("lock", path))?;
+    Ok(taken.then_some(file))
 }
 
 fn stands_for(file: &File, path: &Path) -> Result<bool, Error> {
@@ -58,6 +53,8 @@ fn stands_for(file: &File, path: &Path) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::TryLockError;
+
     use super::*;
 
     #[test]

@@ -19,7 +19,14 @@ pub(crate) struct Record {
     /// Everything that it could read, itself too.
     inputs: BTreeMap<String, Input>,
     /// The package as it was made; `None` before that.
-    output: Option<Stamp>,
+    output: Option<Output>,
+}
+
+/// A package as it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Output {
+    stamp: Stamp,
+    hash: String,
 }
 
 /// A file that a compiler can read.
@@ -114,25 +121,33 @@ impl Record {
                 .all(|((path, ours), (others, theirs))| path == others && ours.hash == theirs.hash)
     }
 
-    /// Whether the package at `path` is the one that this tells of.
+    /// Whether the package at `path` is the one that this tells of: untouched, or a copy of it.
     pub(crate) fn tells_of(&self, path: &Path) -> bool {
-        self.output.is_some() && stamp_of(path).ok() == self.output
+        self.output.as_ref().is_some_and(|output| {
+            stamp_of(path).is_ok_and(|stamp| stamp == output.stamp)
+                || files::hash(path).is_ok_and(|hash| *hash.to_hex() == *output.hash)
+        })
     }
 
     /// This record, telling of the package at `path`.
     pub(crate) fn with_output(self, path: &Path) -> Result<Self, Error> {
+        let output = Output {
+            stamp: stamp_of(path)?,
+            hash: files::hash(path)?.to_hex().to_string(),
+        };
         Ok(Self {
-            output: Some(stamp_of(path)?),
+            output: Some(output),
             ..self
         })
     }
 
-    /// The output that `other` tells of, these being its sources.
-    pub(crate) fn with_output_of(self, other: &Self) -> Self {
-        Self {
-            output: other.output,
-            ..self
+    /// This record, telling of the package at `path`, which `old` tells of.
+    pub(crate) fn with_output_of(self, old: &Self, path: &Path) -> Result<Self, Error> {
+        let mut output = old.output.clone();
+        if let Some(output) = &mut output {
+            output.stamp = stamp_of(path)?;
         }
+        Ok(Self { output, ..self })
     }
 
     /// Reads the record at `path`; none that makes sense is none.
@@ -264,6 +279,8 @@ mod tests {
             .with_output(&place.path("package"))
             .unwrap();
         assert!(record.tells_of(&place.path("package")));
+        fs::copy(place.path("package"), place.path("copy")).unwrap();
+        assert!(record.tells_of(&place.path("copy")));
         place.write("package", "fake");
         assert!(!record.tells_of(&place.path("package")));
         assert!(!record.tells_of(&place.path("gone")));

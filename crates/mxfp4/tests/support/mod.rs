@@ -142,6 +142,21 @@ pub fn driver(folder: &Path) -> Result<(), Skip> {
     }
 }
 
+/// Makes in `folder` a library that, preloaded, has `function` of the C library fail with `error`. Whoever builds Rust has
+/// a C compiler.
+pub fn failing(folder: &Path, function: &str, error: &str) -> PathBuf {
+    let (source, library) = (folder.join("x.c"), folder.join(format!("{error}.so")));
+    let text = format!("#include <errno.h>\nint {function}() {{ errno = {error}; return -1; }}\n");
+    fs::write(&source, text).expect("files can be written");
+    let mut compiler = Command::new("cc");
+    let built = run(compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source));
+    assert_eq!(built.code, Some(0), "{built:?}");
+    library
+}
+
 /// Puts into `folder`, which LD_LIBRARY_PATH is to name, a glibc that says it is version 2.31. It is this machine's own
 /// otherwise, so programs run with it.
 pub fn old_glibc(folder: &Path) -> Result<(), Skip> {

@@ -76,7 +76,7 @@ impl Target {
         let new = self.inputs.look(old.as_ref(), &self.seen)?;
         match old {
             Some(old) if new.agrees_with(&old) && old.tells_of(&self.output) => {
-                let new = new.with_output_of(&old);
+                let new = new.with_output_of(&old, &self.output)?;
                 if new != old {
                     // Touched but the same: next time the stamps will do. Where
                     // it cannot be written, the output is no less fresh.
