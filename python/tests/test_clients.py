@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxfp4 import chat, check, parity
+from mxfp4 import check, parity
 
 
 @contextmanager
@@ -36,47 +36,6 @@ def serve(answer: Callable[[dict], dict]) -> Iterator[str]:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}/v1"
         http.shutdown()
-
-
-CHAT_ANSWER = {
-    "id": "1",
-    "object": "chat.completion",
-    "created": 0,
-    "model": "m",
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "length",
-            "message": {"role": "assistant", "content": "Matrices."},
-        }
-    ],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 8, "total_tokens": 11},
-}
-
-
-def test_chat(capsys: pytest.CaptureFixture[str]) -> None:
-    requests = []
-
-    def answer(request: dict) -> dict:
-        requests.append(request)
-        return CHAT_ANSWER
-
-    with serve(answer) as server:
-        arguments = ["--base-url", server, "--model", "m", "--prompt", "Hi"]
-        assert chat.main([*arguments, "--max-tokens", "8"]) == 0
-    (request,) = requests
-    assert request["messages"] == [{"role": "user", "content": "Hi"}]
-    assert request["max_tokens"] == 8
-    answer, speed = capsys.readouterr().out.splitlines()
-    assert answer == "Matrices."
-    assert speed.startswith("8 tokens in ") and speed.endswith(" tokens/s")
-
-
-def test_chat_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chat.main(["--base-url", "http://127.0.0.1:1/v1", "--model", "m"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: http://127.0.0.1:1/v1: ")
-    assert error.count("\n") == 1
 
 
 def completion(**choice: object) -> dict:
