@@ -2,8 +2,8 @@
 
 It is `mxfp4 serve` with the checkpoint of GPT-OSS that MXFP4_LOAD_MODEL names, on a
 Hopper GPU that nothing else uses. The longer run: MXFP4_LOAD_REQUESTS=10000. Weights
-may be random: an answer must have all its tokens, and a question asked alone must have the
-same answer before and after. (The front end's load, before an engine by script, is
+may be random: an answer must have all its tokens, and a question asked alone must have
+the same answer before and after. (The front end's load, before an engine by script, is
 tested by `cargo test -p mxfp4-server --test load` on any machine.)
 """
 

@@ -27,6 +27,10 @@ pub fn trials() -> Vec<Trial> {
             detached,
         ),
         trial(
+            "a_killed_worker_is_told_to_its_requests_and_a_killed_front_end_is_not_outlived",
+            killed,
+        ),
+        trial(
             "bench_serve_accounts_for_every_token_and_leaves_no_process",
             bench_serve,
         ),
@@ -164,6 +168,11 @@ const TOKENS: u64 = 3000;
 
 /// Asks for a long answer, ends the server once it has begun, and returns all that came.
 fn stream_and_end(home: &Home, pid: u64) -> Result<String, Stop> {
+    stream_and(home, &["TERM", &pid.to_string()])
+}
+
+/// Asks for a long answer, sends a signal once it has begun, and returns all that came.
+fn stream_and(home: &Home, kill: &[&str]) -> Result<String, Stop> {
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let body = json!({
         "model": home.model, "prompt": "ab ".repeat(1000), "max_tokens": TOKENS, "stream": true,
@@ -177,9 +186,70 @@ fn stream_and_end(home: &Home, pid: u64) -> Result<String, Stop> {
     let mut reader = response.into_body().into_reader();
     let mut streamed = vec![0; 100];
     reader.read_exact(&mut streamed)?;
-    run(Command::new("kill").args(["-s", "TERM", &pid.to_string()]));
+    run(Command::new("kill").arg("-s").args(kill));
     reader.read_to_end(&mut streamed)?;
     Ok(String::from_utf8_lossy(&streamed).into_owned())
+}
+
+/// How long one side may outlive the other, and what this machine adds when it is busy.
+const OUTLIVES: Duration = Duration::from_secs(2 + 3);
+
+fn killed() -> Result<(), Stop> {
+    let home = Home::new("killed")?;
+    let log = home.path("log");
+    let start = || -> Result<u64, Stop> {
+        let flags = ["serve", "--json", "--detach", "--wait", "--log-file"];
+        let ran = run(home.mxfp4(&flags).arg(&log));
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        match told["pid"].as_u64() {
+            Some(pid) => Ok(pid),
+            None => fail(format!("{ran:#?}")),
+        }
+    };
+
+    // The worker has no name of its own: it is the one that MAX started last.
+    let server = start()?;
+    let worker = newest(&home.mark)?;
+    let streamed = stream_and(&home, &["KILL", &worker.to_string()])?;
+    let end = streamed.lines().rev().take(4).collect::<Vec<_>>();
+    if !streamed.contains("\"error\"") || streamed.contains("\"finish_reason\":\"stop\"") {
+        return fail(format!("no error came: {end:?}"));
+    }
+    home.nothing_is_left()?;
+    let text = fs::read_to_string(&log)?;
+    if !text.contains("{\"event\":\"exit\",\"code\":1,") {
+        return fail(format!("server {server}: {text}"));
+    }
+
+    let server = start()?;
+    run(Command::new("kill").args(["-s", "KILL", &server.to_string()]));
+    let start = Instant::now();
+    while !tree(&home.mark).is_empty() {
+        if start.elapsed() > OUTLIVES {
+            return fail(format!("outlived: {:?}", tree(&home.mark)));
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// The process of the tree with the highest number.
+fn newest(mark: &str) -> Result<u32, Stop> {
+    let processes = fs::read_dir("/proc")?.flatten();
+    let numbers = processes.filter_map(|process| {
+        let environment = fs::read(process.path().join("environ")).ok()?;
+        let mut variables = environment.split(|&byte| byte == 0);
+        variables
+            .any(|variable| variable == mark.as_bytes())
+            .then(|| {
+                let name = process.file_name();
+                name.to_string_lossy().parse::<u32>().ok()
+            })?
+    });
+    match numbers.max() {
+        Some(number) => Ok(number),
+        None => fail("no process of the server runs"),
+    }
 }
 
 /// The log of a detached server holds its events: phases in order, each begun and ended, ready, the end.
