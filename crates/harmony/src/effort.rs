@@ -43,3 +43,28 @@ impl FromStr for Effort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_other_models_are_the_nearest_effort() {
+        let all = [
+            ("none", Effort::Low),
+            ("minimal", Effort::Low),
+            ("low", Effort::Low),
+            ("medium", Effort::Medium),
+            ("high", Effort::High),
+            ("xhigh", Effort::High),
+            ("max", Effort::High),
+        ];
+        for (word, effort) in all {
+            assert_eq!(word.parse(), Ok(effort));
+        }
+        for word in ["", "Low", "extreme"] {
+            let error = word.parse::<Effort>().expect_err("there is no such effort");
+            assert!(error.to_string().contains("xhigh"), "{error}");
+        }
+    }
+}

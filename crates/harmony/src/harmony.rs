@@ -31,14 +31,16 @@ impl Harmony {
         &self.special
     }
 
-    /// Reads what follows `<|start|>assistant`. `offered` are the functions of the request,
-    /// without `functions.`.
+    /// Reads what follows `<|start|>assistant`. `offered` are the functions that the model may
+    /// call, without `functions.`; where there are none, nothing is a call.
     pub fn reader(&self, offered: &[impl AsRef<str>]) -> Reader {
         self.reader_after(offered, &[])
     }
 
     /// Reads what follows `<|start|>assistant` and `opened`, which are the prompt's last tokens:
     /// an open message of [`render_open`](Self::render_open), or any other beginning.
+    ///
+    /// Of what the prompt began nothing is told, not even that a message begins.
     pub fn reader_after(&self, offered: &[impl AsRef<str>], opened: &[u32]) -> Reader {
         Reader::new(self, offered, opened)
     }

@@ -45,4 +45,4 @@ pub use harmony::Harmony;
 pub use message::{Author, Channel, Message};
 pub use reader::Reader;
 pub use special::{MissingToken, Special};
-pub use vocabulary::{Vocabulary, VocabularyError};
+pub use vocabulary::{NotBytes, Vocabulary, VocabularyError};

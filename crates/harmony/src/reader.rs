@@ -365,3 +365,6 @@ fn tell_text(kind: Kind, told: &mut bool, text: &str, tell: &mut impl FnMut(Even
         Kind::Preamble | Kind::Final => tell(Event::Content(text)),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -251,3 +251,6 @@ impl<'h> Out<'h> {
         self.special(special.message);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,9 +36,8 @@ fn load() -> Result<Vocabulary, String> {
 
 /// The vocabulary of the Python wheel `oss-harmony`, or why there is none.
 pub fn vocabulary_of_wheel() -> Result<Vocabulary, String> {
-    Ok(Vocabulary::from_tokenizer(tokenizer_of(&ranks_in_wheel(
-        &sdk(),
-    )?)?))
+    let tokenizer = tokenizer_of(&ranks_in_wheel(&sdk())?)?;
+    Vocabulary::from_tokenizer(tokenizer).map_err(|error| error.to_string())
 }
 
 /// The environment that Python's packages are in: `MXFP4_SDK`, else the workspace's `.venv`.

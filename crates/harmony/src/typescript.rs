@@ -1,9 +1,8 @@
 //! JSON schemas as the TypeScript that the model was trained to read.
 //!
 //! The form is that of OpenAI's renderer to the byte, its line breaks and indents included,
-//! for all schemas that it knows. What it renders as `any` for want of knowledge (`$ref`,
-//! `anyOf`, `allOf`, `const`, `null`, values of `enum` without a type) is resolved here first:
-//! see [`schema`].
+//! for all schemas that it knows. What it renders as `any`, or without a part, for want of
+//! knowledge is resolved here first: [`schema`] lists it.
 
 mod schema;
 
@@ -11,9 +10,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use schema::{Schema, Schemas};
+use schema::{Schema, Schemas, Types};
 
 /// How deep a type may nest. What lies deeper is `any`; a JSON text nests 128 deep at most.
 const DEEPEST: usize = 128;
@@ -34,26 +33,26 @@ pub(crate) fn write_function(parameters: Option<&Value>, out: &mut String) {
     out.push_str(") => any");
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'o> {
     schemas: Schemas<'a>,
     depth: usize,
-    out: &'a mut String,
+    out: &'o mut String,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a, '_> {
     /// Writes a type. `indent` is that of the lines which the type may have after its first.
-    fn write(&mut self, raw: &Value, indent: &str) {
+    fn write(&mut self, raw: &'a Value, indent: &str) {
         let Some(schema) = self.enter(raw) else {
             self.out.push_str("any");
             return;
         };
-        self.write_plain(&schema.value, indent);
-        self.leave(schema);
+        self.write_type(&schema, indent);
+        self.leave(&schema);
     }
 
     /// A schema whose references are resolved, or [`None`] where it is too deep. To be given to
     /// [`leave`](Self::leave).
-    fn enter<'s>(&mut self, raw: &'s Value) -> Option<Schema<'s>> {
+    fn enter(&mut self, raw: &'a Value) -> Option<Schema<'a>> {
         if self.depth == DEEPEST {
             return None;
         }
@@ -61,49 +60,48 @@ impl Writer<'_> {
         Some(self.schemas.open(raw, self.out.len()))
     }
 
-    fn leave(&mut self, schema: Schema<'_>) {
+    fn leave(&mut self, schema: &Schema<'a>) {
         self.depth -= 1;
         self.schemas.close(schema, self.out.len());
     }
 
-    /// Writes the type of a schema whose own references are resolved.
-    fn write_plain(&mut self, schema: &Value, indent: &str) {
-        if let Some(variants) = variants(schema) {
+    fn write_type(&mut self, schema: &Schema<'a>, indent: &str) {
+        if let Some(variants) = schema.variants {
             return self.write_variants(variants, indent);
         }
-        match &schema["type"] {
-            Value::Array(types) if types.iter().any(Value::is_string) => {
-                let names = types.iter().filter_map(Value::as_str);
-                let names: Vec<&str> = names
-                    .map(|name| if name == "integer" { "number" } else { name })
-                    .collect();
-                self.out.push_str(&names.join(" | "));
+        match schema.types {
+            Types::None => self.write_values(schema),
+            Types::One("object") => self.write_object(schema, indent),
+            Types::One("array") => self.write_array(schema, indent),
+            Types::One("string") => self.write_string(schema),
+            Types::One("number" | "integer") => self.out.push_str("number"),
+            Types::One(name @ ("boolean" | "null")) => self.out.push_str(name),
+            Types::One(_) => self.out.push_str("any"),
+            Types::Several(names) => {
+                let names = names.iter().filter_map(Value::as_str);
+                let names = names.map(|name| if name == "integer" { "number" } else { name });
+                self.out.push_str(&names.collect::<Vec<_>>().join(" | "));
             }
-            Value::String(name) => match name.as_str() {
-                "object" => self.write_object(schema, indent),
-                "array" => self.write_array(schema, indent),
-                "string" => self.write_string(schema),
-                "number" | "integer" => self.out.push_str("number"),
-                "boolean" => self.out.push_str("boolean"),
-                "null" => self.out.push_str("null"),
-                _ => self.out.push_str("any"),
-            },
-            _ => self.write_values(schema),
         }
     }
 
     /// A type that is one of several, each on a line of its own.
-    fn write_variants(&mut self, variants: &[Value], indent: &str) {
+    fn write_variants(&mut self, variants: &'a [Value], indent: &str) {
         for variant in variants {
             let _ = write!(self.out, "\n{indent} | ");
             self.write_variant(variant, indent, |variant| {
-                let mut comments = Vec::new();
-                comments.extend(text(variant, "description").map(str::to_owned));
-                comments.extend(variant.get("default").map(|value| match value {
-                    Value::String(text) if !is_enum(variant) => format!("default: \"{text}\""),
+                let default = variant.default.map(|value| match value {
+                    Value::String(text) if variant.values.is_empty() => {
+                        format!("default: \"{text}\"")
+                    }
                     other => format!("default: {other}"),
-                }));
-                comments
+                });
+                variant
+                    .description
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain(default)
+                    .collect()
             });
         }
     }
@@ -111,104 +109,100 @@ impl Writer<'_> {
     /// One of several types, with what is said about it behind.
     fn write_variant(
         &mut self,
-        raw: &Value,
+        raw: &'a Value,
         indent: &str,
-        comments: impl Fn(&Value) -> Vec<String>,
+        comments: impl Fn(&Schema<'a>) -> Vec<String>,
     ) {
         let Some(variant) = self.enter(raw) else {
             self.out.push_str("any");
             return;
         };
-        self.write_nullable(&variant.value, &format!("{indent}   "));
-        let comments = comments(&variant.value);
+        self.write_nullable(&variant, &format!("{indent}   "));
+        let comments = comments(&variant);
         if !comments.is_empty() {
             let _ = write!(self.out, " // {}", comments.join(" "));
         }
-        self.leave(variant);
+        self.leave(&variant);
     }
 
     /// A type, and `null` where that is a value of it and is not said yet.
-    fn write_nullable(&mut self, schema: &Value, indent: &str) {
+    fn write_nullable(&mut self, schema: &Schema<'a>, indent: &str) {
         let start = self.out.len();
-        self.write_plain(schema, indent);
-        let nullable = schema["nullable"].as_bool().unwrap_or(false);
-        if nullable && !self.out[start..].contains("null") {
+        self.write_type(schema, indent);
+        if schema.nullable && !self.out[start..].contains("null") {
             self.out.push_str(" | null");
         }
     }
 
-    fn write_object(&mut self, schema: &Value, indent: &str) {
-        if let Some(description) = text(schema, "description") {
+    fn write_object(&mut self, schema: &Schema<'a>, indent: &str) {
+        if let Some(description) = schema.description {
             let _ = writeln!(self.out, "{indent}// {description}");
         }
         self.out.push_str("{\n");
-        if let Some(properties) = schema["properties"].as_object() {
-            self.write_properties(properties, &required(schema), indent);
+        let required: HashSet<&str> = schema.required.iter().copied().collect();
+        for (name, raw) in &schema.properties {
+            let name = match required.contains(name) {
+                true => Cow::Borrowed(*name),
+                false => Cow::Owned(format!("{name}?")),
+            };
+            self.write_property(&name, raw, indent);
         }
         let _ = write!(self.out, "{indent}}}");
     }
 
-    fn write_properties(
-        &mut self,
-        properties: &Map<String, Value>,
-        required: &HashSet<&str>,
-        indent: &str,
-    ) {
-        for (name, raw) in properties {
-            let name = match required.contains(name.as_str()) {
-                true => Cow::Borrowed(name.as_str()),
-                false => Cow::Owned(format!("{name}?")),
-            };
-            let Some(schema) = self.enter(raw) else {
-                let _ = writeln!(self.out, "{indent}{name}: any,");
-                continue;
-            };
-            self.write_title(&schema.value, indent);
-            match variants(&schema.value) {
-                Some(variants) => self.write_choice(&name, &schema.value, variants, indent),
-                None => self.write_property(&name, &schema.value, indent),
-            }
-            self.leave(schema);
+    /// A property by its name, with `?` where it may be missing.
+    fn write_property(&mut self, name: &str, raw: &'a Value, indent: &str) {
+        let Some(schema) = self.enter(raw) else {
+            let _ = writeln!(self.out, "{indent}{name}: any,");
+            return;
+        };
+        self.write_title(&schema, indent);
+        match schema.variants {
+            Some(variants) => self.write_choice(name, &schema, variants, indent),
+            None => self.write_simple(name, &schema, indent),
         }
+        self.leave(&schema);
     }
 
     /// What stands above a property: its title, its description (that of a choice comes
     /// later), its examples.
-    fn write_title(&mut self, schema: &Value, indent: &str) {
-        if let Some(title) = text(schema, "title") {
+    fn write_title(&mut self, schema: &Schema<'a>, indent: &str) {
+        if let Some(title) = schema.title {
             let _ = write!(self.out, "{indent}// {title}\n{indent}//\n");
         }
-        if schema.get("oneOf").is_none()
-            && let Some(description) = text(schema, "description")
-        {
+        let described = schema.variants.is_none() && !schema.no_variants;
+        if let Some(description) = schema.description.filter(|_| described) {
             let _ = writeln!(self.out, "{indent}// {description}");
         }
-        let examples = schema["examples"].as_array().filter(|all| !all.is_empty());
-        if let Some(examples) = examples {
+        if !schema.examples.is_empty() {
             let _ = writeln!(self.out, "{indent}// Examples:");
-            for example in examples.iter().filter_map(Value::as_str) {
-                let _ = writeln!(self.out, "{indent}// - \"{example}\"");
-            }
+        }
+        for example in schema.examples.iter().filter_map(Value::as_str) {
+            let _ = writeln!(self.out, "{indent}// - \"{example}\"");
         }
     }
 
-    fn write_property(&mut self, name: &str, schema: &Value, indent: &str) {
+    fn write_simple(&mut self, name: &str, schema: &Schema<'a>, indent: &str) {
         let _ = write!(self.out, "{indent}{name}: ");
         self.write_nullable(schema, &format!("{indent}    "));
         self.out.push(',');
-        if schema.get("oneOf").is_none()
-            && let Some(default) = default_of(schema)
-        {
+        if let Some(default) = default_of(schema).filter(|_| !schema.no_variants) {
             let _ = write!(self.out, " // {default}");
         }
         self.out.push('\n');
     }
 
     /// A property that is one of several types.
-    fn write_choice(&mut self, name: &str, schema: &Value, variants: &[Value], indent: &str) {
-        let about = text(schema, "description");
+    fn write_choice(
+        &mut self,
+        name: &str,
+        schema: &Schema<'a>,
+        variants: &'a [Value],
+        indent: &str,
+    ) {
+        let about = schema.description;
         let first = variants.first().and_then(|first| self.description(first));
-        let above = about.filter(|about| first.as_deref() != Some(about));
+        let above = about.filter(|_| about != first);
         if let Some(description) = above {
             let _ = writeln!(self.out, "{indent}// {description}");
         }
@@ -220,13 +214,10 @@ impl Writer<'_> {
             let _ = write!(self.out, "{indent} | ");
             let said = at == 0 && above.is_some();
             self.write_variant(variant, indent, |variant| {
-                let description = text(variant, "description")
-                    .filter(|description| !said && Some(*description) != about);
-                description
-                    .map(str::to_owned)
-                    .into_iter()
-                    .chain(default_of(variant))
-                    .collect()
+                let description = variant.description;
+                let description = description.filter(|_| !said && description != about);
+                let description = description.map(str::to_owned);
+                description.into_iter().chain(default_of(variant)).collect()
             });
             self.out.push('\n');
         }
@@ -234,15 +225,14 @@ impl Writer<'_> {
     }
 
     /// A schema's description, its references resolved.
-    fn description(&mut self, raw: &Value) -> Option<String> {
+    fn description(&mut self, raw: &'a Value) -> Option<&'a str> {
         let schema = self.enter(raw)?;
-        let description = text(&schema.value, "description").map(str::to_owned);
-        self.leave(schema);
-        description
+        self.leave(&schema);
+        schema.description
     }
 
-    fn write_array(&mut self, schema: &Value, indent: &str) {
-        match schema.get("items") {
+    fn write_array(&mut self, schema: &Schema<'a>, indent: &str) {
+        match schema.items {
             Some(items) => {
                 self.write(items, indent);
                 self.out.push_str("[]");
@@ -251,9 +241,8 @@ impl Writer<'_> {
         }
     }
 
-    fn write_string(&mut self, schema: &Value) {
-        let values = schema["enum"].as_array().map_or(&[][..], Vec::as_slice);
-        let values = values.iter().filter_map(Value::as_str);
+    fn write_string(&mut self, schema: &Schema<'a>) {
+        let values = schema.values.iter().filter_map(Value::as_str);
         let values: Vec<String> = values.map(|value| format!("\"{value}\"")).collect();
         match values.is_empty() {
             true => self.out.push_str("string"),
@@ -262,43 +251,27 @@ impl Writer<'_> {
     }
 
     /// A schema without a type: its values where it lists them.
-    fn write_values(&mut self, schema: &Value) {
-        match schema["enum"].as_array().filter(|all| !all.is_empty()) {
-            Some(values) => {
-                let values = values.iter().map(|value| match value {
-                    Value::String(text) => format!("\"{text}\""),
-                    other => other.to_string(),
-                });
-                self.out.push_str(&values.collect::<Vec<_>>().join(" | "));
-            }
-            None => self.out.push_str("any"),
+    fn write_values(&mut self, schema: &Schema<'a>) {
+        if schema.values.is_empty() {
+            self.out.push_str("any");
+            return;
         }
+        let values = schema.values.iter().map(|value| match value {
+            Value::String(text) => format!("\"{text}\""),
+            other => other.to_string(),
+        });
+        self.out.push_str(&values.collect::<Vec<_>>().join(" | "));
     }
 }
 
-/// The types that a schema is one of.
-fn variants(schema: &Value) -> Option<&[Value]> {
-    schema["oneOf"].as_array().map(Vec::as_slice)
-}
-
-fn required(schema: &Value) -> HashSet<&str> {
-    let names = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
-    names.iter().filter_map(Value::as_str).collect()
-}
-
-fn text<'s>(schema: &'s Value, key: &str) -> Option<&'s str> {
-    schema[key].as_str()
-}
-
-fn is_enum(schema: &Value) -> bool {
-    schema["enum"].as_array().is_some_and(|all| !all.is_empty())
-}
-
 /// What is said of a default: a text is quoted, but not where it is one of an enum's.
-fn default_of(schema: &Value) -> Option<String> {
-    Some(match schema.get("default")? {
-        Value::String(text) if is_enum(schema) => format!("default: {text}"),
+fn default_of(schema: &Schema<'_>) -> Option<String> {
+    Some(match schema.default? {
+        Value::String(text) if !schema.values.is_empty() => format!("default: {text}"),
         Value::String(text) => format!("default: \"{text}\""),
         other => format!("default: {other}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,11 @@ pub enum VocabularyError {
     },
 }
 
+/// A tokenizer that does not write every text by its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its tokens are not bytes, as GPT-OSS's are (decoder ByteLevel, a token for each byte)")]
+pub struct NotBytes;
+
 /// A tokenizer's vocabulary. Immutable; share it by [`Arc`](std::sync::Arc).
 pub struct Vocabulary {
     tokenizer: Tokenizer,
@@ -59,15 +64,25 @@ impl Vocabulary {
             path: tokenizer_json.to_owned(),
             error,
         })?;
-        let tokenizer = Tokenizer::from_bytes(text).map_err(|error| VocabularyError::Parse {
+        let wrong = |error: String| VocabularyError::Parse {
             path: tokenizer_json.to_owned(),
-            error: error.to_string(),
-        })?;
-        Ok(Self::from_tokenizer(tokenizer))
+            error,
+        };
+        let tokenizer = Tokenizer::from_bytes(text).map_err(|error| wrong(error.to_string()))?;
+        Self::from_tokenizer(tokenizer).map_err(|error| wrong(error.to_string()))
     }
 
     /// From a tokenizer that is loaded already.
-    pub fn from_tokenizer(mut tokenizer: Tokenizer) -> Self {
+    pub fn from_tokenizer(mut tokenizer: Tokenizer) -> Result<Self, NotBytes> {
+        let byte_level = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
+        let has_token = |byte: &char| {
+            tokenizer
+                .token_to_id(byte.encode_utf8(&mut [0; 4]))
+                .is_some()
+        };
+        if !byte_level || !byte_characters().iter().all(has_token) {
+            return Err(NotBytes);
+        }
         tokenizer.set_encode_special_tokens(true);
         let names: HashMap<String, u32> = tokenizer
             .get_added_tokens_decoder()
@@ -78,22 +93,21 @@ impl Vocabulary {
         let mut special: Vec<u32> = names.values().copied().collect();
         special.sort_unstable();
         let (bytes, ends) = token_bytes(&tokenizer);
-        Self {
+        Ok(Self {
             tokenizer,
             bytes,
             ends,
             special_names: any_of(names.keys()),
             names,
             special,
-        }
+        })
     }
 
     /// The tokens of plain text: what looks like a special token stays text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.tokenizer
-            .encode_fast(text, false)
-            .map(|encoding| encoding.get_ids().to_vec())
-            .unwrap_or_default()
+        // With a token for each byte there is no text that fails.
+        let encoding = self.tokenizer.encode_fast(text, false);
+        encoding.map_or_else(|_| Vec::new(), |encoding| encoding.get_ids().to_vec())
     }
 
     /// The tokens of a raw prompt: special tokens by name become special tokens.
@@ -174,17 +188,14 @@ fn token_bytes(tokenizer: &Tokenizer) -> (Vec<u8>, Vec<u32>) {
         tokens[*id as usize] = Some(token);
     }
     let added = tokenizer.get_added_tokens_decoder();
-    let byte_level = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
     let alphabet: HashMap<char, u8> = byte_characters().into_iter().zip(0..=u8::MAX).collect();
     let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(len));
     for (id, token) in tokens.into_iter().enumerate() {
         let token = token.unwrap_or_default();
         if let Some(added) = added.get(&(id as u32)) {
             bytes.extend_from_slice(added.content.as_bytes());
-        } else if byte_level {
-            bytes.extend(token.chars().filter_map(|char| alphabet.get(&char)));
         } else {
-            bytes.extend_from_slice(token.as_bytes());
+            bytes.extend(token.chars().filter_map(|char| alphabet.get(&char)));
         }
         ends.push(bytes.len() as u32);
     }
@@ -202,4 +213,4 @@ pub(crate) fn byte_characters() -> [char; 256] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

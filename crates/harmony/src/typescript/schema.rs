@@ -1,6 +1,6 @@
-//! What a schema means, in the words that the types are written from.
+//! What a schema means, in the words that types are written from.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -11,25 +11,58 @@ const MOST_TEXT: usize = 256 << 10;
 /// How many references of one function are followed.
 const MOST_REFERENCES: usize = 1000;
 
+/// How many schemas may lead to one, each being the one before in other words.
+const LONGEST_WAY: usize = 32;
+
 /// The schema of one function, in which references are resolved.
 pub(super) struct Schemas<'a> {
     root: &'a Value,
     /// The references that are being written, the outermost first.
-    open: Vec<String>,
+    open: Vec<&'a str>,
     /// How long the written text was when the outermost of them began.
     began: usize,
     /// What references added before that, in bytes.
     added: usize,
     /// How many were followed.
     followed: usize,
+    /// How long the text is now.
+    written: usize,
 }
 
-/// A schema that is being written.
-pub(super) struct Schema<'s> {
-    /// The schema, by the keywords that [`super::Writer`] knows.
-    pub(super) value: Cow<'s, Value>,
-    /// How many references led to it.
+/// A schema whose own references are resolved, not those of its parts.
+#[derive(Default)]
+pub(super) struct Schema<'a> {
+    pub(super) types: Types<'a>,
+    /// The types that it is one of.
+    pub(super) variants: Option<&'a [Value]>,
+    /// It has variants that are none.
+    pub(super) no_variants: bool,
+    /// The values of `enum`, or that of `const`.
+    pub(super) values: &'a [Value],
+    pub(super) properties: Vec<(&'a str, &'a Value)>,
+    pub(super) required: Vec<&'a str>,
+    pub(super) items: Option<&'a Value>,
+    pub(super) nullable: bool,
+    pub(super) title: Option<&'a str>,
+    pub(super) description: Option<&'a str>,
+    pub(super) examples: &'a [Value],
+    pub(super) default: Option<&'a Value>,
+    constant: Option<&'a Value>,
+    has_properties: bool,
+    /// `null` is among the listed types.
+    lists_null: bool,
+    /// How many references led here.
     references: usize,
+}
+
+/// What `type` says.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Types<'a> {
+    /// Nothing that is a type.
+    #[default]
+    None,
+    One(&'a str),
+    Several(&'a [Value]),
 }
 
 impl<'a> Schemas<'a> {
@@ -40,11 +73,12 @@ impl<'a> Schemas<'a> {
             began: 0,
             added: 0,
             followed: 0,
+            written: 0,
         }
     }
 
-    /// A schema with its own references resolved, not those of its parts. `written` is how much
-    /// text there is. To be given to [`close`](Self::close).
+    /// A schema with its own references resolved. `written` is how much text there is. To be
+    /// given to [`close`](Self::close).
     ///
     /// - `$ref` is what it refers to; keys beside it win. A reference to nothing, to what is
     ///   being written, or beyond the limits is left out: what remains is usually `any`.
@@ -55,20 +89,18 @@ impl<'a> Schemas<'a> {
     /// - A list of one type, with or without `null`, is the type, nullable, where other keys
     ///   say more about it.
     /// - `const` is an enum of one.
-    pub(super) fn open<'s>(&mut self, raw: &'s Value, written: usize) -> Schema<'s> {
+    pub(super) fn open(&mut self, raw: &'a Value, written: usize) -> Schema<'a> {
+        self.written = written;
         let before = self.open.len();
-        let mut value = Cow::Borrowed(raw);
-        while let Some(simpler) = self.simpler(&value, written) {
-            value = Cow::Owned(Value::Object(simpler));
-        }
-        Schema {
-            value,
-            references: self.open.len() - before,
-        }
+        let mut schema = Schema::default();
+        self.collect(raw, &mut schema, 0);
+        schema.references = self.open.len() - before;
+        schema.finish();
+        schema
     }
 
     /// A schema was written, `written` bytes of text are there now.
-    pub(super) fn close(&mut self, schema: Schema<'_>, written: usize) {
+    pub(super) fn close(&mut self, schema: &Schema<'_>, written: usize) {
         let open = self.open.len() - schema.references;
         self.open.truncate(open);
         if open == 0 && schema.references > 0 {
@@ -76,160 +108,159 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// The schema without one of the keywords that have to be resolved.
-    fn simpler(&mut self, schema: &Value, written: usize) -> Option<Map<String, Value>> {
-        let keys = schema.as_object()?;
-        if let Some(Value::String(pointer)) = keys.get("$ref") {
-            let beside = without(keys, "$ref");
-            let Some(target) = self.follow(pointer, written) else {
-                return Some(beside.collect());
-            };
-            let mut target = target.clone();
-            target.extend(beside);
-            return Some(target);
+    /// Adds what a schema says to what is said: first what it says in other schemas' words,
+    /// then what its own keys say. `way` is how many schemas led to it.
+    fn collect(&mut self, raw: &'a Value, schema: &mut Schema<'a>, way: usize) {
+        let Some(keys) = raw.as_object().filter(|_| way < LONGEST_WAY) else {
+            return;
+        };
+        if let Some(Value::String(pointer)) = keys.get("$ref")
+            && let Some(target) = self.follow(pointer)
+        {
+            self.collect(target, schema, way + 1);
         }
         if let Some(Value::Array(parts)) = keys.get("allOf") {
-            return Some(self.joined(parts, without(keys, "allOf").collect(), written));
+            for part in parts {
+                self.collect(part, schema, way + 1);
+            }
         }
-        untyped(keys)
-            .or_else(|| any_of(keys))
-            .or_else(|| type_or_null(keys))
-            .or_else(|| constant(keys))
+        let mut nullable = false;
+        if let Some(Value::Array(variants)) = keys.get("anyOf")
+            && !schema.is_typed()
+            && !["type", "oneOf", "properties", "items"]
+                .iter()
+                .any(|key| keys.contains_key(*key))
+        {
+            let is_null = |variant: &&Value| variant["type"] == "null";
+            let mut types = variants.iter().filter(|variant| !is_null(variant));
+            if let (Some(one), None) = (types.next(), types.next()) {
+                self.collect(one, schema, way + 1);
+                nullable = variants.len() > 1;
+            } else {
+                schema.variants = Some(variants);
+            }
+        }
+        schema.take(keys);
+        schema.nullable |= nullable;
     }
 
     /// What a reference refers to, unless that is being written or goes beyond the limits.
-    fn follow(&mut self, pointer: &str, written: usize) -> Option<&'a Map<String, Value>> {
-        let target = self.root.pointer(pointer.strip_prefix('#')?)?.as_object()?;
+    fn follow(&mut self, pointer: &'a str) -> Option<&'a Value> {
+        let target = self.root.pointer(pointer.strip_prefix('#')?)?;
         if self.open.is_empty() {
-            self.began = written;
+            self.began = self.written;
         }
-        let added = self.added + written.saturating_sub(self.began);
-        if added > MOST_TEXT
-            || self.followed == MOST_REFERENCES
-            || self.open.iter().any(|open| open == pointer)
-        {
+        let added = self.added + self.written.saturating_sub(self.began);
+        if added > MOST_TEXT || self.followed == MOST_REFERENCES || self.open.contains(&pointer) {
             return None;
         }
         self.followed += 1;
-        self.open.push(pointer.to_owned());
+        self.open.push(pointer);
         Some(target)
     }
+}
 
-    /// All parts in one: properties and required names of all, of other keys the last.
-    fn joined(
-        &mut self,
-        parts: &[Value],
-        beside: Map<String, Value>,
-        written: usize,
-    ) -> Map<String, Value> {
-        let mut keys = Map::new();
-        for part in parts {
-            // Its references stay open with the whole, inside which it is written.
-            if let Value::Object(part) = self.open(part, written).value.into_owned() {
-                join(&mut keys, part);
+impl<'a> Schema<'a> {
+    fn is_typed(&self) -> bool {
+        let typed = !matches!(self.types, Types::None);
+        typed || self.variants.is_some() || self.has_properties || self.items.is_some()
+    }
+
+    /// Takes what keys say. Properties and required names come to those that are there, all
+    /// else takes the place of what is there.
+    fn take(&mut self, keys: &'a Map<String, Value>) {
+        for (key, value) in keys {
+            match key.as_str() {
+                "type" => self.types = Types::of(value),
+                "oneOf" => {
+                    self.variants = value.as_array().map(Vec::as_slice);
+                    self.no_variants = self.variants.is_none();
+                }
+                "enum" => self.values = list(value),
+                "const" => self.constant = Some(value),
+                "items" => self.items = Some(value),
+                "nullable" => {
+                    self.nullable = value.as_bool().unwrap_or(false);
+                    self.lists_null = false;
+                }
+                "title" => self.title = value.as_str(),
+                "description" => self.description = value.as_str(),
+                "examples" => self.examples = list(value),
+                "default" => self.default = Some(value),
+                "required" => self
+                    .required
+                    .extend(list(value).iter().filter_map(Value::as_str)),
+                "properties" => self.take_properties(value),
+                _ => {}
             }
         }
-        join(&mut keys, beside);
-        keys
+        if keys.contains_key("type") {
+            self.lists_null = match self.types {
+                Types::Several(names) => names.iter().any(|name| name == "null"),
+                Types::None | Types::One(_) => false,
+            };
+        }
     }
-}
 
-/// A schema's keys but one.
-fn without<'m>(
-    keys: &'m Map<String, Value>,
-    but: &str,
-) -> impl Iterator<Item = (String, Value)> + use<'m> {
-    let but = but.to_owned();
-    keys.iter()
-        .filter(move |(key, _)| **key != but)
-        .map(|(key, value)| (key.clone(), value.clone()))
-}
+    fn take_properties(&mut self, value: &'a Value) {
+        self.has_properties = true;
+        let places: HashMap<&str, usize> = self
+            .properties
+            .iter()
+            .enumerate()
+            .map(|(at, (name, _))| (*name, at))
+            .collect();
+        for (name, schema) in value.as_object().into_iter().flatten() {
+            match places.get(name.as_str()) {
+                Some(at) => self.properties[*at].1 = schema,
+                None => self.properties.push((name, schema)),
+            }
+        }
+    }
 
-/// Adds a schema's keys to those of another.
-fn join(keys: &mut Map<String, Value>, part: Map<String, Value>) {
-    for (key, value) in part {
-        match (keys.get_mut(&key), value) {
-            (Some(Value::Object(there)), Value::Object(more)) if key == "properties" => {
-                there.extend(more);
+    /// All that is said about the schema is there.
+    fn finish(&mut self) {
+        if let Some(constant) = self.constant
+            && self.values.is_empty()
+        {
+            self.values = std::slice::from_ref(constant);
+            // A number's type would hide its value.
+            self.types = if constant.is_string() {
+                Types::One("string")
+            } else {
+                Types::None
+            };
+        }
+        let more = !self.values.is_empty() || self.has_properties || self.items.is_some();
+        match self.types {
+            Types::None if self.variants.is_some() || self.no_variants => {}
+            Types::None if self.has_properties => self.types = Types::One("object"),
+            Types::None if self.items.is_some() => self.types = Types::One("array"),
+            Types::Several(names) if more => {
+                let mut names = names
+                    .iter()
+                    .filter(|name| *name != "null")
+                    .map(Value::as_str);
+                if let (Some(Some(name)), None) = (names.next(), names.next()) {
+                    self.types = Types::One(name);
+                    self.nullable |= self.lists_null;
+                }
             }
-            (Some(Value::Array(there)), Value::Array(more)) if key == "required" => {
-                there.extend(more);
-            }
-            (_, value) => {
-                keys.insert(key, value);
-            }
+            Types::None | Types::One(_) | Types::Several(_) => {}
         }
     }
 }
 
-/// What has properties is an object, what has items an array.
-fn untyped(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
-    if ["type", "oneOf"].iter().any(|key| keys.contains_key(*key)) {
-        return None;
-    }
-    let implied = [("properties", "object"), ("items", "array")];
-    let (_, name) = implied.iter().find(|(key, _)| keys.contains_key(*key))?;
-    let mut typed = keys.clone();
-    typed.insert("type".to_owned(), (*name).into());
-    Some(typed)
-}
-
-/// `anyOf` of one type, with or without `null`, is the type; any other is as `oneOf`.
-fn any_of(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let Some(Value::Array(variants)) = keys.get("anyOf") else {
-        return None;
-    };
-    if keys.contains_key("oneOf") || keys.contains_key("type") {
-        // It only says more about what is said already, as which names are required together.
-        return None;
-    }
-    let (nulls, types): (Vec<&Value>, Vec<&Value>) = variants
-        .iter()
-        .partition(|variant| variant["type"] == "null");
-    let mut beside: Map<String, Value> = without(keys, "anyOf").collect();
-    if let [one] = &types[..] {
-        let mut keys = one.as_object().cloned().unwrap_or_default();
-        keys.extend(beside);
-        if !nulls.is_empty() {
-            keys.insert("nullable".to_owned(), true.into());
+impl<'a> Types<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::String(name) => Self::One(name),
+            Value::Array(names) if names.iter().any(Value::is_string) => Self::Several(names),
+            _ => Self::None,
         }
-        return Some(keys);
     }
-    beside.insert("oneOf".to_owned(), Value::Array(variants.clone()));
-    Some(beside)
 }
 
-/// A list of one type, or of one and `null`, where keys say more about the type.
-fn type_or_null(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let Some(Value::Array(types)) = keys.get("type") else {
-        return None;
-    };
-    let more = ["enum", "const", "properties", "items"];
-    if !more.iter().any(|key| keys.contains_key(*key)) {
-        return None;
-    }
-    let mut names = types.iter().filter(|name| *name != "null");
-    let (Some(name), None) = (names.next(), names.next()) else {
-        return None;
-    };
-    let mut simple = keys.clone();
-    simple.insert("type".to_owned(), name.clone());
-    if types.len() > 1 {
-        simple.insert("nullable".to_owned(), true.into());
-    }
-    Some(simple)
-}
-
-/// `const` is an enum of one. Only a text's type goes with it: a number's would hide it.
-fn constant(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let value = keys.get("const")?;
-    let mut simple: Map<String, Value> = without(keys, "const").collect();
-    if !simple.contains_key("enum") {
-        simple.remove("type");
-        if value.is_string() {
-            simple.insert("type".to_owned(), "string".into());
-        }
-        simple.insert("enum".to_owned(), Value::Array(vec![value.clone()]));
-    }
-    Some(simple)
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }

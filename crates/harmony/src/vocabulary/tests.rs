@@ -5,7 +5,7 @@ use super::*;
 use crate::Harmony;
 
 /// A byte-level tokenizer without merges: 256 bytes, then these special tokens.
-fn bytes_and(special: &[&str]) -> Vocabulary {
+pub(crate) fn bytes_and(special: &[&str]) -> Vocabulary {
     let characters = byte_characters().map(String::from);
     let vocabulary: Vocab = characters.into_iter().zip(0..).collect();
     let model = BPE::builder()
@@ -21,7 +21,7 @@ fn bytes_and(special: &[&str]) -> Vocabulary {
         .map(|name| AddedToken::from(*name, true))
         .collect();
     tokenizer.add_special_tokens(&tokens);
-    Vocabulary::from_tokenizer(tokenizer)
+    Vocabulary::from_tokenizer(tokenizer).expect("it has a token for each byte")
 }
 
 #[test]
@@ -68,6 +68,19 @@ fn a_tokenizer_that_lacks_a_token_of_the_format_is_good_for_raw_prompts() {
     assert_eq!(missing, MissingToken("<|constrain|>"));
     assert!(missing.to_string().contains("<|constrain|>"));
     assert!(Harmony::new(vocabulary.into()).is_err());
+}
+
+#[test]
+fn a_tokenizer_that_loses_text_is_refused() {
+    let vocabulary: Vocab = [("a".to_owned(), 0)].into_iter().collect();
+    let model = BPE::builder().vocab_and_merges(vocabulary, vec![]).build();
+    let mut tokenizer = Tokenizer::new(model.expect("the vocabulary is one"));
+    assert_eq!(
+        Vocabulary::from_tokenizer(tokenizer.clone()).err(),
+        Some(NotBytes)
+    );
+    tokenizer.with_decoder(Some(decoders::byte_level::ByteLevel::default()));
+    assert_eq!(Vocabulary::from_tokenizer(tokenizer).err(), Some(NotBytes));
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn keys() -> impl Strategy<Value = Keys> {
             1 => Just(("additionalProperties", json!(false))),
             1 => Just(("minimum", json!(0))),
             // What is no schema is not read.
-            1 => prop::sample::select(vec!["description", "title", "nullable", "examples", "required"])
+            1 => prop::sample::select(vec!["description", "title", "nullable", "examples"])
                 .prop_map(|key| (key, json!(7))),
         ],
         0..3,
