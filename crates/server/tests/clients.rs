@@ -17,8 +17,10 @@ const PYTHON: &str = "MXFP4_CLIENTS";
 
 const MODEL: &str = "openai/gpt-oss-20b";
 
+type Test = fn(&Place) -> Result<(), Failed>;
+
 fn main() -> ExitCode {
-    let tests: [(&str, fn(&Place) -> Result<(), Failed>); 5] = [
+    let tests: [(&str, Test); 5] = [
         ("openai", openai),
         ("langchain", langchain),
         ("litellm", litellm),

@@ -72,6 +72,9 @@ impl ChatReading {
                 return Ok((place as u32 + 1, Some(self.reason())));
             }
         }
+        if let (1, Some(end)) = (uncounted, step.tokens.last()) {
+            sink.token(*end);
+        }
         let read = tokens.len() as u32 + uncounted;
         let finish = match ended {
             Ended::Not => None,
@@ -96,7 +99,7 @@ impl ChatReading {
         score: Option<mxfp4_engine::TokenLogprobs>,
         sink: &mut impl Sink,
     ) {
-        sink.token();
+        sink.token(token);
         let place = self.text.place();
         let mut tell = teller(&mut self.text, self.options, &mut self.calls, sink);
         let part = self.reader.push(token, &mut tell);

@@ -34,6 +34,8 @@ pub(crate) struct Asked {
     pub(crate) fingerprint: String,
     /// Whether log-probabilities are wanted.
     pub(crate) scored: bool,
+    /// Whether token ids are.
+    pub(crate) token_ids: bool,
     pub(crate) prompt_tokens: u32,
     /// What answers begin with, one of each choice; empty where nothing is echoed.
     pub(crate) echoes: Vec<Arc<str>>,

@@ -29,6 +29,8 @@ pub(crate) struct Events {
     open: Option<Scored>,
     text: Vec<u8>,
     scores: Option<ChatScores>,
+    /// Ids of tokens that were read and not told yet, where they are wanted.
+    ids: Option<Vec<u32>>,
     /// Whether the role was sent.
     begun: bool,
     calls: u32,
@@ -56,6 +58,7 @@ impl Events {
         usage: UsageIn,
         prompt_tokens: u32,
         scored: bool,
+        token_ids: bool,
     ) -> Self {
         Self {
             shape,
@@ -64,6 +67,7 @@ impl Events {
             open: None,
             text: Vec::new(),
             scores: scored.then(ChatScores::default),
+            ids: token_ids.then(Vec::new),
             begun: false,
             calls: 0,
             prompt_tokens,
@@ -159,6 +163,11 @@ impl EventSink<'_> {
                 self.out.put_u8(b'"');
             }
         }
+        if let Some(ids) = &mut self.events.ids {
+            self.out.put_slice(b",\"token_ids\":");
+            put_json(self.out, ids);
+            ids.clear();
+        }
         self.out.put_slice(b"}]");
         self.put_usage();
         self.out.put_slice(b"}\n\n");
@@ -197,8 +206,11 @@ pub(super) fn put_json(out: &mut BytesMut, value: &impl Serialize) {
 }
 
 impl Sink for EventSink<'_> {
-    fn token(&mut self) {
+    fn token(&mut self, id: u32) {
         self.events.tokens += 1;
+        if let Some(ids) = &mut self.events.ids {
+            ids.push(id);
+        }
     }
 
     fn reasoning(&mut self, text: &str) {

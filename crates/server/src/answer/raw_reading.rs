@@ -59,6 +59,9 @@ impl RawReading {
                 return Ok((place as u32 + 1, Some(FinishReason::Stop)));
             }
         }
+        if let (1, Some(end)) = (uncounted, step.tokens.last()) {
+            sink.token(*end);
+        }
         let reason = match ended {
             Ended::Not => None,
             Ended::Stop => Some(FinishReason::Stop),
@@ -73,7 +76,7 @@ impl RawReading {
     }
 
     fn token(&mut self, token: u32, score: Option<TokenLogprobs>, sink: &mut impl Sink) {
-        sink.token();
+        sink.token(token);
         let Self {
             vocabulary,
             utf8,

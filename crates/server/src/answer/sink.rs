@@ -8,7 +8,7 @@ use super::finish::FinishReason;
 /// Where the parts of one choice go, in their order.
 pub(crate) trait Sink {
     /// A token is read; what comes of it follows.
-    fn token(&mut self);
+    fn token(&mut self, id: u32);
     fn reasoning(&mut self, text: &str);
     fn content(&mut self, text: &str);
     fn call(&mut self, name: String, arguments: String);

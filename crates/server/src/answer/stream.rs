@@ -83,7 +83,16 @@ impl EventStream {
         };
         let events = |index| {
             let prompt = asked.prompt_tokens;
-            Events::new(asked.shape, &envelope, index, usage, prompt, asked.scored)
+            let (scored, token_ids) = (asked.scored, asked.token_ids);
+            Events::new(
+                asked.shape,
+                &envelope,
+                index,
+                usage,
+                prompt,
+                scored,
+                token_ids,
+            )
         };
         let mut writer = Writer {
             choices: (0..answer.len()).map(events).collect(),

@@ -45,6 +45,7 @@ struct Collected {
     content: String,
     calls: Vec<ToolCall>,
     scores: ChatScores,
+    tokens: Vec<u32>,
     finish: Option<FinishReason>,
 }
 
@@ -78,7 +79,11 @@ impl Sinks for Vec<Collected> {
 }
 
 impl Sink for Collecting<'_> {
-    fn token(&mut self) {}
+    fn token(&mut self, id: u32) {
+        if self.asked.token_ids {
+            self.choice.tokens.push(id);
+        }
+    }
 
     fn reasoning(&mut self, text: &str) {
         self.choice.reasoning.push_str(text);
@@ -147,6 +152,8 @@ struct ChatChoice<'a> {
     message: Message<'a>,
     logprobs: Option<&'a ChatScores>,
     finish_reason: Option<FinishReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ids: Option<&'a [u32]>,
 }
 
 #[derive(Serialize)]
@@ -176,6 +183,7 @@ fn chat_choice<'a>(asked: &Asked, (index, choice): (usize, &'a Collected)) -> Ch
         },
         logprobs: asked.scored.then_some(&choice.scores),
         finish_reason: choice.finish,
+        token_ids: asked.token_ids.then_some(&*choice.tokens),
     }
 }
 
@@ -185,6 +193,8 @@ struct RawChoice<'a> {
     text: &'a str,
     logprobs: Option<TextScores<'a>>,
     finish_reason: Option<FinishReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ids: Option<&'a [u32]>,
 }
 
 fn raw_choice<'a>(asked: &Asked, (index, choice): (usize, &'a Collected)) -> RawChoice<'a> {
@@ -195,5 +205,6 @@ fn raw_choice<'a>(asked: &Asked, (index, choice): (usize, &'a Collected)) -> Raw
             .scored
             .then(|| TextScores::new(&choice.scores.content)),
         finish_reason: choice.finish,
+        token_ids: asked.token_ids.then_some(&*choice.tokens),
     }
 }

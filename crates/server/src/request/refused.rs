@@ -4,6 +4,7 @@ use crate::api_error::ApiError;
 use crate::json::{Field, Object};
 
 /// The values of a field that ask for nothing.
+#[derive(Clone, Copy)]
 enum Neutral {
     /// None but `null`.
     Null,
@@ -142,7 +143,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "early_stopping",
     "length_penalty",
     "spaces_between_special_tokens",
-    "return_token_ids",
     // GPT-OSS' tokenizer adds none.
     "add_special_tokens",
 ];
@@ -186,6 +186,24 @@ impl Neutral {
                 let bracketed = field.is_array() || field.is_object() || field.is_string();
                 bracketed && inside.bytes().all(|byte| byte.is_ascii_whitespace())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_clients_names_every_field() {
+        let page = include_str!("../../../../docs/api.md");
+        let refused = [REFUSED, REFUSED_IN_CHAT, REFUSED_IN_COMPLETIONS].concat();
+        let names = refused.iter().map(|(name, ..)| name);
+        for name in names.chain(WITHOUT_EFFECT) {
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "docs/api.md lacks {name}"
+            );
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Sampling {
     pub(crate) stop: Vec<String>,
     /// Whether the stop word stays in the text.
     pub(crate) keep_stop: bool,
+    /// Whether the answer's token ids are wanted, too.
+    pub(crate) token_ids: bool,
     pub(crate) stream: Option<Streaming>,
 }
 
@@ -50,6 +52,7 @@ impl Sampling {
             choices,
             stop: read_stop(body)?,
             keep_stop: flag(body, "include_stop_str_in_output")? | flag(body, "no_stop_trim")?,
+            token_ids: flag(body, "return_token_ids")?,
             stream: read_stream(body)?,
         })
     }

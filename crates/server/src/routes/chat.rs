@@ -31,6 +31,7 @@ pub(super) async fn chat(
         model: serving.model().to_owned(),
         fingerprint: serving.fingerprint.clone(),
         scored: request.sampling.request.logprobs.is_some(),
+        token_ids: request.sampling.token_ids,
         prompt_tokens: request.prompt.tokens.len() as u32,
         echoes: Vec::new(),
         vocabulary: serving.vocabulary.clone(),

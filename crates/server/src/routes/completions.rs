@@ -30,6 +30,7 @@ pub(super) async fn completions(
         model: serving.model().to_owned(),
         fingerprint: serving.fingerprint.clone(),
         scored: request.sampling.request.logprobs.is_some(),
+        token_ids: request.sampling.token_ids,
         prompt_tokens: prompt_tokens.sum::<usize>() as u32,
         echoes: echoes(&request, &serving),
         vocabulary: serving.vocabulary.clone(),

@@ -90,6 +90,7 @@ async fn an_answer_in_events() {
         chunks.last().unwrap()["choices"],
         json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"}])
     );
+    // Tokens that wait are one chunk.
     assert!(chunks.len() > 4, "{} chunks", chunks.len());
     assert_eq!(
         joined(&chunks, 0),

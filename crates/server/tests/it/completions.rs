@@ -170,3 +170,32 @@ async fn a_prompt_may_be_echoed() {
         .collect();
     assert_eq!(texts.concat(), "é and one");
 }
+
+#[tokio::test]
+async fn token_ids_come_where_they_are_wanted() {
+    let raw = "é😀!<|return|>";
+    let chat = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>A.<|return|>";
+    for (text, is_chat) in [(raw, false), (chat, true)] {
+        let rig = Rig::with(config(), paced(1), in_turn(vec![tokens(text).into()])).await;
+        let ask = async |mut body: serde_json::Value| {
+            body["return_token_ids"] = true.into();
+            if is_chat {
+                rig.chat(body).await
+            } else {
+                rig.complete(body).await
+            }
+        };
+        let whole = ask(json!({})).await.json();
+        assert_eq!(whole["choices"][0]["token_ids"], json!(tokens(text)));
+        let (chunks, _) = ask(json!({"stream": true})).await.events();
+        let ids: Vec<_> = chunks
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["token_ids"].as_array())
+            .flatten()
+            .cloned()
+            .collect();
+        assert_eq!(ids, json!(tokens(text)).as_array().unwrap()[..]);
+        let without = rig.complete(json!({})).await.json();
+        assert_eq!(without["choices"][0].get("token_ids"), None);
+    }
+}
