@@ -102,6 +102,15 @@ impl App {
         });
     }
 
+    /// Refuses what would be more than may wait. The engine's own queue counts messages
+    /// beyond those that the system's buffers hold, so short requests hardly fill it.
+    pub(crate) fn admit(&self, serving: &Serving, choices: usize) -> Result<(), ApiError> {
+        if serving.engine.live() + choices > self.config.limits.choices {
+            return Err(ApiError::queue_full());
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         matches!(self.phase(), Phase::Draining)
     }

@@ -86,6 +86,9 @@ pub struct Limits {
     pub write_time: Duration,
     /// Open connections. One more is answered with 503 and closed.
     pub connections: usize,
+    /// Choices that the engine may be asked for at once: those that it runs and those that
+    /// wait. More is 429.
+    pub choices: usize,
     /// The longest silence in a stream: then a comment is sent.
     pub quiet_time: Duration,
 }
@@ -102,6 +105,7 @@ impl Default for Limits {
             idle_time: Duration::from_secs(120),
             write_time: Duration::from_secs(60),
             connections: 16_384,
+            choices: 2560,
             quiet_time: Duration::from_secs(15),
         }
     }

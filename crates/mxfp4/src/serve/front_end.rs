@@ -61,6 +61,9 @@ pub struct FrontEnd {
     drain: Duration,
 }
 
+/// The requests of a batch, where nobody says otherwise.
+const MAX_BATCH: usize = 512;
+
 /// Threads that serve. A token costs them microseconds, and 100,000 of them a second are one core.
 const THREADS: usize = 4;
 
@@ -77,7 +80,7 @@ impl FrontEnd {
             .build()
             .context("cannot start the front end's threads")?;
         let max_metrics_port = free_port().context("cannot find a port for MAX's metrics")?;
-        let config = config(launch, max_metrics_port);
+        let config = config(context, launch, max_metrics_port);
         let server = runtime
             .block_on(Server::bind(config))
             .or_exit(Exit::Precondition, "the front end cannot start")?;
@@ -144,7 +147,7 @@ impl Drop for FrontEnd {
     }
 }
 
-fn config(launch: &Launch, max_metrics_port: u16) -> Config {
+fn config(context: &Context, launch: &Launch, max_metrics_port: u16) -> Config {
     let honoured = &launch.honoured;
     let mut limits = Limits::default();
     if let Some(bytes) = honoured.max_request_bytes {
@@ -154,6 +157,7 @@ fn config(launch: &Launch, max_metrics_port: u16) -> Config {
         limits.idle_time = time;
     }
     // Where that port is busy, which the checks warn of, `/metrics` is on the other one all the same.
+    limits.choices = launch.batch().unwrap_or(MAX_BATCH) + launch.waiting(context);
     let is_free = checks::metrics_port(&launch.host, launch.metrics_port).is_none();
     Config {
         host: launch.host.clone(),

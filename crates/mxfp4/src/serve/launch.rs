@@ -202,6 +202,23 @@ impl Launch {
         }
     }
 
+    /// How many requests may wait for a batch: those that the scheduler knows, and those on the way to it, which wait at
+    /// both ends of a queue.
+    pub fn waiting(&self, context: &Context) -> usize {
+        let limit = |(name, ours): (&str, &str)| {
+            let given = context.ambient.get_nonempty(name);
+            let given = given.and_then(|value| value.to_str()?.parse().ok());
+            given.or_else(|| ours.parse().ok()).unwrap_or(0)
+        };
+        let [pending, queue] = QUEUE_LIMITS.map(limit);
+        pending + 2 * queue
+    }
+
+    /// The largest batch, where a flag says it.
+    pub fn batch(&self) -> Option<usize> {
+        self.flags.value("max-batch-size")?.to_str()?.parse().ok()
+    }
+
     /// What requests call the model.
     pub fn served_name(&self) -> String {
         let given = self.flags.value("served-model-name");

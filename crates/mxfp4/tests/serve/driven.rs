@@ -199,7 +199,14 @@ fn killed() -> Result<(), Stop> {
     let log = home.path("log");
     let log_flag = log.to_string_lossy();
     let start = || -> Result<u64, Stop> {
-        let flags = ["serve", "--json", "--detach", "--wait", "--log-file", &log_flag];
+        let flags = [
+            "serve",
+            "--json",
+            "--detach",
+            "--wait",
+            "--log-file",
+            &log_flag,
+        ];
         let ran = run(&mut home.mxfp4(&flags));
         let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
         match told["pid"].as_u64() {

@@ -38,6 +38,7 @@ pub(super) async fn chat(
         ids: app.ids.clone(),
     };
     let choices = choices(&request, &serving)?;
+    app.admit(&serving, choices.len())?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
     respond(&app, answer, request.sampling.stream).await
 }

@@ -37,6 +37,7 @@ pub(super) async fn completions(
         ids: app.ids.clone(),
     };
     let choices = choices(&request, &serving);
+    app.admit(&serving, choices.len())?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
     respond(&app, answer, request.sampling.stream).await
 }
