@@ -200,6 +200,27 @@ async fn a_full_queue_is_429() {
 }
 
 #[tokio::test]
+async fn what_waits_is_bounded_before_the_engine_s_queue() {
+    let limits = Limits {
+        choices: 3,
+        ..Limits::default()
+    };
+    let rig = Rig::with(limited(limits), paced(5), endless()).await;
+    let asked = post_request(CHAT, with_message(json!({"n": 2})).to_string().as_bytes());
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all(&asked).await.unwrap();
+    until("two choices", || rig.engine.live() == 2).await;
+    let reply = rig.chat(json!({"n": 2})).await;
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (429, Some("1"))
+    );
+    assert_eq!(reply.error().2, "rate_limit_exceeded");
+    let one = rig.complete(json!({"max_tokens": 3})).await;
+    assert_eq!(one.status, 200);
+}
+
+#[tokio::test]
 async fn clients_that_leave_are_cancelled() {
     let rig = Rig::with(config(), paced(5), endless()).await;
     let mut cancelled = 0;
