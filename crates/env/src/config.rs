@@ -194,6 +194,8 @@ impl Config {
 
     /// Parses the text of a configuration file; `path` is for messages.
     pub fn parse(text: &str, path: &Path, layout: Layout) -> Result<Self, Error> {
+        // Some editors put a mark before a text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let wrong = |message: &str, span| Error::Config(describe(path, text, message, span));
         let raw: RawConfig = toml::from_str(text)
             .map_err(|error| wrong(&with_suggestion(error.message()), error.span()))?;
@@ -205,7 +207,7 @@ impl Config {
     /// Reads `root/mxfp4.toml`; a file that is not there is an empty one.
     pub fn load(root: &Path, layout: Layout) -> Result<Self, Error> {
         let path = root.join(FILE);
-        match std::fs::read_to_string(&path) {
+        match mxfp4_fs::read_text(&path) {
             Ok(text) => Self::parse(&text, &path, layout),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default_for(layout)),
             Err(source) => Err(Error::Read { path, source }),

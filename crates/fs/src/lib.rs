@@ -3,8 +3,10 @@
 pub mod lock;
 mod refused;
 mod stamp;
+mod text;
 mod walk;
 
 pub use refused::remedy;
 pub use stamp::{Stamp, TIME_GRAIN};
+pub use text::{open, read, read_text, text, written_like};
 pub use walk::{Found, Walk, names};

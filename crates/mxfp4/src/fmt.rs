@@ -150,7 +150,7 @@ fn formatter(
         }
         Language::Rust => {
             let manifest = context.workspace.root.join("Cargo.toml");
-            let Ok(manifest) = fs::read_to_string(manifest) else {
+            let Ok(manifest) = mxfp4_fs::read_text(&manifest) else {
                 return Ok(None);
             };
             let path = context.ambient.get("PATH").unwrap_or_default();

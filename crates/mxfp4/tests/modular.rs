@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     trials.extend([
         Trial::test("nothing_to_build", || done(nothing_to_build)),
         Trial::test("bazel_gets_its_flags", || done(bazel_gets_its_flags)),
+        Trial::test("a_bazelw_that_does_not_run", || done(bazelw_does_not_run)),
         Trial::test("setup_makes_no_sdk", || done(setup_makes_no_sdk)),
         Trial::test("test_runs_what_the_checkout_has", || done(tests)),
         Trial::test("a_test_that_is_not_there_fails", || {
@@ -362,6 +363,35 @@ fn bazel_gets_its_flags() {
             "{\"reason\":\"build-finished\""
         ]
     );
+}
+
+fn bazelw_does_not_run() {
+    let checkout = with_sdk(&[]);
+    let bazelw = checkout.path("bazelw");
+    let shown = bazelw.display();
+    let refused = |expected: String| {
+        let ran = checkout.run(&["build"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(
+            ran.stderr.lines().last(),
+            Some(&*format!("error: {expected}"))
+        );
+        // The doctor says the same.
+        let doctor = checkout.run(&["doctor", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&doctor.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let row = checks.iter().find(|check| check["id"] == "bazel").unwrap();
+        let (found, fix) = (row["found"].as_str().unwrap(), row["fix"].as_str().unwrap());
+        assert_eq!(format!("{found}; {fix}"), expected);
+        assert_eq!(row["state"], "failing");
+    };
+    fs::write(&bazelw, "#!/bin/sh\r\nexec true\r\n").unwrap();
+    refused(format!(
+        "{shown} has the line ends of Windows (CRLF), and so no `/bin/sh` is found to run it; run `sed -i 's/\\r$//' \
+         {shown}`, and have git leave line ends alone with `git config core.autocrlf input`"
+    ));
+    fs::set_permissions(&bazelw, fs::Permissions::from_mode(0o644)).unwrap();
+    refused(format!("{shown} is not executable; run `chmod +x {shown}`"));
 }
 
 fn setup_makes_no_sdk() {

@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -15,8 +15,13 @@ use support::{Ran, Skip, failing, folder, is_root, run, tool};
 type Tested = Result<(), Skip>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn() -> Tested); 4] = [
-        ("a_file_system_without_locks", without_locks),
+    let tests = [
+        (
+            "a_file_system_without_locks",
+            without_locks as fn() -> Tested,
+        ),
+        ("files_that_windows_wrote", windows),
+        ("named_pipes_among_the_files", pipes),
         ("a_workspace_that_was_moved", moved),
         ("a_workspace_that_is_read_only", read_only),
         ("a_workspace_that_root_built", built_by_root),
@@ -60,6 +65,97 @@ fn without_locks() -> Tested {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.stderr.starts_with(&warning), "{ran:?}");
         assert!(!stub.path("build").exists(), "{ran:?}");
+    }
+    Ok(())
+}
+
+/// Text with a byte order mark and CRLF, as editors on Windows write it.
+fn windows() -> Tested {
+    let text = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let stub = Stub::new("", &[]);
+    let configuration = "[sdk]\npath = \"sdk\"\n[tests]\npython = []\n";
+    stub.write("mxfp4.toml", &text(configuration));
+    passes(&run(&mut stub.mxfp4(&["test"])));
+    passes(&run(&mut stub.mxfp4(&["test", "test_a"])));
+    // The place is the same as without.
+    stub.write("mxfp4.toml", &text("[sdk]\npaht = \"sdk\"\n"));
+    let ran = run(&mut stub.mxfp4(&["build"]));
+    let expected = format!(
+        "error: {}:2:1: unknown field `paht`, expected one of `max`, `mojo`, `python`, `accepted-pythons`, `path`; did you \
+         mean `path`?\n  |\n2 | paht = \"sdk\"\n  | ^\n",
+        stub.path("mxfp4.toml").display()
+    );
+    assert_eq!((ran.code, &ran.stderr), (Some(3), &expected), "{ran:?}");
+    let mut utf_16 = b"\xff\xfe".to_vec();
+    utf_16.extend(configuration.encode_utf16().flat_map(u16::to_le_bytes));
+    fs::write(stub.path("mxfp4.toml"), utf_16).unwrap();
+    let ran = run(&mut stub.mxfp4(&["build"]));
+    let expected = format!(
+        "error: cannot read {}: it is UTF-16; save it as UTF-8\n",
+        stub.path("mxfp4.toml").display()
+    );
+    assert_eq!((ran.code, &ran.stderr), (Some(3), &expected), "{ran:?}");
+    Ok(())
+}
+
+/// Each command ends, and says what is in its way where that is.
+fn pipes() -> Tested {
+    let stub = Stub::new(
+        "[tests]\npython = [\"python\"]\n",
+        &[("python/test_x.py", "")],
+    );
+    let pipe = |name: &str| {
+        let path = stub.path(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        path
+    };
+    let run = |args: &[&str]| {
+        let mut command = Command::new("timeout");
+        let inner = stub.mxfp4(args);
+        command
+            .arg("20")
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        command.env_clear().current_dir(stub.root());
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        run(&mut command)
+    };
+    let kernel = pipe("kernels/mxfp4/pipe.mojo");
+    let expected = format!(
+        "error: {} is neither a file nor a folder, and reading it might never end; remove it, or give it another name\n",
+        kernel.display()
+    );
+    let ran = run(&["build"]);
+    assert_eq!((ran.code, &ran.stderr), (Some(3), &expected), "{ran:?}");
+    let ran = run(&["doctor", "build"]);
+    assert!(
+        ran.stdout.contains("and reading it might never end"),
+        "{ran:?}"
+    );
+    fs::remove_file(kernel).unwrap();
+    assert_eq!(run(&["build"]).code, Some(0));
+
+    // A Mojo test is one that fails; what only looks like a Python test is none; and looking for a name ends, too.
+    pipe("kernels/test/test_pipe.mojo");
+    pipe("python/test_pipe.py");
+    let ran = run(&["test", "pipe"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let failed = "mojo: kernels/test/test_pipe.mojo: it is no file\n";
+    assert!(ran.stdout.contains(failed), "{ran:?}");
+    // Nor do links that lead back keep it looking.
+    for name in ["a", "b"] {
+        symlink("..", stub.path("python").join(name)).unwrap();
+    }
+    let ran = run(&["test", "no_such_test"]);
+    let said = "error: no test has `no_such_test` in its name\n";
+    assert_eq!((ran.code, &*ran.stderr), (Some(1), said), "{ran:?}");
+    for args in [
+        &["fmt", "--check", "--no-setup"][..],
+        &["vscode", "--check"],
+    ] {
+        assert_ne!(run(args).code, Some(124), "{args:?}");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ type Tested = Result<Completion, Failed>;
 fn main() -> ExitCode {
     let tests = [
         ("all_three_files_move_and_keep_the_rest", moves as fn()),
+        ("marks_and_line_ends_stay", marks_and_line_ends),
         ("a_lock_that_fails_changes_nothing", a_lock_that_fails),
         (
             "an_installation_that_fails_puts_them_back",
@@ -162,6 +163,27 @@ fn moves() {
     );
     let again = place.setup("", &[]);
     assert_eq!(again.code, Some(0), "{again:?}");
+}
+
+fn marks_and_line_ends() {
+    let place = Place::new();
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let before = place.files();
+    for (name, text) in &before {
+        fs::write(place.path(name), windows(text)).unwrap();
+    }
+    let ran = place.setup("", &["--upgrade"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let moved = place.files();
+    let other = Place::new();
+    assert_eq!(other.setup("", &["--upgrade"]).code, Some(0));
+    let expected = other.files().into_iter();
+    assert_eq!(
+        moved,
+        expected
+            .map(|(name, text)| (name, windows(&text)))
+            .collect()
+    );
 }
 
 fn a_lock_that_fails() {

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use mxfp4_env::{Environment, Layout, Sdk};
 use mxfp4_process::{Command, Output};
 
-pub use self::bazel::modular;
+pub use self::bazel::{bazelw_problem, modular};
 use self::target::{Made, Target};
 use self::targets::Targets;
 use crate::diagnostics::Message;
@@ -102,7 +102,7 @@ pub fn standalone(
 pub fn outdated(job: Job, sdk: &Sdk, environment: &Environment) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for target in Targets::new(job, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
-        if !target.is_fresh()? {
+        if target.examine(false)?.is_some() {
             names.push(target.name);
         }
     }

@@ -1,4 +1,3 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -34,7 +33,7 @@ pub(crate) struct Wheel {
 
 impl LockFile {
     pub(crate) fn read(path: PathBuf) -> Result<Self, Error> {
-        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
         let content: Content = toml::from_str(&text)
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
         Ok(Self {
@@ -81,6 +80,8 @@ impl Wheel {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -193,7 +193,7 @@ fn lock_file(workspace: &Workspace) -> Result<LockFile, Error> {
 
 pub(crate) fn read_pyproject(workspace: &Workspace) -> Result<Pyproject, Error> {
     let path = project(workspace).join("pyproject.toml");
-    let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
     Pyproject::parse(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))
 }
 
@@ -202,7 +202,7 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
     for name in ["pyproject.toml", "uv.lock"] {
         let path = project(workspace).join(name);
-        let content = fs::read(&path).map_err(|error| match error.kind() {
+        let content = mxfp4_fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Config(format!(
                 "{} is missing: the SDK is made from it",
                 path.display()

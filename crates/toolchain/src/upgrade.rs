@@ -91,8 +91,9 @@ pub fn upgrade(job: Job, wanted: &Versions) -> Result<Upgrade, Error> {
             // A link stays one: what it leads to is what changes.
             let path = fs::canonicalize(&path).map_err(Error::file("read", &path))?;
             let before = fs::read(&path).map_err(Error::file("read", &path))?;
+            let content = mxfp4_fs::written_like(&content, &before);
             old.push((path.clone(), before));
-            if let Err(error) = files::write(&path, content.as_bytes()) {
+            if let Err(error) = files::write(&path, &content) {
                 restore(&old)?;
                 return Err(error);
             }
@@ -217,7 +218,7 @@ struct Settings {
 impl Settings {
     fn read(workspace: &Workspace) -> Result<Self, Error> {
         let path = workspace.root.join(config::FILE);
-        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
         let document = text
             .parse()
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;

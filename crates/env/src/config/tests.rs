@@ -303,3 +303,24 @@ fn every_key_is_documented_with_its_default() {
         }
     }
 }
+
+#[test]
+fn a_mark_and_line_ends_of_windows_change_nothing() {
+    let text = "[sdk]\nmax = \"1.2.3\"\n\n[serve]\nport = 1\n";
+    let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert_eq!(parse(&windows), parse(text));
+}
+
+#[test]
+fn a_pipe_in_its_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let error = Config::load(folder.path(), Layout::Modular).unwrap_err();
+    let Error::Read { source, .. } = error else {
+        panic!("{error}");
+    };
+    let expected = "it is neither a file nor a folder, and reading it might never end";
+    assert_eq!(source.to_string(), expected);
+}

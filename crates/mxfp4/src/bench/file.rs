@@ -38,8 +38,11 @@ pub fn read_run<R: DeserializeOwned>(
     what: &str,
     is_empty: impl FnOnce(&R) -> bool,
 ) -> anyhow::Result<R> {
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let run: R = serde_json::from_slice(&content)
+    let cannot_read = || format!("cannot read {}", path.display());
+    // A pipe will do, too.
+    let content = fs::read(path).with_context(cannot_read)?;
+    let content = mxfp4_fs::text(content).with_context(cannot_read)?;
+    let run: R = serde_json::from_str(&content)
         .with_context(|| format!("{} is no {what}", path.display()))?;
     if is_empty(&run) {
         anyhow::bail!("{} holds no measurement", path.display());

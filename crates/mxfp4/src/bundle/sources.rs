@@ -2,7 +2,6 @@
 //! keeps in the folder does, a model for instance.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -90,7 +89,7 @@ fn is_source(path: &Path, wanted: &BTreeSet<PathBuf>) -> bool {
 fn configuration(workspace: &Workspace) -> anyhow::Result<String> {
     let path = workspace.root.join(FILE);
     let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        mxfp4_fs::read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
     with_sdk(&text).with_context(|| format!("cannot change {}", path.display()))
 }
 

@@ -1,7 +1,6 @@
 //! The wrapper that builds a Modular checkout.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use mxfp4_toolchain::build::bazelw_problem;
 
 use super::facts::Facts;
 use super::finding::Finding;
@@ -11,15 +10,9 @@ pub fn bazel(facts: &Facts) -> anyhow::Result<Finding> {
     if !facts.is_modular() {
         return Ok(Finding::not_applicable("this is no Modular checkout"));
     }
-    let wrapper = facts.context.workspace.root.join("bazelw");
-    let shown = wrapper.display();
-    let executable =
-        fs::metadata(&wrapper).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-    Ok(match executable {
-        true => Finding::ok(shown.to_string()),
-        false => Finding::failing(
-            format!("{shown} is not executable"),
-            format!("run `chmod +x {shown}`"),
-        ),
+    let root = &facts.context.workspace.root;
+    Ok(match bazelw_problem(root) {
+        None => Finding::ok(root.join("bazelw").display().to_string()),
+        Some((found, fix)) => Finding::failing(found, fix),
     })
 }

@@ -1,6 +1,5 @@
 //! Hugging Face: where models are kept, who asks for them, whether the hub answers.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use mxfp4_process::Command;
@@ -74,7 +73,7 @@ fn token(facts: &Facts) -> Token {
     let Some(file) = named.or_else(|| Some(hub_home(ambient)?.join("token"))) else {
         return Token::None;
     };
-    match File::open(&file) {
+    match mxfp4_fs::open(&file) {
         Ok(_) => Token::File(file),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Token::None,
         Err(why) => Token::Unreadable(file, why),

@@ -43,7 +43,7 @@ pub fn rust(facts: &Facts) -> anyhow::Result<Finding> {
 
 /// The toolchain that this repository names.
 fn channel(file: &Path) -> Option<String> {
-    let table: toml::Table = fs::read_to_string(file).ok()?.parse().ok()?;
+    let table: toml::Table = mxfp4_fs::read_text(file).ok()?.parse().ok()?;
     Some(table.get("toolchain")?.get("channel")?.as_str()?.to_owned())
 }
 

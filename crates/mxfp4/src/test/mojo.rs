@@ -83,7 +83,7 @@ impl<'a> Program<'a> {
         Self {
             stem: stem.into_owned(),
             // What cannot be read fails when it is run.
-            source: fs::read_to_string(bench.context.workspace.root.join(&file))
+            source: mxfp4_fs::read_text(&bench.context.workspace.root.join(&file))
                 .unwrap_or_default(),
             bench,
             file,
@@ -130,8 +130,13 @@ impl<'a> Program<'a> {
 
     /// Runs it, or compiles what is only to compile.
     pub fn check(&self, teller: &mut Teller) -> anyhow::Result<Option<Interrupted>> {
-        if !self.bench.context.workspace.root.join(&self.file).is_file() {
-            let reason = "there is no such file; `tests.mojo` of mxfp4.toml names it".to_owned();
+        let path = self.bench.context.workspace.root.join(&self.file);
+        if !path.is_file() {
+            let what = match path.exists() {
+                true => "it is no file",
+                false => "there is no such file; `tests.mojo` of mxfp4.toml names it",
+            };
+            let reason = what.to_owned();
             let case = Case {
                 language: Language::Mojo,
                 name: self.file.display().to_string(),
@@ -371,7 +376,7 @@ impl<'a, 'b, 'c> Tries<'a, 'b, 'c> {
 
 /// How VS Code debugs this test: the launch configuration that names its file, or the one for the file in the editor.
 fn launch(root: &Path, file: &Path) -> Option<String> {
-    let text = fs::read_to_string(root.join(".vscode/launch.json")).ok()?;
+    let text = mxfp4_fs::read_text(&root.join(".vscode/launch.json")).ok()?;
     // As VS Code reads it: with comments.
     let launches = CstRootNode::parse(&text, &ParseOptions::default()).ok()?;
     let launches: Value = launches.value()?.to_serde_value()?;

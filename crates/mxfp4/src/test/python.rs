@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use mxfp4_fs::Walk;
 use mxfp4_process::{Background, Command, Outcome, Output};
 use mxfp4_toolchain::diagnostics::visible;
 use serde_json::json;
@@ -638,10 +639,17 @@ fn may_match(bench: &Bench, name: &str) -> bool {
 
 /// Whether the word is in the name or in the text of a file at or below `path`.
 fn contains(path: &Path, word: &str) -> bool {
-    if let Ok(entries) = fs::read_dir(path) {
-        return entries.flatten().any(|entry| contains(&entry.path(), word));
-    }
     let has = |text: &str| text.to_ascii_lowercase().contains(word);
-    path.extension().is_some_and(|extension| extension == "py")
-        && (has(&path.to_string_lossy()) || fs::read_to_string(path).is_ok_and(|text| has(&text)))
+    let is_python = |path: &Path| path.extension().is_some_and(|extension| extension == "py");
+    let looked = Walk::default().look(path, &mut |found| match found {
+        mxfp4_fs::Found::File(path, _)
+            if is_python(path)
+                && (has(&path.to_string_lossy())
+                    || fs::read_to_string(path).is_ok_and(|text| has(&text))) =>
+        {
+            Err(())
+        }
+        _ => Ok(()),
+    });
+    looked.is_err()
 }

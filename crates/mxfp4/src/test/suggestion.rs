@@ -1,9 +1,11 @@
 //! Which test was meant by a name that none has.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
 
 use mxfp4_env::nearest;
+use mxfp4_fs::{Found, Walk};
 
 use crate::context::Context;
 
@@ -30,12 +32,15 @@ pub fn suggestion(context: &Context, name: &str) -> String {
 
 /// The test files at or below `path` by their names, and pytest's functions in them.
 fn collect(path: &Path, names: &mut Vec<String>) {
-    if let Ok(entries) = fs::read_dir(path) {
-        for entry in entries.flatten() {
-            collect(&entry.path(), names);
+    let Ok(()) = Walk::default().look::<Infallible>(path, &mut |found| {
+        if let Found::File(path, _) = found {
+            collect_of(path, names);
         }
-        return;
-    }
+        Ok(())
+    });
+}
+
+fn collect_of(path: &Path, names: &mut Vec<String>) {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let is_python = match path.extension().and_then(|extension| extension.to_str()) {
         Some("py") => true,

@@ -1,5 +1,6 @@
 mod events;
 mod outputs;
+mod wrapper;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use mxfp4_process::Command;
 use tempfile::NamedTempFile;
 
 use self::events::Outputs;
+pub use self::wrapper::bazelw_problem;
 use super::{Options, Profile};
 use crate::{Error, Job, run, run_with};
 
@@ -32,6 +34,9 @@ pub fn modular(job: Job, options: &Options) -> Result<Vec<PathBuf>, Error> {
     let labels = job.workspace.bazel_labels();
     if labels.is_empty() {
         return Err(nothing_to_build(job.workspace));
+    }
+    if let Some((found, fix)) = bazelw_problem(root) {
+        return Err(Error::Build(format!("{found}; {fix}")));
     }
     let labels = labels.into_iter().map(Label::as_str);
     tracing::info!("building {}", labels.clone().collect::<Vec<_>>().join(" "));

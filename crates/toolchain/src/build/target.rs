@@ -48,15 +48,6 @@ impl Target {
             .with_file_name(format!(".{}.json", stem.to_string_lossy()))
     }
 
-    /// Whether it is there, made from what is there now.
-    pub(super) fn is_fresh(&self) -> Result<bool, Error> {
-        match Record::read(&self.record_path()) {
-            Some(old) if old.tells_of(&self.output) => Ok(self.examine(false)?.is_none()),
-            // Then nothing has to be read.
-            _ => Ok(false),
-        }
-    }
-
     /// Takes the output that is there, if any, for made from what is there now.
     pub(super) fn adopt(&self) -> Result<(), Error> {
         if !self.output.is_file() {
