@@ -31,6 +31,9 @@ pub struct Options {
     pub serving: bool,
     /// For a shell: record what is changed, so that it can be undone.
     pub reversible: bool,
+    /// For tests: in a Modular checkout the device runs synchronously unless a variable says otherwise, as the checkout's
+    /// own environment has it.
+    pub testing: bool,
 }
 
 /// The variables of a workspace, in the order in which they are printed.
@@ -102,6 +105,17 @@ impl Environment {
             result.push(restore::VARIABLE, None, "another workspace's".into());
         }
         Ok(result)
+    }
+
+    /// Adds what explains a variable that only tests are given.
+    pub fn explain_tests(&mut self, workspace: &Workspace, ambient: &Ambient) {
+        if is_synchronous_for_tests(workspace, &restore::before(ambient))
+            && !self.decides(SYNC_MODE)
+        {
+            let reason = "not set: `mxfp4 test` sets it to true in a Modular checkout, as the checkout's own environment \
+                          does; for `run`, `shell` and `env` --debug does";
+            self.push(SYNC_MODE, None, reason.into());
+        }
     }
 
     /// What undoes the activation that is recorded in `ambient`; `None` where none is.
@@ -193,6 +207,14 @@ impl Environment {
         }
         result
     }
+}
+
+/// Whether tests run the device synchronously where nobody has asked for it.
+fn is_synchronous_for_tests(workspace: &Workspace, ambient: &Ambient) -> bool {
+    workspace.layout == Layout::Modular
+        && [SYNC_MODE, DEBUG]
+            .iter()
+            .all(|name| ambient.get(name).is_none())
 }
 
 /// Device execution one operation at a time, as MAX up to 26.6 reads it.
@@ -517,11 +539,16 @@ impl Computation<'_> {
         let others: Vec<&OsStr> = list::entries(ambient, b',')
             .filter(|entry| !entry.is_empty() && !is(entry, DEBUG_SYNC))
             .collect();
-        if options.debug && !options.serving {
+        let for_tests = options.testing && is_synchronous_for_tests(self.workspace, self.ambient);
+        if (options.debug || for_tests) && !options.serving {
+            let asked = match options.debug {
+                true => "--debug",
+                false => "the tests' default in a Modular checkout",
+            };
             self.push(
                 SYNC_MODE,
                 Some("true".into()),
-                "--debug, for MAX up to 26.6".into(),
+                format!("{asked}, for MAX up to 26.6"),
             );
             let mut value = OsString::from(DEBUG_SYNC);
             for other in others {
@@ -531,7 +558,7 @@ impl Computation<'_> {
             self.push(
                 DEBUG,
                 Some(value),
-                "--debug, before the options already set".into(),
+                format!("{asked}, before the options already set"),
             );
             return;
         }

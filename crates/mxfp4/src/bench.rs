@@ -1,5 +1,6 @@
 //! `mxfp4 bench`
 
+mod checkout;
 pub mod file;
 mod kernel;
 mod measurement;

@@ -50,7 +50,10 @@ impl Args {
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    let (sdk, environment) = compute(context, args.strict, args.debug)?;
+    let (sdk, mut environment) = compute(context, args.strict, args.debug)?;
+    if args.explain {
+        environment.explain_tests(&context.workspace, &context.ambient);
+    }
     let language = args.language();
     let workspace = &context.workspace;
     let text = match (args.explain, language) {

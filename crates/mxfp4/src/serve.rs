@@ -218,8 +218,15 @@ pub fn start(
         Frontend::Mxfp4 => Some(FrontEnd::open(context, launch)?),
         Frontend::Max => None,
     };
+    let is_modular = context.workspace.layout == Layout::Modular;
+    let scope = match launch.host.as_str() {
+        "127.0.0.1" if is_modular => {
+            ", this machine alone; the checkout's own default is all addresses: --host 0.0.0.0"
+        }
+        _ => "",
+    };
     view.say(&format!(
-        "serving {} on http://{}:{}",
+        "serving {} on http://{}:{}{scope}",
         launch.name, launch.host, launch.port
     ));
     if let Model::Repository { name, cached: None } = &launch.model {

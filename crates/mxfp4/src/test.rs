@@ -59,6 +59,10 @@ pub struct Args {
     /// What is printed: for a person, or one JSON object a line for a program (docs/testing.md).
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     message_format: MessageFormat,
+    /// Run the device synchronously, so that an error is reported where it happens. In a Modular checkout that is so
+    /// anyway, unless MODULAR_DEVICE_CONTEXT_SYNC_MODE or MODULAR_DEBUG says otherwise.
+    #[arg(long)]
+    debug: bool,
     /// Fail where the SDK is missing, instead of making it.
     #[arg(long)]
     no_setup: bool,
@@ -166,14 +170,27 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     }
     let format = args.message_format;
     let filter = filter(args.name.as_deref(), &args.how)?;
-    let junit = args.junit.as_deref();
-    let ran = run_tests(context, filter, &args.how, format, args.no_setup, junit)?;
+    let (how, junit) = (&args.how, args.junit.as_deref());
+    let extra = Extra {
+        debug: args.debug,
+        no_setup: args.no_setup,
+        junit,
+    };
+    let ran = run_tests(context, filter, how, format, &extra)?;
     Ok(ran.code)
 }
 
 /// Builds and runs the tests that `how` chooses, for `mxfp4 build --watch`.
 pub fn run_watched(context: &Context, how: &How, format: MessageFormat) -> anyhow::Result<Ran> {
-    run_tests(context, filter(None, how)?, how, format, false, None)
+    run_tests(context, filter(None, how)?, how, format, &Extra::default())
+}
+
+/// What only `mxfp4 test` itself can be asked for.
+#[derive(Default)]
+struct Extra<'a> {
+    debug: bool,
+    no_setup: bool,
+    junit: Option<&'a std::path::Path>,
 }
 
 fn run_tests(
@@ -181,16 +198,15 @@ fn run_tests(
     filter: Filter,
     how: &How,
     format: MessageFormat,
-    no_setup: bool,
-    junit: Option<&std::path::Path>,
+    extra: &Extra,
 ) -> anyhow::Result<Ran> {
     let start = Instant::now();
-    let sdk = ensure_sdk(context, no_setup)?;
+    let sdk = ensure_sdk(context, extra.no_setup)?;
     let options = mxfp4_toolchain::build::Options::default();
     ensure_built_with(context, Some(&sdk), &options, &mut |event| {
         format.event(&event);
     })?;
-    let bench = Bench::new(context, sdk, filter, how, format)?;
+    let bench = Bench::new(context, sdk, filter, how, format, extra.debug)?;
     let (report, interrupted) = run_all(&bench)?;
     let filter = bench.filter.clone();
     // The last of its lines goes before the summary comes.
@@ -200,7 +216,7 @@ fn run_tests(
         MessageFormat::Human => println!("{}", report.summary(time)),
         MessageFormat::Json => message_format::print(&report.to_json(time)),
     }
-    if let Some(junit) = junit {
+    if let Some(junit) = extra.junit {
         junit::write(&report, time, junit)?;
     }
     let ran = |code| Ran {
@@ -224,7 +240,8 @@ fn run_tests(
 fn list(context: &Context, args: &Args) -> anyhow::Result<i32> {
     let sdk = ensure_sdk(context, args.no_setup)?;
     let filter = filter(args.name.as_deref(), &args.how)?;
-    let bench = Bench::new(context, sdk, filter, &args.how, args.message_format)?;
+    let format = args.message_format;
+    let bench = Bench::new(context, sdk, filter, &args.how, format, args.debug)?;
     let mut listed = mojo::list(&bench)?;
     let interrupted = python::list(&bench, &mut listed)?;
     for test in listed {
@@ -327,11 +344,17 @@ impl<'a> Bench<'a> {
         filter: Filter,
         how: &How,
         format: MessageFormat,
+        debug: bool,
     ) -> anyhow::Result<Self> {
+        let options = Options {
+            debug,
+            testing: true,
+            ..Options::default()
+        };
         let jobs = how.jobs.map_or_else(jobs::default, usize::from);
         Ok(Self {
             context,
-            environment: context.environment(Some(&sdk), Options::default())?,
+            environment: context.environment(Some(&sdk), options)?,
             sdk,
             screen: Screen::new(context, format, jobs),
             filter,

@@ -397,7 +397,30 @@ fn a_modular_checkout() {
         ("max/kernels/src/", ""),
     ]);
     let ran = run(mxfp4(place.path()).args(["bench", "kernel"]));
-    assert_refused(&ran, 3, &["Modular checkout"]);
+    assert_refused(
+        &ran,
+        3,
+        &[
+            "Modular checkout",
+            "write bench_*mxfp4*.mojo below max/kernels/benchmarks",
+        ],
+    );
+
+    // It has some of its own.
+    for name in [
+        "bench_mxfp4.mojo",
+        "bench_b_MX4.mojo",
+        "bench_other.mojo",
+        "mxfp4.mojo",
+    ] {
+        let file = place.path().join("max/kernels/benchmarks/gpu").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    let ran = run(mxfp4(place.path()).args(["bench", "kernel"]));
+    let command = "mxfp4 run -- mojo run -I max/kernels/src max/kernels/benchmarks/gpu";
+    let commands = format!("run `{command}/bench_b_MX4.mojo`, or `{command}/bench_mxfp4.mojo`\n");
+    assert_refused(&ran, 3, &[&commands]);
 }
 
 const MOJO: &str = r#"#!/bin/sh

@@ -41,6 +41,8 @@ fn main() -> ExitCode {
         Trial::test("a_test_that_is_not_there_fails", || {
             done(a_test_that_is_not_there)
         }),
+        Trial::test("tests_are_synchronous", || done(tests_are_synchronous)),
+        Trial::test("serve_says_where_it_listens", || done(serve_says_where)),
     ]);
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -302,10 +304,14 @@ END
 /// A checkout with an environment of its own that only pretends: its mojo and its python write down their arguments.
 fn with_sdk(files: &[(&str, &str)]) -> Checkout {
     let log = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >> \"$LOG\"\n";
+    // pytest looks for tests.
+    let python = format!(
+        "{log}echo '{{\"event\":\"root\",\"path\":\"/\"}}' >> \"${{MXFP4_PYTEST_EVENTS-/dev/null}}\"\n"
+    );
     let sdk = [
         (format!(".venv/{SDK}/bin/mojo"), log),
         (format!(".venv/{SDK}/lib/mojo/std.mojoc"), ""),
-        (".venv/bin/python".to_owned(), log),
+        (".venv/bin/python".to_owned(), &python),
         (".venv/pyvenv.cfg".to_owned(), "version_info = 3.11.7\n"),
     ];
     let api = "max/kernels/src/Mogg/MOGGKernelAPI/BUILD.bazel";
@@ -438,4 +444,84 @@ fn a_test_that_is_not_there() {
     assert!(ran.stdout.contains("there is no such file"), "{ran:?}");
     assert!(ran.stdout.contains("tests.mojo"), "{ran:?}");
     assert!(ran.stdout.contains(" test test_mxfp4\n"), "{ran:?}");
+}
+
+/// As the environment that the checkout's own tasks have, where nobody says otherwise. Whatever else is run is not.
+fn tests_are_synchronous() {
+    let mode = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
+    let show = "#!/bin/sh\necho \"$(basename \"$0\") ${MODULAR_DEVICE_CONTEXT_SYNC_MODE-unset} ${MODULAR_DEBUG-unset}\" >> \"$LOG\"\n";
+    let (mojo, python) = (
+        format!(".venv/{SDK}/bin/mojo"),
+        ".venv/bin/python".to_owned(),
+    );
+    for (args, set, expected) in [
+        (&["test"][..], None, "true device-sync-mode"),
+        (&["test"], Some("false"), "false unset"),
+        (&["test", "--debug"], Some("false"), "true device-sync-mode"),
+        (&["run", "--", "mojo"], None, "unset unset"),
+        (
+            &["run", "--debug", "--", "mojo"],
+            None,
+            "true device-sync-mode",
+        ),
+    ] {
+        let checkout = with_sdk(&[
+            (TEST, ""),
+            (PYTHON_TEST, ""),
+            (&mojo, show),
+            (&python, show),
+        ]);
+        let log = checkout.path("log");
+        let mut command = checkout.mxfp4(args);
+        command
+            .env("LOG", &log)
+            .envs(set.map(|value| (mode, value)));
+        run(&mut command);
+        let log = fs::read_to_string(log).unwrap();
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| !line.starts_with("bazelw "))
+            .collect();
+        let programs = if args[0] == "test" {
+            &["mojo", "python"][..]
+        } else {
+            &["mojo"]
+        };
+        let expected: Vec<String> = programs
+            .iter()
+            .map(|program| format!("{program} {expected}"))
+            .collect();
+        assert_eq!(lines, expected, "{args:?} {set:?}");
+    }
+    let checkout = with_sdk(&[]);
+    let explained = |set: Option<&str>| {
+        let mut command = checkout.mxfp4(&["env", "--explain"]);
+        run(command.envs(set.map(|value| (mode, value)))).stdout
+    };
+    let told = format!(
+        "\n{mode} (not set)\n    not set: `mxfp4 test` sets it to true in a Modular checkout, as the checkout's own \
+         environment does; for `run`, `shell` and `env` --debug does\n"
+    );
+    assert!(explained(None).contains(&told), "{}", explained(None));
+    assert!(!explained(Some("false")).contains("`mxfp4 test` sets it"));
+    // What is evaluated sets and unsets nothing of it.
+    assert!(!checkout.run(&["env"]).stdout.contains(mode));
+}
+
+fn serve_says_where() {
+    let entry_point = ".venv/lib/python3.11/site-packages/max/_entrypoints/pipelines.py";
+    let checkout = with_sdk(&[(entry_point, "--host")]);
+    let log = checkout.path("log");
+    for (host, says) in [
+        (
+            None,
+            "http://127.0.0.1:8000, this machine alone; the checkout's own default is all addresses: --host 0.0.0.0\n",
+        ),
+        (Some("0.0.0.0"), "http://0.0.0.0:8000\n"),
+    ] {
+        let mut command = checkout.mxfp4(&["serve", "--no-check", "--model", "gone/model"]);
+        command.args(host.iter().flat_map(|host| ["--host", host]));
+        let ran = run(command.env("LOG", &log));
+        assert!(ran.stderr.contains(says), "{ran:?}");
+    }
 }

@@ -418,24 +418,25 @@ fn no_tests(place: &Place) {
             "{what:?} is not in {ran:?}"
         );
     };
+    let configure = |more: &str| {
+        let config = format!("[sdk]\npath = \"sdk\"\n[tests]\nmojo = []\n{more}");
+        fs::write(place.path("mxfp4.toml"), config).unwrap();
+    };
     // No Python test at all, nor any other.
-    fs::write(
-        place.path("mxfp4.toml"),
-        "[sdk]\npath = \"sdk\"\n[tests]\nmojo = []\npython = []\n",
-    )
-    .unwrap();
+    configure("python = []\n");
     says(&place.test(&[]), "error: there is no test\n");
 
-    fs::write(
-        place.path("mxfp4.toml"),
-        "[sdk]\npath = \"sdk\"\n[tests]\nmojo = []\n",
-    )
-    .unwrap();
+    configure("");
     place.write("test_a.py", "def test_a(): pass\n");
     says(
         &run(place.mxfp4(&[]).env("PYTEST_ADDOPTS", "--help")),
         "  python: pytest\n      pytest ended before it looked for tests; see its output, and its options in PYTEST_ADDOPTS and `addopts`\n",
     );
+    // The test that the configuration names has another name by now.
+    configure("python-filter = \"parity\"\n");
+    let filtered = "\n      there are no tests that `tests.python-filter` (parity) leaves\n";
+    says(&place.test(&[]), filtered);
+    configure("");
     // A file above that looks for other names, and a plugin that is content with nothing.
     let above = place.path("../pytest.ini");
     fs::write(&above, "[pytest]\npython_files = check_*.py\n").unwrap();
@@ -448,7 +449,6 @@ fn no_tests(place: &Place) {
         "conftest.py",
         "def pytest_sessionfinish(session): session.exitstatus = 0\n",
     );
-    says(&place.test(&[]), &reason);
     says(&place.test(&["--jobs=2"]), &reason);
 }
 

@@ -7,11 +7,13 @@ const DEBUGGING: Options = Options {
     debug: true,
     serving: false,
     reversible: false,
+    testing: false,
 };
 const SERVING: Options = Options {
     debug: false,
     serving: true,
     reversible: false,
+    testing: false,
 };
 
 /// `NAME=value` lines, for snapshots.

@@ -8,6 +8,7 @@ const REVERSIBLE: Options = Options {
     debug: false,
     serving: false,
     reversible: true,
+    testing: false,
 };
 const DEBUGGING: Options = Options {
     debug: true,

@@ -7,6 +7,7 @@ use mxfp4_gpu::Inventory;
 use mxfp4_process::Command;
 use mxfp4_toolchain::build;
 
+use super::checkout;
 use super::measurement::Measurement;
 use super::peer::{Measured, Peer};
 use super::program::{self, Errors, Shapes};
@@ -66,8 +67,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 
 fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
     if context.workspace.layout == Layout::Modular {
-        let message = "the benchmark measures this project's own kernels, which a Modular checkout does not have; run it \
-                       in the project's repository";
+        let message = checkout::advice(&context.workspace.root);
         return Err(Failure::new(Exit::Config, message).into());
     }
     Platform::current().check()?;

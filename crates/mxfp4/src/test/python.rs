@@ -41,6 +41,8 @@ struct Run {
     looked: bool,
     /// How many tests it told of.
     tests: usize,
+    /// Whether a filter may have left none.
+    may_find_none: bool,
     /// The file that holds pytest's settings.
     settings: Option<String>,
 }
@@ -86,7 +88,7 @@ pub fn list(bench: &Bench, listed: &mut Vec<Listed>) -> anyhow::Result<Option<In
     if !run.ended_well(true, 0) {
         anyhow::bail!(
             "pytest cannot collect the tests ({}):\n{}",
-            run.reason(),
+            pytest.reason(&run),
             run.output
         );
     }
@@ -100,7 +102,8 @@ pub struct Pytest<'a> {
     command: Command,
     /// With the filters that pytest knows itself.
     filtered: Command,
-    is_filtered: bool,
+    /// Whether this run is to leave out tests, and may leave out all.
+    is_chosen: bool,
     /// The expression that pytest's `-k` is given.
     keyword: Option<String>,
     /// The plugin's folder.
@@ -166,9 +169,7 @@ impl<'a> Pytest<'a> {
             bench,
             command,
             filtered,
-            is_filtered: !expressions.is_empty()
-                || bench.gpu.is_some()
-                || !matches!(bench.filter, Filter::All),
+            is_chosen: bench.gpu.is_some() || !matches!(bench.filter, Filter::All),
             keyword,
             plugin,
             said: Mutex::default(),
@@ -242,8 +243,8 @@ impl<'a> Pytest<'a> {
             found.interrupted = Some(Interrupted(run.outcome.code()));
             return Ok(found);
         }
-        if !run.ended_well(self.is_filtered, failures) {
-            let reason = run.reason();
+        if !run.ended_well(self.is_chosen, failures) {
+            let reason = self.reason(&run);
             self.failed_itself(command, teller, reason, run.output);
             return Ok(found);
         }
@@ -334,8 +335,8 @@ impl<'a> Pytest<'a> {
             }
             let Some((id, time)) = run.current else {
                 // Tests of a batch were there a moment ago.
-                let may_be_none = !is_first || (self.is_filtered && part.only.is_none());
-                let reason = run.reason();
+                let may_be_none = !is_first || (self.is_chosen && part.only.is_none());
+                let reason = self.reason(&run);
                 if !run.ended_well(may_be_none, failures) {
                     self.failed_itself(&part.command, teller, reason.clone(), run.output);
                 }
@@ -445,6 +446,7 @@ impl<'a> Pytest<'a> {
             timed_out,
             looked,
             tests,
+            may_find_none: self.is_chosen || self.keyword.is_some(),
             settings,
         })
     }
@@ -540,6 +542,39 @@ impl<'a> Pytest<'a> {
         }
     }
 
+    /// Why it is a failure that a process of pytest ended as it did.
+    fn reason(&self, run: &Run) -> String {
+        let (success, code) = (run.outcome.success(), run.outcome.code());
+        if run.timed_out {
+            return "pytest hung between tests and was ended".to_owned();
+        }
+        if code != NOTHING_COLLECTED && !(success && run.tests == 0) {
+            return format!("{}; see its output", run.outcome);
+        }
+        if success && !run.looked {
+            return "pytest ended before it looked for tests; see its output, and its options in PYTEST_ADDOPTS and \
+                    `addopts`"
+                .to_owned();
+        }
+        let filter = match self
+            .bench
+            .context
+            .workspace
+            .config
+            .tests
+            .python_filter
+            .as_str()
+        {
+            "" => String::new(),
+            filter => format!(" that `tests.python-filter` ({filter}) leaves"),
+        };
+        let settings = match &run.settings {
+            Some(file) => format!("; pytest's settings are those of {}", visible(file)),
+            None => String::new(),
+        };
+        format!("there are no tests{filter}{settings}")
+    }
+
     /// Counts pytest itself, as it was called, as a test that failed.
     fn failed_itself(
         &self,
@@ -564,30 +599,10 @@ impl Run {
     fn ended_well(&self, may_be_none: bool, failures: usize) -> bool {
         match self.outcome.code() {
             _ if self.timed_out => false,
-            _ if self.outcome.success() => self.tests > 0 || (may_be_none && self.looked),
+            _ if self.outcome.success() => self.tests > 0 || (self.may_find_none && self.looked),
             NOTHING_COLLECTED => may_be_none || failures > 0,
             1 | 2 => failures > 0,
             _ => false,
-        }
-    }
-
-    /// Why it is a failure that it ended as it did.
-    fn reason(&self) -> String {
-        let none = self.outcome.success() && self.tests == 0;
-        let settings = match &self.settings {
-            Some(file) => format!("; pytest's settings are those of {}", visible(file)),
-            None => String::new(),
-        };
-        match self.outcome.code() {
-            _ if self.timed_out => "pytest hung between tests and was ended".to_owned(),
-            _ if none && !self.looked => {
-                "pytest ended before it looked for tests; see its output, and its options in \
-                                          PYTEST_ADDOPTS and `addopts`"
-                    .to_owned()
-            }
-            NOTHING_COLLECTED => format!("there are no tests{settings}"),
-            _ if none => format!("there are no tests{settings}"),
-            _ => format!("{}; see its output", self.outcome),
         }
     }
 }
