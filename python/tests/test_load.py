@@ -37,7 +37,7 @@ import pytest
 from server import ROOT, VIRTUAL_GPU, search_path
 
 aiohttp = pytest.importorskip(
-    "aiohttp", reason="skipped: needs max[benchmark], run `mxfp4 setup`"
+    "aiohttp", reason="skipped: needs aiohttp, run `mxfp4 setup`"
 )
 
 pytestmark = pytest.mark.job(first=True)
