@@ -1,7 +1,10 @@
 //! The load generator of `mxfp4 bench serve`, before a small HTTP server that answers as it is told, byte for byte.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +15,19 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::support::{folder, mxfp4, run};
+
+/// An SDK, as far as it is looked at, whose Python makes a "table" of the first record, and fails for others.
+const SDK: [(&str, &str); 3] = [
+    (
+        "sdk/bin/python",
+        "#!/bin/sh\necho \"$@\"\ngrep -q first \"$3\" || { echo 'error: no step' >&2; exit 1; }\n",
+    ),
+    ("sdk/lib/python3.11/site-packages/modular/bin/mojo", ""),
+    (
+        "sdk/lib/python3.11/site-packages/max/_entrypoints/pipelines.py",
+        "",
+    ),
+];
 
 /// Tokens that are asked for.
 const TOKENS: u64 = 5;
@@ -33,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
         trial("bench_serve_connects_again_where_it_must", connections),
         trial("bench_serve_ends_by_a_signal", a_signal),
         trial("bench_serve_says_what_is_not_there", not_there),
+        trial("bench_serve_has_steps_recorded", profile),
     ]
 }
 
@@ -267,7 +284,7 @@ fn bench(place: &tempfile::TempDir, url: &str, words: &str) -> Command {
 const ONE: &str = "--tokenizer tokenizer --warmup 0 --concurrency 1 --requests";
 
 fn recorded(place: &tempfile::TempDir) -> Value {
-    let text = std::fs::read(place.path().join("run.json")).expect("it is written");
+    let text = fs::read(place.path().join("run.json")).expect("it is written");
     serde_json::from_slice(&text).expect("it is JSON")
 }
 
@@ -469,4 +486,56 @@ fn not_there() {
     let ran = run(&mut bench(&place, &url, "--tokenizer nowhere"));
     assert_eq!(ran.code, Some(5), "{ran:#?}");
     assert!(ran.stderr.contains("nowhere/tokenizer.json"), "{ran:#?}");
+}
+
+fn profile() {
+    let place = workspace();
+    for (name, content) in SDK {
+        let file = place.path().join(name);
+        fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it can be made");
+        fs::write(&file, content).expect("it can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let recorded = place.path().join("p");
+    fs::create_dir(&recorded).expect("it can be made");
+    fs::write(recorded.join("record.json"), "of another load").expect("it can be written");
+    let (url, got) = server(&[Kind::AtOnce]);
+    let server = spawn(recorder(recorded.clone()));
+    let ran = run(bench(
+        &place,
+        &url,
+        "--tokenizer tokenizer --warmup 0 --requests 3 --concurrency 1,2 --profile p",
+    )
+    .env("MXFP4_SDK", place.path().join("sdk")));
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    server.join().expect("it was asked twice");
+    let told = |name: &str| fs::read_to_string(recorded.join(name)).expect("it is written");
+    let record = recorded.join("record.json");
+    let table = format!("-m mxfp4.profile {}\n", record.display());
+    assert_eq!(told("8-5-1.md"), table);
+    assert_eq!(
+        told("8-5-2.md"),
+        "There is no table (exit code 1): error: no step\n"
+    );
+    let bodies = got.bodies.lock().expect("no test panics with it");
+    assert_eq!(bodies.len(), 3 + 1 + 3 + 2, "each load is sent once more");
+}
+
+/// What records twice where it is asked to, as a server does.
+fn recorder(folder: PathBuf) -> impl FnOnce() {
+    move || {
+        for content in ["first", "second"] {
+            let (request, began) = (folder.join("request"), Instant::now());
+            let asked = loop {
+                match fs::read_to_string(&request) {
+                    Ok(asked) if !asked.is_empty() => break asked,
+                    _ => assert!(began.elapsed() < PATIENCE, "nothing is asked"),
+                }
+                sleep(Duration::from_millis(5));
+            };
+            assert_eq!(asked, "96");
+            fs::remove_file(&request).expect("it is there");
+            fs::write(folder.join("record.json"), content).expect("it can be written");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_process::{Command, Output, Stream};
 
+use crate::bench::file;
 use crate::serve::{self, LogTail};
 
 /// File with the number of steps that the server is to record; as `mxfp4.profile` names it.
@@ -42,7 +43,8 @@ pub fn record(
         }
         _ => {}
     }
-    write(&folder.join(REQUEST), &STEPS.to_string())?;
+    // The server may look at any time: the file is there whole or not at all.
+    file::write(&folder.join(REQUEST), STEPS.to_string().as_bytes())?;
     if load().is_none() {
         return Ok(None);
     }
@@ -57,7 +59,7 @@ pub fn record(
         true => table(&record, made)?,
         false => "The server recorded nothing: was MXFP4_PROFILE set for it?\n".into(),
     };
-    write(&folder.join(format!("{name}.md")), &told)?;
+    file::write(&folder.join(format!("{name}.md")), told.as_bytes())?;
     Ok(Some(()))
 }
 
@@ -82,8 +84,4 @@ fn table(record: &Path, (sdk, environment): (&Sdk, &Environment)) -> anyhow::Res
             tail.reason().unwrap_or("it was not said why")
         ),
     })
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
