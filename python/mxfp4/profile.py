@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(arguments)
     activities = map(tuple, json.loads(args.record.read_text()))
-    print(table(profile(activities, args.longest)))
+    try:
+        sys.stdout.write(table(profile(activities, args.longest)))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ if not os.environ.get("MXFP4_LOAD_MODEL"):
         allow_module_level=True,
     )
 
-import aiohttp
+aiohttp = pytest.importorskip(
+    "aiohttp", reason="skipped: needs aiohttp, run `mxfp4 setup`"
+)
 
 pytestmark = pytest.mark.job(first=True)
 

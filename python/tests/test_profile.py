@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mxfp4 import bench_serve, profile
+from mxfp4 import profile
 
 MICROSECOND = 1000
 
@@ -68,23 +68,8 @@ def test_a_step_that_was_cut_is_none(steps: int) -> None:
         profile.profile(record)
 
 
-def test_a_load_makes_a_table(tmp_path: Path) -> None:
-    def load() -> None:
-        steps = int((tmp_path / "request").read_text())
-        record = []
-        for number in range(steps):
-            record += step(100 * number, [*DECODE, END])
-        (tmp_path / "record.json").write_text(json.dumps(record))
-
-    (tmp_path / "record.json").write_text("of another load")
-    told = bench_serve.record_steps(tmp_path, load)
-    steps = bench_serve.PROFILE_STEPS - 1
-    assert f"| one step (median of {steps}) | | 100.0 | |" in told
-
-
-def test_a_server_that_records_nothing_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench_serve, "PROFILE_TIMEOUT", 0.0)
-    told = bench_serve.record_steps(tmp_path, lambda: None)
-    assert "was MXFP4_PROFILE set" in told
+def test_a_record_without_a_step_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_text("[]")
+    with pytest.raises(SystemExit, match="error: the record holds no whole step"):
+        profile.main([str(file)])

@@ -34,5 +34,5 @@ pub use background::Background;
 pub use command::{Command, Error, Output, set_grace};
 pub use line::{Line, Stream};
 pub use outcome::Outcome;
-pub use signals::interrupted;
+pub use signals::{CaughtSignals, interrupted};
 pub use stopper::Stopper;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -19,10 +19,36 @@ static RUNNING: Mutex<BTreeMap<u64, (Group, Sender<Event>)>> = Mutex::new(BTreeM
 /// The last signal that was passed on; 0 before the first.
 static PASSED_ON: AtomicI32 = AtomicI32::new(0);
 
-/// The signal that reached this process while a child ran, and was meant to end both: for those who would start the
-/// next child. The one that ran may have ended just before the signal reached it, and then its outcome tells nothing.
+/// How many [`CaughtSignals`] there are. It changes with [`RUNNING`] locked.
+static CAUGHT: AtomicUsize = AtomicUsize::new(0);
+
+/// The signal that reached this process while a child ran, or signals were caught, and was meant to end it: for those who
+/// would start the next child. The one that ran may have ended just before the signal reached it, and then its outcome
+/// tells nothing.
 pub fn interrupted() -> Option<i32> {
     Some(PASSED_ON.load(Ordering::SeqCst)).filter(|&signal| signal != 0)
+}
+
+/// While it lives, a signal does not end this process, which finds it by [`interrupted`] and ends by itself: for work that
+/// no child does. A second signal ends it.
+#[derive(Debug)]
+pub struct CaughtSignals(());
+
+impl CaughtSignals {
+    /// Signals are caught from now on.
+    pub fn start() -> io::Result<Self> {
+        listen()?;
+        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        CAUGHT.fetch_add(1, Ordering::SeqCst);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for CaughtSignals {
+    fn drop(&mut self) {
+        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        CAUGHT.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A running child that signals are passed on to, until it is dropped.
@@ -96,7 +122,8 @@ fn pass_on(signal: i32) {
         for (group, _) in running.values() {
             group.signal(Signal::SIGCONT);
         }
-    } else if running.is_empty() {
+    } else if running.is_empty() && (CAUGHT.load(Ordering::SeqCst) == 0 || interrupted().is_some())
+    {
         let _ = emulate_default_handler(signal);
     } else {
         PASSED_ON.store(signal, Ordering::SeqCst);

@@ -1,37 +1,48 @@
 //! `mxfp4 bench serve`
 
+mod answer;
+mod client;
+mod drive;
+mod generator;
 mod level;
 mod plot;
+mod profile;
+mod prompts;
 mod record;
 mod report;
+mod sse;
 mod table;
+mod target;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use clap::builder::TypedValueParser as _;
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_gpu::{Gpu, Inventory, MemoryWatch};
-use mxfp4_process::{Command, Output, Stream};
+use mxfp4_process::CaughtSignals;
 
-use self::level::{Line, Whose};
+use self::generator::{Generator, Profile};
+use self::level::Whose;
 use self::record::{Record, Start};
 use super::file;
 use super::record::{Gpu as GpuName, Versions};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::serve::{self, Launch, LogTail, Model, StartArgs, View, Wait};
+use crate::serve::{self, Launch, Model, StartArgs, View, Wait};
 use crate::setup::ensure_sdk;
 
 /// Start a server, drive it, and print how fast it answers.
 ///
 /// The server is that of `mxfp4 serve`, with the same checks and the same flags after `--`; --url measures one that runs
-/// already. MAX's own benchmark client sends streaming requests with prompts and answers of fixed lengths, so many at
-/// once, and measures at its end. Every request is accounted for: those that fail, or that come back with another number
-/// of tokens, are counted as lost, and then the exit code is 1.
+/// already. Streaming requests with prompts and answers of fixed lengths are sent, so many at once, and measured where the
+/// answers arrive. Every request is accounted for: those that fail, or that come back with another number of tokens, are
+/// counted as lost, and then the exit code is 1.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -72,17 +83,20 @@ pub struct Args {
 #[derive(clap::Args)]
 struct LoadArgs {
     /// How many requests at once, with commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536),
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..=65_536).try_map(NonZeroU32::try_from),
           default_value = "1,8,64,128")]
-    concurrency: Vec<u32>,
+    concurrency: Vec<NonZeroU32>,
     /// Tokens of each prompt
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+    #[arg(long, value_name = "TOKENS",
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000).try_map(NonZeroU32::try_from),
           default_value = "128")]
-    input: u32,
+    input: NonZeroU32,
     /// Tokens of each answer
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+    #[arg(long, value_name = "TOKENS",
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000).try_map(NonZeroU32::try_from),
           default_value = "128")]
-    output: u32,
+    output: NonZeroU32,
     /// Tokens of each prompt and each answer, instead of --input and --output; may be given more than once
     #[arg(long, value_name = "INPUT/OUTPUT", conflicts_with_all = ["input", "output"])]
     shape: Vec<Shape>,
@@ -100,15 +114,18 @@ struct LoadArgs {
 /// Tokens of a prompt and of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
-    input: u32,
-    output: u32,
+    input: NonZeroU32,
+    output: NonZeroU32,
 }
 
 impl FromStr for Shape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse().ok().filter(|n| (1..=10_000_000).contains(n));
+        let number = |text: &str| {
+            let number: NonZeroU32 = text.parse().ok()?;
+            (number.get() <= 10_000_000).then_some(number)
+        };
         text.split_once('/')
             .and_then(|(input, output)| {
                 Some(Self {
@@ -136,29 +153,38 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim_end_matches('/');
         let text = text.strip_suffix("/v1").unwrap_or(text);
-        let scheme = ["http://", "https://"]
-            .iter()
-            .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
-        match scheme {
-            true => Ok(Self(text.to_owned())),
-            false => Err("write it as in http://127.0.0.1:8000".into()),
+        match text.strip_prefix("http://") {
+            Some("") | None => {
+                Err("write it as in http://127.0.0.1:8000; https is not spoken".into())
+            }
+            Some(_) => Ok(Self(text.to_owned())),
         }
     }
 }
 
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl LoadArgs {
-    /// The flags that ask for the same.
-    fn flags(&self) -> Vec<String> {
-        let shapes = match self.shape.is_empty() {
-            true => &[Shape {
+    /// The shapes of the requests.
+    fn shapes(&self) -> Vec<Shape> {
+        match self.shape.is_empty() {
+            true => vec![Shape {
                 input: self.input,
                 output: self.output,
-            }][..],
-            false => &self.shape,
-        };
-        let concurrency: Vec<String> = self.concurrency.iter().map(u32::to_string).collect();
+            }],
+            false => self.shape.clone(),
+        }
+    }
+
+    /// The flags that ask for the same.
+    fn flags(&self) -> Vec<String> {
+        let concurrency: Vec<String> = self.concurrency.iter().map(|n| n.to_string()).collect();
         let mut flags = Vec::new();
-        for shape in shapes {
+        for shape in self.shapes() {
             flags.extend(["--shape".into(), shape.to_string()]);
         }
         flags.extend(["--concurrency".into(), concurrency.join(",")]);
@@ -188,18 +214,27 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
     file::check_outputs(args.json.as_deref(), args.report.as_deref())?;
     let mut launch = args.server.plan(context, &args.max_flags)?;
     launch.profile = args.profile(context)?;
-    let Some(Url(url)) = &args.url else {
+    let Some(url) = &args.url else {
         return measure_own(context, args, &launch);
     };
-    if !serve::is_healthy(url) {
+    if !serve::is_healthy(&url.0) {
         let message = format!(
             "no server is ready on {url}; start one, or leave --url out to measure one that is started"
         );
         return Err(Failure::new(Exit::Precondition, message).into());
     }
-    let sdk = ensure_sdk(context, args.server.no_setup)?;
-    let environment = serve::environment(context, Some(&sdk))?;
-    let bench = Bench::new(context, args, &launch, (&sdk, &environment));
+    let mut made = None;
+    if launch.profile.is_some() {
+        let sdk = ensure_sdk(context, args.server.no_setup)?;
+        let environment = serve::environment(context, Some(&sdk))?;
+        made = Some((sdk, environment));
+    }
+    let bench = Bench {
+        context,
+        args,
+        launch: &launch,
+        made: made.as_ref().map(|(sdk, environment)| (sdk, environment)),
+    };
     bench.drive(url, None)
 }
 
@@ -228,9 +263,14 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
         phases: startup.laps(),
         compiled,
     });
-    let bench = Bench::new(context, args, launch, (&sdk, &environment));
-    let result = bench.drive(&launch.address().url(), Some(start));
-    if server.ended() && result.as_ref().is_ok_and(|code| *code < 128) {
+    let bench = Bench {
+        context,
+        args,
+        launch,
+        made: Some((&sdk, &environment)),
+    };
+    let result = bench.drive(&Url(launch.address().url()), Some(start));
+    if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
         server.end()?;
         return Err(Failure::new(Exit::Failed, "MAX stopped while it was measured").into());
@@ -244,74 +284,44 @@ struct Bench<'a> {
     context: &'a Context,
     args: &'a Args,
     launch: &'a Launch,
-    sdk: &'a Sdk,
-    environment: &'a Environment,
+    /// The SDK and its environment, where a server is started or steps are recorded.
+    made: Option<(&'a Sdk, &'a Environment)>,
 }
 
-impl<'a> Bench<'a> {
-    fn new(
-        context: &'a Context,
-        args: &'a Args,
-        launch: &'a Launch,
-        (sdk, environment): (&'a Sdk, &'a Environment),
-    ) -> Self {
-        Self {
-            context,
-            args,
-            launch,
-            sdk,
-            environment,
-        }
-    }
-
+impl Bench<'_> {
     /// Drives the server at `url`, and the peer; prints and writes what was measured.
-    fn drive(&self, url: &str, start: Option<Start>) -> anyhow::Result<i32> {
+    fn drive(&self, url: &Url, start: Option<Start>) -> anyhow::Result<i32> {
+        let _caught = CaughtSignals::start()?;
         let tokenizer = self.tokenizer()?;
+        let servers = (url, self.args.peer_url.as_ref());
+        let generator = Generator::new(&self.args.load, &tokenizer, servers, self.profile())?;
         let (gpu, watch) = self.gpus();
-        let own = self.args.url.is_none();
+        let own = self.made.filter(|_| self.args.url.is_none());
+        let version = |package: &str| own.and_then(|(sdk, _)| sdk.version(package));
         let mut record = Record {
             command: self.args.command(),
             model: self.launch.name.clone(),
             gpu,
             versions: Versions {
                 mxfp4: env!("CARGO_PKG_VERSION").to_owned(),
-                max: self.sdk.version("max").filter(|_| own),
-                mojo: self.sdk.version("mojo").filter(|_| own),
+                max: version("max"),
+                mojo: version("mojo"),
             },
             start,
             levels: Vec::new(),
             peer: Vec::new(),
         };
         let mut printer = table::Printer::default();
-        let mut tail = LogTail::default();
-        let outcome = self.client(url, &tokenizer)?.run(&mut |line| {
-            let found = Line::parse(&line.text).filter(|_| line.stream == Stream::Stdout);
-            let Some(Line { server, mut level }) = found else {
-                tail.push(&line.text);
-                return tracing::debug!("{}", line.text);
-            };
-            let peak = watch.as_ref().and_then(MemoryWatch::peak);
-            match server {
-                Whose::Ours => {
-                    level.gpu_memory = peak;
-                    printer.level(&level);
-                    record.levels.push(level);
-                }
-                Whose::Peer => record.peer.push(level),
+        let finished = generator.run(&mut |server, mut level| match server {
+            Whose::Ours => {
+                level.gpu_memory = watch.as_ref().and_then(MemoryWatch::peak);
+                printer.level(&level);
+                record.levels.push(level);
             }
+            Whose::Peer => record.peer.push(level),
         })?;
-        if outcome.interrupted.is_some() {
-            return Ok(outcome.code());
-        }
-        if !outcome.success() || record.levels.is_empty() {
-            let reason = tail.reason().unwrap_or("it said nothing");
-            let mut message = format!("the load generator failed ({outcome}): {reason}");
-            if reason.contains("No module named") {
-                message.push_str(
-                    "\nthe SDK lacks MAX's benchmark client: run `mxfp4 setup`, or install max[benchmark] into it",
-                );
-            }
-            return Err(Failure::new(Exit::Failed, message).into());
+        if let (None, Some(signal)) = (finished, mxfp4_process::interrupted()) {
+            return Ok(128 + signal);
         }
         table::print_rest(&record);
         self.args.write(&record)?;
@@ -325,27 +335,12 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The load generator.
-    fn client(&self, url: &str, tokenizer: &Path) -> anyhow::Result<Command> {
-        let mut command = Command::new(serve::python(self.sdk)?)
-            .environment(self.environment)
-            .args(["-m", "mxfp4.bench_serve", "--url", url, "--tokenizer"])
-            .arg(tokenizer)
-            .args(self.args.load.flags())
-            .output(Output::Lines)
-            .env("PYTHONSAFEPATH", "1")
-            // Everything it needs is in the tokenizer's folder.
-            .env("HF_HUB_OFFLINE", "1")
-            // A proxy for the outside world has no business on the way to a server that is measured.
-            .env("NO_PROXY", "*")
-            .env("no_proxy", "*");
-        if let Some(Url(peer)) = &self.args.peer_url {
-            command = command.args(["--peer-url", peer]);
-        }
-        if let Some(folder) = &self.launch.profile {
-            command = command.arg("--profile").arg(folder);
-        }
-        Ok(command)
+    /// What recording steps takes, if it is asked for.
+    fn profile(&self) -> Option<Profile<'_>> {
+        Some(Profile {
+            folder: self.launch.profile.clone()?,
+            made: self.made?,
+        })
     }
 
     /// The folder of the tokenizer. A server that was started has fetched it by now.
@@ -430,9 +425,10 @@ mod tests {
 
     #[test]
     fn a_shape_is_two_numbers() {
+        let number = |number| NonZeroU32::new(number).unwrap();
         let shape = Shape {
-            input: 2000,
-            output: 256,
+            input: number(2000),
+            output: number(256),
         };
         assert_eq!("2000/256".parse(), Ok(shape));
         assert_eq!(shape.to_string(), "2000/256");
@@ -451,7 +447,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Url("http://h:1".into())), "{text}");
         }
-        for text in ["", "h:1", "http://", "--help"] {
+        for text in ["", "h:1", "http://", "https://h:1", "--help"] {
             assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }

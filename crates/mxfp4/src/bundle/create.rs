@@ -43,7 +43,7 @@ pub struct Args {
     /// Carry the models that `mxfp4 warm` compiled, too
     #[arg(long)]
     with_cache: bool,
-    /// Carry what `mxfp4 test` and `mxfp4 bench serve` need on the host, too
+    /// Carry what `mxfp4 test` needs on the host, too
     #[arg(long, conflicts_with = "sdk")]
     with_dev: bool,
     /// The folder to make [default: dist/mxfp4-VERSION-pythonVERSION in the workspace]

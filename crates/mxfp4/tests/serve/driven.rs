@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::real_server::{Stop, VIRTUAL_GPU, checkpoint, fail, free_ports, python, skipping, tree};
+use crate::real_server::{Stop, VIRTUAL_GPU, checkpoint, fail, free_ports, skipping, tree};
 use crate::support::{HOPPER, driver, folder, repository, run, sdk};
 
 /// How long a server may take to end, on a busy machine.
@@ -295,11 +295,6 @@ fn events(log: &Path, url: &str) -> Result<(), Stop> {
 
 fn bench_serve() -> Result<(), Stop> {
     let home = Home::new("bench")?;
-    if python(&home.sdk, &["-c", "import cyclopts, datasets, tabulate"]).is_err() {
-        return Err(Stop::Skip(
-            "the SDK lacks max[benchmark]; run mxfp4 setup".into(),
-        ));
-    }
     let (record, report) = (home.path("run.json"), home.path("report"));
     // The model of this server repeats its prompt, so it cannot answer with more tokens than that.
     let ran = run(home.mxfp4(&["bench", "serve"]).args([

@@ -1,7 +1,8 @@
-//! `mxfp4 serve`: the command line it makes, and MAX's real server behind it.
+//! `mxfp4 serve`: the command line it makes, and MAX's real server behind it; `mxfp4 bench serve`.
 
 mod command_line;
 mod driven;
+mod load_generator;
 mod real_server;
 mod stand_in_gpu;
 #[path = "../support/mod.rs"]
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let mut trials = command_line::trials();
     trials.extend(stand_in_gpu::trials());
     trials.extend(driven::trials());
+    trials.extend(load_generator::trials());
     trials.extend(real_server::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,24 +1,18 @@
-//! What the load generator says of one load: one JSON object a line.
+//! What was measured of one load.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::drive::Driven;
 use crate::bench::measurement::positive;
 
-/// A line of the load generator.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Line {
-    /// Whose level it is.
-    pub server: Whose,
-    /// What was measured.
-    #[serde(flatten)]
-    pub level: Level,
-}
+/// How many different errors are told.
+const ERRORS: usize = 5;
 
 /// Which of two servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The one that is measured.
     Ours,
@@ -75,27 +69,71 @@ pub struct Spread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Tokens of each prompt.
-    pub input: u32,
+    pub input: NonZeroU32,
     /// Tokens of each answer.
-    pub output: u32,
+    pub output: NonZeroU32,
     /// Requests at once.
-    pub concurrency: u32,
-}
-
-impl Line {
-    /// Reads a line; `None` when it is none of the load generator's.
-    pub fn parse(line: &str) -> Option<Self> {
-        serde_json::from_str(line).ok()
-    }
+    pub concurrency: NonZeroU32,
 }
 
 impl Level {
+    /// What came of this load: every request is accounted for.
+    pub fn of(load: Load, driven: Driven) -> Self {
+        let requests = driven.answers.len();
+        let mut errors = Vec::new();
+        let mut answers = Vec::with_capacity(requests);
+        for answer in driven.answers {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(why) => errors.push(why),
+            }
+        }
+        let failed = errors.len();
+        let output = u64::from(load.output.get());
+        let counts = answers.iter().map(|answer| answer.tokens);
+        errors.extend(
+            counts
+                .filter(|tokens| *tokens != output)
+                .map(|tokens| format!("{tokens} tokens instead of {output}")),
+        );
+        let short = errors.len() - failed;
+        errors.sort_unstable();
+        errors.dedup();
+        errors.truncate(ERRORS);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let gaps = answers.iter().flat_map(|answer| &answer.gaps);
+        let input = u64::from(load.input.get());
+        Self {
+            input: load.input,
+            output: load.output,
+            concurrency: load.concurrency,
+            requests: requests as u32,
+            failed: failed as u32,
+            short: short as u32,
+            errors,
+            seconds: driven.took.max(Duration::from_nanos(1)).as_secs_f64(),
+            input_tokens: answers
+                .iter()
+                .map(|answer| answer.prompt_tokens.unwrap_or(input))
+                .sum(),
+            output_tokens: answers.iter().map(|answer| answer.tokens).sum(),
+            ttft_ms: Spread::of(answers.iter().filter_map(|answer| answer.first.map(ms))),
+            tpot_ms: Spread::of(
+                answers
+                    .iter()
+                    .filter_map(|answer| Some(answer.time_per_token()? * 1e3)),
+            ),
+            itl_ms: Spread::of(gaps.map(|seconds| f64::from(*seconds) * 1e3)),
+            gpu_memory: None,
+        }
+    }
+
     /// The load.
     pub fn load(&self) -> Load {
         Load {
-            input: self.input.get(),
-            output: self.output.get(),
-            concurrency: self.concurrency.get(),
+            input: self.input,
+            output: self.output,
+            concurrency: self.concurrency,
         }
     }
 
@@ -110,35 +148,99 @@ impl Level {
     }
 }
 
+impl Spread {
+    /// Of these samples; between two of them a percentile is interpolated.
+    pub fn of(samples: impl Iterator<Item = f64>) -> Self {
+        let mut samples: Vec<f64> = samples.collect();
+        samples.sort_unstable_by(f64::total_cmp);
+        let at = |part: f64| {
+            let place = part * samples.len().checked_sub(1)? as f64;
+            let (low, high) = (samples[place as usize], samples[place.ceil() as usize]);
+            Some(low + (high - low) * place.fract())
+        };
+        Self {
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Answer;
     use super::*;
 
-    const LINE: &str = r#"{"server":"ours","input":64,"output":32,"concurrency":8,"requests":32,"failed":2,"short":1,
-        "errors":["no"],"seconds":0.5,"input_tokens":2048,"output_tokens":928,"ttft_ms":{"p50":1.5,"p99":3},
-        "tpot_ms":{"p50":0.3,"p99":1.4},"itl_ms":{"p50":null,"p99":null}}"#;
+    fn load() -> Load {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        Load {
+            input: number(64),
+            output: number(5),
+            concurrency: number(2),
+        }
+    }
 
-    #[test]
-    fn a_level_with_what_follows_from_it() {
-        let line = Line::parse(LINE).unwrap();
-        assert_eq!(line.server, Whose::Ours);
-        assert_eq!(line.level.tokens_per_second(), 1856.0);
-        assert_eq!(line.level.requests_per_second(), 60.0);
-        assert_eq!(line.level.itl_ms.p50, None);
-        let written = serde_json::to_string(&line.level).unwrap();
-        assert_eq!(serde_json::from_str::<Level>(&written).unwrap(), line.level);
+    fn answer(tokens: u64) -> Result<Answer, String> {
+        Ok(Answer {
+            took: Duration::from_millis(50),
+            first: Some(Duration::from_millis(10)),
+            gaps: vec![0.01; 4],
+            prompt_tokens: (tokens == 5).then_some(65),
+            tokens,
+        })
     }
 
     #[test]
-    fn what_cannot_be_divided_by_is_no_level() {
+    fn every_request_is_accounted_for() {
+        let fail = || Err("503".to_owned());
+        let driven = Driven {
+            answers: vec![answer(5), fail(), answer(2), answer(5), fail(), answer(9)],
+            took: Duration::from_millis(500),
+        };
+        let level = Level::of(load(), driven);
+        assert_eq!((level.requests, level.failed, level.short), (6, 2, 2));
+        let errors = ["2 tokens instead of 5", "503", "9 tokens instead of 5"];
+        assert_eq!(level.errors, errors);
+        assert_eq!((level.input_tokens, level.output_tokens), (258, 21));
+        assert_eq!(level.tokens_per_second(), 42.0);
+        assert_eq!(level.requests_per_second(), 8.0);
+        let near = |value: Option<f64>, expect: f64| (value.unwrap() - expect).abs() < 1e-6;
+        assert!(near(level.ttft_ms.p50, 10.0), "{level:?}");
+        assert!(near(level.tpot_ms.p50, 10.0), "{level:?}");
+        assert!(near(level.itl_ms.p99, 10.0), "{level:?}");
+        let written = serde_json::to_string(&level).unwrap();
+        assert_eq!(serde_json::from_str::<Level>(&written).unwrap(), level);
+    }
+
+    #[test]
+    fn a_load_without_answers() {
+        let driven = Driven {
+            answers: vec![Err("no".into())],
+            took: Duration::ZERO,
+        };
+        let level = Level::of(load(), driven);
+        assert_eq!((level.failed, level.tokens_per_second()), (1, 0.0));
+        assert_eq!(level.ttft_ms.p50, None);
+        let written = serde_json::to_string(&level).unwrap();
+        assert_eq!(serde_json::from_str::<Level>(&written).unwrap(), level);
         for (ours, theirs) in [
-            ("\"seconds\":0.5", "\"seconds\":0"),
+            ("\"seconds\":", "\"seconds\":-"),
             ("\"input\":64", "\"input\":0"),
-            ("\"requests\":32", "\"requests\":-1"),
-            ("\"server\":\"ours\"", "\"server\":\"other\""),
+            ("\"requests\":1", "\"requests\":-1"),
         ] {
-            assert_eq!(Line::parse(&LINE.replace(ours, theirs)), None, "{theirs}");
+            let changed = written.replace(ours, theirs);
+            assert!(serde_json::from_str::<Level>(&changed).is_err(), "{theirs}");
         }
-        assert_eq!(Line::parse("no json"), None);
+    }
+
+    #[test]
+    fn percentiles_are_interpolated() {
+        let spread = |samples: &[f64]| {
+            let spread = Spread::of(samples.iter().copied());
+            (spread.p50, spread.p99)
+        };
+        assert_eq!(spread(&[]), (None, None));
+        assert_eq!(spread(&[3.0]), (Some(3.0), Some(3.0)));
+        assert_eq!(spread(&[4.0, 1.0]), (Some(2.5), Some(1.0 + 3.0 * 0.99)));
+        assert_eq!(spread(&[9.0, 1.0, 5.0]).0, Some(5.0));
     }
 }
