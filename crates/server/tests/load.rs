@@ -170,7 +170,8 @@ fn vanishing_clients(counts: &Counts) -> Result<(), Failed> {
     let mut server = shared();
     let outcomes = Outcomes::default();
     let (address, count) = (server.address, counts.vanishing);
-    clients(crowd(address, count, 1, &Outcomes::default()));
+    // As many as there will be at once.
+    clients(crowd(address, 2 * count, 1, &Outcomes::default()));
     let before = server.cancelled();
     let (files, memory) = server.settled();
     clients(async {
