@@ -57,15 +57,17 @@ impl Sampling {
         })
     }
 
-    /// The seed of a choice: the request's, counted up.
+    /// The seed of a choice: the request's own for the first.
+    ///
+    /// MAX counts up from it with each token of an answer. Seeds that follow each other
+    /// would draw alike, a step apart, so the choices' lie far from each other.
     pub(crate) fn seed(&self, choice: u32) -> Option<u64> {
-        self.request
-            .seed
-            .map(|seed| seed.wrapping_add(u64::from(choice)) & SEED_BITS)
+        let apart = u64::from(choice) << 32;
+        self.request.seed.map(|seed| (seed + apart) & SEED_BITS)
     }
 }
 
-/// MAX's seeds are numbers of 64 bits with a sign.
+/// MAX counts up from a seed in 64 bits, and fails where that overflows.
 const SEED_BITS: u64 = i64::MAX as u64;
 
 pub(super) fn flag(body: &mut Object<'_>, key: &str) -> Result<bool, ApiError> {

@@ -303,7 +303,7 @@ async fn several_choices_have_seeds_of_their_own() {
         .iter()
         .map(|request| request.seed)
         .collect();
-    assert_eq!(seeds, [Some(7), Some(8), Some(9)]);
+    assert_eq!(seeds, [7, 7 + (1 << 32), 7 + (2 << 32)].map(Some));
     let length = tokens(&answers[0]).len();
     assert_eq!(body["usage"]["completion_tokens"], 3 * length);
     assert_eq!(
