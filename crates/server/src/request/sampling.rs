@@ -63,12 +63,9 @@ impl Sampling {
     /// would draw alike, a step apart, so the choices' lie far from each other.
     pub(crate) fn seed(&self, choice: u32) -> Option<u64> {
         let apart = u64::from(choice) << 32;
-        self.request.seed.map(|seed| (seed + apart) & SEED_BITS)
+        self.request.seed.map(|seed| seed.wrapping_add(apart))
     }
 }
-
-/// MAX counts up from a seed in 64 bits, and fails where that overflows.
-const SEED_BITS: u64 = i64::MAX as u64;
 
 pub(super) fn flag(body: &mut Object<'_>, key: &str) -> Result<bool, ApiError> {
     body.get(key).map_or(Ok(false), |field| field.boolean())
@@ -91,7 +88,8 @@ fn read_draw(body: &mut Object<'_>, request: &mut mxfp4_engine::Request) -> Resu
     }
     if let Some(field) = body.get("seed") {
         let seed = field.integer(i128::from(i64::MIN)..=i128::from(u64::MAX))?;
-        request.seed = Some(seed as u64 & SEED_BITS);
+        // 64 bits, whatever their sign.
+        request.seed = Some(seed as u64);
     }
     Ok(())
 }

@@ -388,10 +388,7 @@ async fn what_is_asked_of_the_engine() {
         (request.frequency_penalty, request.repetition_penalty),
         (None, None)
     );
-    assert_eq!(
-        (request.seed, request.min_tokens),
-        (Some(i64::MAX as u64), None)
-    );
+    assert_eq!((request.seed, request.min_tokens), (Some(u64::MAX), None));
 
     rig.chat(json!({})).await;
     let ends = mxfp4_engine::Request {
