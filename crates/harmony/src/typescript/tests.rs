@@ -110,6 +110,31 @@ fn words_that_the_oracle_does_not_know() {
     }
 }
 
+/// What random schemas found.
+#[test]
+fn what_is_said_twice_or_is_no_schema() {
+    for (schema, right) in [
+        (
+            json!({"anyOf": [true, {"type": "null"}]}),
+            "a?: any | null,\n",
+        ),
+        (
+            json!({"anyOf": [{"type": "string"}, {"type": "null"}], "nullable": false}),
+            "a?: string | null,\n",
+        ),
+        (
+            json!({"type": ["string", "null"], "enum": ["x"], "nullable": false}),
+            "a?: \"x\" | null,\n",
+        ),
+        (
+            json!({"allOf": [{"properties": {"x": {}}, "required": ["x"]}], "required": 7}),
+            "a?: {\n    x: any,\n    },\n",
+        ),
+    ] {
+        assert_eq!(property(&schema), right, "of {schema}");
+    }
+}
+
 /// Beside a type, `anyOf` is a condition: it changes nothing, as with the oracle.
 #[test]
 fn any_of_beside_a_type() {
