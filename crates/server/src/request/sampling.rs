@@ -57,16 +57,15 @@ impl Sampling {
         })
     }
 
-    /// The seed of a choice: the request's, counted up.
+    /// The seed of a choice: the request's own for the first.
+    ///
+    /// MAX counts up from it with each token of an answer. Seeds that follow each other
+    /// would draw alike, a step apart, so the choices' lie far from each other.
     pub(crate) fn seed(&self, choice: u32) -> Option<u64> {
-        self.request
-            .seed
-            .map(|seed| seed.wrapping_add(u64::from(choice)) & SEED_BITS)
+        let apart = u64::from(choice) << 32;
+        self.request.seed.map(|seed| seed.wrapping_add(apart))
     }
 }
-
-/// MAX's seeds are numbers of 64 bits with a sign.
-const SEED_BITS: u64 = i64::MAX as u64;
 
 pub(super) fn flag(body: &mut Object<'_>, key: &str) -> Result<bool, ApiError> {
     body.get(key).map_or(Ok(false), |field| field.boolean())
@@ -89,7 +88,8 @@ fn read_draw(body: &mut Object<'_>, request: &mut mxfp4_engine::Request) -> Resu
     }
     if let Some(field) = body.get("seed") {
         let seed = field.integer(i128::from(i64::MIN)..=i128::from(u64::MAX))?;
-        request.seed = Some(seed as u64 & SEED_BITS);
+        // 64 bits, whatever their sign.
+        request.seed = Some(seed as u64);
     }
     Ok(())
 }

@@ -302,7 +302,7 @@ async fn several_choices_have_seeds_of_their_own() {
         .iter()
         .map(|request| request.seed)
         .collect();
-    assert_eq!(seeds, [Some(7), Some(8), Some(9)]);
+    assert_eq!(seeds, [7, 7 + (1 << 32), 7 + (2 << 32)].map(Some));
     let length = tokens(&answers[0]).len();
     assert_eq!(body["usage"]["completion_tokens"], 3 * length);
     assert_eq!(
@@ -387,10 +387,7 @@ async fn what_is_asked_of_the_engine() {
         (request.frequency_penalty, request.repetition_penalty),
         (None, None)
     );
-    assert_eq!(
-        (request.seed, request.min_tokens),
-        (Some(i64::MAX as u64), None)
-    );
+    assert_eq!((request.seed, request.min_tokens), (Some(u64::MAX), None));
 
     rig.chat(json!({})).await;
     let ends = mxfp4_engine::Request {

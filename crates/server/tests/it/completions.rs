@@ -82,14 +82,15 @@ async fn several_prompts_and_choices() {
         .into_iter()
         .map(|request| (request.prompt, request.seed))
         .collect();
+    let second = 1 + (1 << 32);
     let (p, q) = (vec![u32::from(b'P')], vec![u32::from(b'Q'); 2]);
     assert_eq!(
         asked,
         [
             (p.clone(), Some(1)),
-            (p, Some(2)),
+            (p, Some(second)),
             (q.clone(), Some(1)),
-            (q, Some(2))
+            (q, Some(second))
         ]
     );
     assert_eq!(body["usage"]["prompt_tokens"], 3);
