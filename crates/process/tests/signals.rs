@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use mxfp4_process::Command;
+use mxfp4_process::{CaughtSignals, Command, interrupted};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -32,6 +32,20 @@ fn caller() {
         command = command.whole_tree();
     }
     let outcome = command.status().unwrap();
+    if std::env::var_os("CATCH").is_some() {
+        let _caught = CaughtSignals::start().unwrap();
+        std::fs::write("catching", "").unwrap();
+        let signal = loop {
+            match interrupted() {
+                Some(signal) => break signal,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        std::fs::write("caught", "").unwrap();
+        if std::env::var_os("LINGER").is_none() {
+            std::process::exit(128 + signal);
+        }
+    }
     if std::env::var_os("LINGER").is_some() {
         std::fs::write("lingering", "").unwrap();
         std::thread::sleep(Duration::from_secs(100));
@@ -294,6 +308,24 @@ fn without_a_child_a_signal_does_what_it_always_does() {
     caller.wait_for("lingering");
     caller.signal(Signal::SIGINT);
     assert_eq!(caller.wait().signal(), Some(2));
+}
+
+#[test]
+fn a_caught_signal_is_told_and_a_second_one_ends_it() {
+    for (more, code, signal) in [("END", Some(130), None), ("LINGER", None, Some(2))] {
+        let mut caller = Caller::start_with("> ready", |c| {
+            c.env("CATCH", "1").env(more, "1");
+        });
+        caller.wait_for("catching");
+        caller.signal(Signal::SIGINT);
+        caller.wait_for("caught");
+        if more == "LINGER" {
+            caller.wait_for("lingering");
+            caller.signal(Signal::SIGINT);
+        }
+        let status = caller.wait();
+        assert_eq!((status.code(), status.signal()), (code, signal), "{more}");
+    }
 }
 
 #[test]
