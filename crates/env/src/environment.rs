@@ -274,6 +274,10 @@ impl Computation<'_> {
         // only), and says so on stderr at every start.
         self.quiet("MODULAR_CRASH_REPORTING_ENABLED", "false", "true");
         self.modular_home(sdk);
+        if sdk.modular.join("conda-meta").is_dir() {
+            let reason = "the SDK is a conda or pixi environment";
+            self.single("CONDA_PREFIX", &sdk.modular, reason.into());
+        }
         let pinned = &self.workspace.config.sdk.max;
         if self.workspace.layout == Layout::Standalone
             && let Some(other) = sdk.other_max(pinned)
@@ -378,6 +382,10 @@ impl Computation<'_> {
         match self.workspace.layout {
             Layout::Standalone => list.workspace(root.join("python")),
             Layout::Modular => {
+                let built = self.workspace.bazel_bin().join("max/python");
+                if built.is_dir() {
+                    list.workspace(built);
+                }
                 list.workspace(root.join("max/python"));
                 list.workspace(root.join("mojo/python"));
             }

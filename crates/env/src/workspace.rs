@@ -154,12 +154,18 @@ impl Workspace {
             .collect()
     }
 
+    /// What Bazel builds of the checkout's Mojo and of its Python sources comes before them, under these names, whether it
+    /// is there or not: for files that hold no path of a machine.
+    pub fn bazel_paths(&self) -> [PathBuf; 2] {
+        BUILT.map(|built| self.bazel_link().join(built))
+    }
+
     /// Paths that come and go, and that the environment with `sdk` depends on.
     pub fn watched(&self, sdk: Option<&Sdk>) -> Vec<PathBuf> {
         let mut paths = vec![self.venv_dir(), self.root.join("scripts/shims")];
         if self.layout == Layout::Modular {
             paths.push(self.root.join(".pixi/envs/default"));
-            paths.push(self.bazel_bin().join("max/kernels/src"));
+            paths.extend(BUILT.map(|built| self.bazel_bin().join(built)));
             paths.push(BazelOutputs::folder(self));
             paths.extend(BazelOutputs::kept(self).map(|(_, file)| file));
         }
@@ -226,6 +232,9 @@ impl Workspace {
         }
     }
 }
+
+/// Where Bazel puts what it builds of Mojo and of Python sources.
+const BUILT: [&str; 2] = ["max/kernels/src", "max/python"];
 
 /// `.mojoc` is Mojo 1.x, `.mojopkg` is 0.x.
 const PACKAGE_EXTENSIONS: [&str; 2] = ["mojoc", "mojopkg"];

@@ -34,20 +34,19 @@ fn permission(path: &Path, me: Uid) -> String {
             there.display()
         );
     }
-    let name = match owner {
-        0 => "root".to_owned(),
-        owner => format!("user {owner}"),
-    };
-    // Everything of theirs, up to what is yours: a whole folder was made by the same hand.
-    let theirs = there.ancestors().take_while(|path| is_of(path, owner));
-    let top = theirs.last().unwrap_or(there);
+    if owner != 0 {
+        return format!("it is user {owner}'s: go on as that user, or in a copy of your own");
+    }
+    // What root has made in a folder of yours: all of it, for a whole folder was made by the same hand.
+    let roots = there.ancestors().take_while(|path| is_of(path, 0));
+    let top = roots.last().unwrap_or(there);
     match top.parent() {
         Some(_) => format!(
-            "it is {name}'s: take it with `sudo chown -R {me} {}`, or go on as {name}",
+            "it is root's: take it with `sudo chown -R {me} {}`, or go on as root",
             top.display()
         ),
         // The whole system is.
-        None => format!("it is {name}'s: go on as {name}, or in a copy of your own"),
+        None => "it is root's: go on as root, or in a copy of your own".to_owned(),
     }
 }
 
@@ -67,12 +66,11 @@ mod tests {
         );
         assert_eq!(permission(&path, me), expected);
         let other = Uid::from_raw(me.as_raw() + 1);
-        let said = permission(&path, other);
-        let name = match me.as_raw() {
-            0 => "root".to_owned(),
-            me => format!("user {me}"),
+        let expected = match me.as_raw() {
+            0 => "it is root's: go on as root, or in a copy of your own".to_owned(),
+            me => format!("it is user {me}'s: go on as that user, or in a copy of your own"),
         };
-        assert!(said.starts_with(&format!("it is {name}'s: ")), "{said}");
+        assert_eq!(permission(&path, other), expected);
         let gone = permission(Path::new("/gone/x"), Uid::from_raw(12345));
         assert_eq!(
             gone,

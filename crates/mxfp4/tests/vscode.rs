@@ -313,6 +313,7 @@ fn a_modular_checkout_debugs_its_own_test() {
         (".pixi/envs/default/bin/python", ""),
         (".pixi/envs/default/lib/python3.11/site-packages/", ""),
         ("bazel-bin/max/kernels/src/", ""),
+        ("bazel-bin/max/python/", ""),
     ]);
     let root = checkout.path();
     assert_eq!(vscode(root, &[]).code, Some(0));
@@ -329,13 +330,29 @@ fn a_modular_checkout_debugs_its_own_test() {
     assert_eq!(
         tests["env"],
         json!([
-            "PYTHONPATH=${workspaceFolder}/max/python:${workspaceFolder}/mojo/python",
-            "MODULAR_MOJO_MAX_IMPORT_PATH=${workspaceFolder}/max/kernels/src,\
+            "PYTHONPATH=${workspaceFolder}/bazel-bin/max/python:${workspaceFolder}/max/python:\
+             ${workspaceFolder}/mojo/python",
+            "MODULAR_MOJO_MAX_IMPORT_PATH=${workspaceFolder}/bazel-bin/max/kernels/src,${workspaceFolder}/max/kernels/src,\
              ${workspaceFolder}/.pixi/envs/default/lib/mojo,${env:MODULAR_MOJO_MAX_IMPORT_PATH}",
             "MODULAR_DEVICE_CONTEXT_SYNC_MODE=true",
             "MODULAR_DEBUG=device-sync-mode",
         ])
     );
+    // Both are what the environment has.
+    let environment = run(mxfp4(root).args(["env", "--json"])).stdout;
+    let environment: Value = serde_json::from_str(&environment).unwrap();
+    for (at, name) in ["PYTHONPATH", "MODULAR_MOJO_MAX_IMPORT_PATH"]
+        .iter()
+        .enumerate()
+    {
+        let written = tests["env"][at].as_str().unwrap();
+        let written = written.replace("${workspaceFolder}", root.to_str().unwrap());
+        let written = written.replace(",${env:MODULAR_MOJO_MAX_IMPORT_PATH}", "");
+        assert_eq!(
+            written,
+            format!("{name}={}", environment[name].as_str().unwrap())
+        );
+    }
     let settings = read(root, "settings.json");
     assert_eq!(
         settings["python.defaultInterpreterPath"],

@@ -97,8 +97,45 @@ fn modular() {
 }
 
 #[test]
+fn built_python_comes_before_its_sources() {
+    let fixture = Fixture::modular();
+    let built = fixture.folder("bazel-bin/max/python");
+    let root = fixture.root.display();
+    assert_eq!(
+        value(&fixture.compute(), "PYTHONPATH"),
+        format!("{}:{root}/max/python:{root}/mojo/python", built.display())
+    );
+}
+
+#[test]
+fn a_conda_environment_is_named() {
+    let fixture = Fixture::standalone();
+    let prefix = fixture.base.join("conda");
+    for (name, text) in [
+        ("bin/mojo", "\x7fELF"),
+        ("lib/mojo/std.mojoc", ""),
+        ("bin/python", ""),
+    ] {
+        write(&prefix.join(name), text);
+    }
+    let fixture = fixture.set("MXFP4_SDK", &prefix);
+    assert_eq!(
+        fixture.compute().get("CONDA_PREFIX"),
+        None,
+        "it is only laid out like one"
+    );
+    write(&prefix.join("conda-meta/history"), "");
+    let fixture = fixture.set("CONDA_PREFIX", "/another");
+    assert_eq!(
+        value(&fixture.compute(), "CONDA_PREFIX"),
+        prefix.to_str().unwrap()
+    );
+}
+
+#[test]
 fn without_bazel_outputs_only_the_sources_are_listed() {
     let environment = Fixture::modular().compute();
+    assert!(!value(&environment, "PYTHONPATH").contains("bazel-bin"));
     assert!(!value(&environment, "MODULAR_MOJO_MAX_IMPORT_PATH").contains("bazel-bin"));
     assert_eq!(environment.get("MAX_CUSTOM_EXTENSIONS"), None);
 }

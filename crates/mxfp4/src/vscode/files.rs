@@ -75,8 +75,17 @@ fn debug(place: &Place, kind: &str, file: &str, description: &str) -> Wanted {
         ("args".into(), Want::Something(CstInputValue::Array(vec![]))),
         ("cwd".into(), exactly("${workspaceFolder}")),
     ];
-    let python = place.python_path.iter().map(|folder| in_workspace(folder));
-    let import = sources()
+    // The order of the environment, in which what is built comes first.
+    let built = place.built.as_ref();
+    let python = built
+        .map(|[_, python]| python)
+        .into_iter()
+        .chain(&place.python_path);
+    let python = python.map(|folder| in_workspace(folder));
+    let import = built
+        .map(|[mojo, _]| in_workspace(mojo))
+        .into_iter()
+        .chain(sources())
         .chain(place.library.as_ref().map(|library| in_workspace(library)))
         .chain(["${env:MODULAR_MOJO_MAX_IMPORT_PATH}".to_owned()]);
     let variable = |name: &str, separator, entries| Variable {

@@ -24,6 +24,8 @@ pub struct Place {
     pub sdk_is_elsewhere: bool,
     /// Folders of Mojo sources, relative to the root.
     pub sources: Vec<String>,
+    /// What Bazel builds of them, which comes first: Mojo, then Python.
+    pub built: Option<[String; 2]>,
     /// Folders of Python sources, relative to the root.
     pub python_path: Vec<String>,
     /// The SDK's Mojo packages, where they are in the workspace.
@@ -88,7 +90,7 @@ impl Place {
                 .as_bytes()
                 .split(|&byte| byte == separator)
                 .filter_map(|path| relative(root, Path::new(OsStr::from_bytes(path))))
-                // Bazel's outputs come and go.
+                // Bazel's outputs come and go, and the file is to stay.
                 .filter(|path| !path.starts_with("bazel-bin/"))
                 .collect()
         };
@@ -102,6 +104,7 @@ impl Place {
             has_source: root.join("crates/mxfp4/Cargo.toml").is_file(),
             sdk_is_elsewhere: false,
             sources: folders("MODULAR_MOJO_MAX_IMPORT_PATH", b','),
+            built: built(workspace),
             python_path: folders("PYTHONPATH", b':'),
             library: named(library),
             interpreter: named(interpreter),
@@ -116,6 +119,15 @@ impl Place {
                 .collect(),
         })
     }
+}
+
+fn built(workspace: &Workspace) -> Option<[String; 2]> {
+    if workspace.layout != Layout::Modular {
+        return None;
+    }
+    let [mojo, python] = workspace.bazel_paths();
+    let root = &workspace.root;
+    Some([relative(root, &mojo)?, relative(root, &python)?])
 }
 
 /// A path of the workspace, as VS Code is to find it.

@@ -194,9 +194,13 @@ impl<'a> Targets<'a> {
         let (folders, files): (Vec<_>, Vec<_>) = named_by(flags).partition(|path| path.is_dir());
         // What is beside the source is found without an `-I`.
         let beside = source.parent().map(Path::to_owned);
+        let shared = self.shared.iter().chain(&beside);
+        // What is included by name counts as a whole.
+        let shared = shared.filter(|folder| !includes.contains(folder));
+        let shared = shared.cloned().collect();
         Inputs {
             arguments,
-            shared: self.shared.iter().chain(&beside).cloned().collect(),
+            shared,
             import_path: beside
                 .into_iter()
                 .chain(includes)
