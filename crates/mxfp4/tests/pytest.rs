@@ -477,6 +477,12 @@ fn skipped(place: &Place) {
         (&["--filter", "/test_it$/"], only, missed),
         (&["test_gpu"], only, nothing),
         (&["tokens"], "1 passed, 0 failed, 1 skipped", ""),
+        // It was not asked for more than others of its folder.
+        (
+            &["--filter", "/^python/"],
+            "1 passed, 0 failed, 2 skipped",
+            "",
+        ),
     ] {
         let ran = place.test(args);
         assert_last(&ran, counts);

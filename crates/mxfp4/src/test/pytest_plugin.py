@@ -168,31 +168,32 @@ def _is_wanted(item):
     )
 
 
-def _may_have_wanted(module):
-    """Whether a module that is skipped as a whole may have tests that are wanted, as far as its text tells."""
+def _names_in(module):
+    """A module's name, and as far as its text tells those of its tests."""
     try:
         with open(_root / module, encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
         text = ""
     found = re.findall(r"^\s*(?:async +)?(?:def|class) +([Tt]est\w*)", text, re.M)
-    names = [_text(module), *(f"{_text(module)}::{name}" for name in found)]
+    module = _text(module)
+    return [module, *(f"{module}::{name}" for name in found)]
+
+
+def _may_be_wanted(name):
+    """Whether the filters that go by names leave this one."""
     keyword, substring, pattern = (
         _wanted.get(key) for key in ("keyword", "substring", "regex")
     )
-    expression = Expression.compile(keyword) if keyword else None
+    return (
+        (not keyword or Expression.compile(keyword).evaluate(_has_word(name)))
+        and (substring is None or substring in name)
+        and (pattern is None or re.search(pattern, name) is not None)
+    )
 
-    def may_be_wanted(name):
-        return (
-            (
-                expression is None
-                or expression.evaluate(lambda word, **_: word.lower() in name.lower())
-            )
-            and (substring is None or substring in name)
-            and (pattern is None or re.search(pattern, name) is not None)
-        )
 
-    return any(map(may_be_wanted, names))
+def _has_word(name):
+    return lambda word, **_: word.lower() in name.lower()
 
 
 def _wishes(item):
@@ -272,7 +273,12 @@ def pytest_collectreport(report):
             output=_output(report),
             seconds=0.0,
         )
-    elif report.skipped and _may_have_wanted(report.nodeid):
+    elif report.skipped:
+        names = _names_in(report.nodeid)
+        if not any(map(_may_be_wanted, names)):
+            return
+        # A folder's name asks for nobody in it.
+        own = [name.rpartition("/")[2] for name in names]
         _say(
             "end",
             id=report.nodeid,
@@ -280,6 +286,7 @@ def pytest_collectreport(report):
             reason=_reason_of_skip(report),
             output="",
             seconds=0.0,
+            asked=_wanted["by_name"] and any(map(_may_be_wanted, own)),
         )
 
 
