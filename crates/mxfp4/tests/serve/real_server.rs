@@ -16,7 +16,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::support::{Skip, folder, repository, run, sdk, tool};
 
-pub const VIRTUAL_GPU: &str = include_str!("virtual_gpu.py");
+pub const VIRTUAL_GPU: &str = include_str!("../../../../python/tests/virtual_gpu.py");
 
 /// How long a start may take, on a busy machine and under strace.
 const PATIENCE: Duration = Duration::from_secs(300);
