@@ -401,7 +401,7 @@ fn options(place: &Place) {
     assert_last(&ran, "0 passed, 1 failed, 0 skipped");
 
     fs::write(&above, "[pytest]\naddopts = -x\n").unwrap();
-    let ran = place.test(&[]);
+    let ran = run(place.mxfp4(&[]).env(env, "--color=no"));
     assert_last(&ran, all);
     let from = format!("`addopts` of {}", above.canonicalize().unwrap().display());
     assert!(

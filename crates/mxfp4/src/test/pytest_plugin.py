@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 
@@ -137,16 +138,28 @@ def _settle(config):
         for name, flag in _CHOOSING.items()
         if name not in keep and getattr(option, name, None)
     ]
-    sources = []
-    if os.environ.get("PYTEST_ADDOPTS"):
-        sources.append("PYTEST_ADDOPTS")
-    if config.getini("addopts"):
-        sources.append(f"`addopts` of {config.inipath}")
     return {
         "left_out": left_out,
         "choosing": choosing,
-        "sources": [_text(source) for source in sources],
+        "sources": [_text(name) for name in _sources(config, left_out + choosing)],
     }
+
+
+def _sources(config, flags):
+    """Where these options come from: all that hold options, unless some are seen to hold one of these."""
+    options = {
+        "PYTEST_ADDOPTS": shlex.split(os.environ.get("PYTEST_ADDOPTS", "")),
+        f"`addopts` of {config.inipath}": config.getini("addopts"),
+    }
+    words = [word for flag in flags for word in flag.split("/")]
+    holding = [
+        name
+        for name, given in options.items()
+        if any(
+            option.split("=")[0].startswith(word) for option in given for word in words
+        )
+    ]
+    return holding or [name for name, given in options.items() if given]
 
 
 def _needs_gpu(item):
