@@ -1,7 +1,8 @@
 """MAX's real server with its dummy model, which repeats what it is told.
 
-A virtual Hopper takes the place of the GPU (`virtual_gpu.py` of the tests of `mxfp4
-serve`); the architecture, the tokenizer, the scheduler and HTTP are the real ones.
+A virtual Hopper takes the place of the GPU (`virtual_gpu.py`, which the tests of `mxfp4
+serve` use too); the architecture, the tokenizer, the scheduler and HTTP are the real
+ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-VIRTUAL_GPU = ROOT / "crates/mxfp4/tests/serve/virtual_gpu.py"
+VIRTUAL_GPU = Path(__file__).with_name("virtual_gpu.py")
 PATIENCE = 600.0
 """Seconds that a start may take on a busy machine, or a request."""
 

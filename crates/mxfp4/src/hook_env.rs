@@ -82,27 +82,30 @@ fn decide(ambient: &Ambient, cwd: &Path, answer: &mut Answer) {
             None
         }),
     };
-    let (before, active) = (Restore::of(ambient), environment.is_some());
+    let before = Restore::of(ambient);
     // A record of another version says nothing about what to restore.
     let environment = environment.or_else(|| Environment::undo(clean).ok().flatten());
     let after = environment.unwrap_or_default().apply(clean);
-    answer.variables = changes(ambient, &after, active);
     let now = Restore::of(&after);
+    let root = |record: &Option<Restore>| record.as_ref().map(|record| record.root().to_owned());
+    let goes_on = now.is_some() && root(&now) == root(&before);
+    answer.variables = changes(ambient, &after, goes_on);
     let folder = ambient.get("PWD").unwrap_or_default();
     answer
         .memory
         .activated(before.as_ref(), now.as_ref(), folder);
 }
 
-/// The variables that are not in `now` as they are in `after`.
-fn changes(now: &Ambient, after: &Ambient, active: bool) -> Vec<Variable> {
+/// The variables that are not in `now` as they are in `after`. Where the activation goes on, the order of PATH is the
+/// user's, who has activated a virtual environment for one.
+fn changes(now: &Ambient, after: &Ambient, goes_on: bool) -> Vec<Variable> {
     let set = after.iter().map(|(name, value)| (name, Some(value)));
     let unset = now.iter().map(|(name, _)| (name, None));
     let unset = unset.filter(|(name, _)| after.iter().all(|(other, _)| other != *name));
     let names = set.chain(unset).filter_map(|(name, value)| {
         let name = name.to_str()?;
         let is_same = match (now.get(name), value) {
-            (Some(now), Some(value)) if active && name == "PATH" => is_in_other_order(now, value),
+            (Some(now), Some(value)) if goes_on && name == "PATH" => has_same_entries(now, value),
             (now, value) => now == value,
         };
         (!is_same).then(|| Variable {
@@ -114,8 +117,8 @@ fn changes(now: &Ambient, after: &Ambient, active: bool) -> Vec<Variable> {
     names.collect()
 }
 
-/// Whether both have the same entries: then the order is the user's, who has activated a virtual environment for one.
-fn is_in_other_order(now: &OsStr, after: &OsStr) -> bool {
+/// Whether both have the same entries, in whatever order.
+fn has_same_entries(now: &OsStr, after: &OsStr) -> bool {
     let entries = |path: &OsStr| {
         let path = path.as_encoded_bytes().to_vec();
         let mut entries: Vec<_> = path
@@ -146,7 +149,7 @@ fn bring_back(ambient: &Ambient, answer: &mut Answer) {
     match Fingerprint::of(&root) {
         Ok(print) => match activate(ambient, print, layout, answer) {
             Ok(environment) => {
-                answer.variables = changes(ambient, &environment.apply(ambient), true);
+                answer.variables = changes(ambient, &environment.apply(ambient), false);
                 answer
                     .variables
                     .retain(|variable| variable.name != restore::HOOK);

@@ -401,7 +401,7 @@ fn options(place: &Place) {
     assert_last(&ran, "0 passed, 1 failed, 0 skipped");
 
     fs::write(&above, "[pytest]\naddopts = -x\n").unwrap();
-    let ran = place.test(&[]);
+    let ran = run(place.mxfp4(&[]).env(env, "--color=no"));
     assert_last(&ran, all);
     let from = format!("`addopts` of {}", above.canonicalize().unwrap().display());
     assert!(
@@ -477,6 +477,12 @@ fn skipped(place: &Place) {
         (&["--filter", "/test_it$/"], only, missed),
         (&["test_gpu"], only, nothing),
         (&["tokens"], "1 passed, 0 failed, 1 skipped", ""),
+        // It was not asked for more than others of its folder.
+        (
+            &["--filter", "/^python/"],
+            "1 passed, 0 failed, 2 skipped",
+            "",
+        ),
     ] {
         let ran = place.test(args);
         assert_last(&ran, counts);

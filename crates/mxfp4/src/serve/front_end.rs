@@ -64,8 +64,9 @@ pub struct FrontEnd {
 /// The requests of a batch, where nobody says otherwise.
 const MAX_BATCH: usize = 512;
 
-/// Threads that serve. A token costs them microseconds, and 100,000 of them a second are one core.
-const THREADS: usize = 4;
+/// Threads that serve. A token costs them microseconds, so 100,000 of them a second fill one; with more threads each wakes
+/// more often for less. What takes longer, such as reading a long prompt, has threads of its own.
+const THREADS: usize = 2;
 
 /// How long answers that the engine's end cut short may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(1);

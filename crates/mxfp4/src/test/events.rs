@@ -46,6 +46,9 @@ pub struct Ended {
     pub output: String,
     /// How long it took.
     pub seconds: f64,
+    /// Whether it is a module that was asked for by name.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 impl Ended {
@@ -57,6 +60,7 @@ impl Ended {
             reason,
             output,
             seconds,
+            asked: false,
         }
     }
 

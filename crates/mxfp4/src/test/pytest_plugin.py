@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 
@@ -137,16 +138,28 @@ def _settle(config):
         for name, flag in _CHOOSING.items()
         if name not in keep and getattr(option, name, None)
     ]
-    sources = []
-    if os.environ.get("PYTEST_ADDOPTS"):
-        sources.append("PYTEST_ADDOPTS")
-    if config.getini("addopts"):
-        sources.append(f"`addopts` of {config.inipath}")
     return {
         "left_out": left_out,
         "choosing": choosing,
-        "sources": [_text(source) for source in sources],
+        "sources": [_text(name) for name in _sources(config, left_out + choosing)],
     }
+
+
+def _sources(config, flags):
+    """Where these options come from: all that hold options, unless some are seen to hold one of these."""
+    options = {
+        "PYTEST_ADDOPTS": shlex.split(os.environ.get("PYTEST_ADDOPTS", "")),
+        f"`addopts` of {config.inipath}": config.getini("addopts"),
+    }
+    words = [word for flag in flags for word in flag.split("/")]
+    holding = [
+        name
+        for name, given in options.items()
+        if any(
+            option.split("=")[0].startswith(word) for option in given for word in words
+        )
+    ]
+    return holding or [name for name, given in options.items() if given]
 
 
 def _needs_gpu(item):
@@ -168,31 +181,32 @@ def _is_wanted(item):
     )
 
 
-def _may_have_wanted(module):
-    """Whether a module that is skipped as a whole may have tests that are wanted, as far as its text tells."""
+def _names_in(module):
+    """A module's name, and as far as its text tells those of its tests."""
     try:
         with open(_root / module, encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
         text = ""
     found = re.findall(r"^\s*(?:async +)?(?:def|class) +([Tt]est\w*)", text, re.M)
-    names = [_text(module), *(f"{_text(module)}::{name}" for name in found)]
+    module = _text(module)
+    return [module, *(f"{module}::{name}" for name in found)]
+
+
+def _may_be_wanted(name):
+    """Whether the filters that go by names leave this one."""
     keyword, substring, pattern = (
         _wanted.get(key) for key in ("keyword", "substring", "regex")
     )
-    expression = Expression.compile(keyword) if keyword else None
+    return (
+        (not keyword or Expression.compile(keyword).evaluate(_has_word(name)))
+        and (substring is None or substring in name)
+        and (pattern is None or re.search(pattern, name) is not None)
+    )
 
-    def may_be_wanted(name):
-        return (
-            (
-                expression is None
-                or expression.evaluate(lambda word, **_: word.lower() in name.lower())
-            )
-            and (substring is None or substring in name)
-            and (pattern is None or re.search(pattern, name) is not None)
-        )
 
-    return any(map(may_be_wanted, names))
+def _has_word(name):
+    return lambda word, **_: word.lower() in name.lower()
 
 
 def _wishes(item):
@@ -272,7 +286,12 @@ def pytest_collectreport(report):
             output=_output(report),
             seconds=0.0,
         )
-    elif report.skipped and _may_have_wanted(report.nodeid):
+    elif report.skipped:
+        names = _names_in(report.nodeid)
+        if not any(map(_may_be_wanted, names)):
+            return
+        # A folder's name asks for nobody in it.
+        own = [name.rpartition("/")[2] for name in names]
         _say(
             "end",
             id=report.nodeid,
@@ -280,6 +299,7 @@ def pytest_collectreport(report):
             reason=_reason_of_skip(report),
             output="",
             seconds=0.0,
+            asked=_wanted["by_name"] and any(map(_may_be_wanted, own)),
         )
 
 

@@ -410,9 +410,12 @@ impl<'a> Pytest<'a> {
             for event in events.read() {
                 match &event {
                     Event::Start { id } => (current, since) = (Some(id.clone()), Instant::now()),
-                    Event::End(_) => {
+                    Event::End(ended) => {
                         (current, since) = (None, Instant::now());
                         tests += 1;
+                        if ended.asked {
+                            teller.missed(&visible(&ended.id), &ended.reason);
+                        }
                     }
                     Event::Options {
                         left_out,
@@ -496,6 +499,7 @@ impl<'a> Pytest<'a> {
             "only": only,
             "collect": matches!(goal, Goal::Collect),
             "keyword": self.keyword,
+            "by_name": !matches!(self.bench.filter, Filter::All),
             "substring": part,
             "regex": pattern,
             "gpu": self.bench.gpu,

@@ -64,6 +64,8 @@ pub struct Again {
 pub struct Report {
     counts: BTreeMap<Language, Counts>,
     cases: Vec<Case>,
+    /// A Python module that was asked for by name and skipped as a whole, and why.
+    missed: Option<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,6 +139,12 @@ impl Report {
         self.cases.push(case);
     }
 
+    /// Takes note of a module that was asked for and skipped as a whole.
+    pub fn miss(&mut self, module: &str, reason: &str) {
+        let reason = reason.strip_prefix("skipped: ").unwrap_or(reason);
+        self.missed = Some((module.to_owned(), reason.to_owned()));
+    }
+
     /// The tests in the order in which they ended.
     pub fn cases(&self) -> &[Case] {
         &self.cases
@@ -149,18 +157,14 @@ impl Report {
 
     /// What tests were asked for by `filter`, or because they need a GPU, and were not tried. To skip them is no success.
     pub fn missed(&self, filter: &Filter, gpu: bool) -> Option<String> {
-        let by_name = !matches!(filter, Filter::All);
-        let is_skipped = |case: &&Case| matches!(case.verdict, Verdict::Skipped(_));
-        let is_module =
-            |case: &&Case| case.language == Language::Python && !case.name.contains("::");
-        let mut skipped = self.cases.iter().filter(is_skipped);
-        if let Some(module) = skipped.clone().find(|case| by_name && is_module(case)) {
-            let reason = module.verdict.reason().unwrap_or_default();
-            let name = &module.name;
+        if let Some((module, reason)) = &self.missed {
             return Some(format!(
-                "{name} was asked for, and skipped as a whole: {reason}"
+                "{module} was asked for, and skipped as a whole: {reason}"
             ));
         }
+        let by_name = !matches!(filter, Filter::All);
+        let is_skipped = |case: &&Case| matches!(case.verdict, Verdict::Skipped(_));
+        let mut skipped = self.cases.iter().filter(is_skipped);
         let reason = skipped.next()?.verdict.reason().unwrap_or_default();
         let nothing_else = skipped.count() + 1 == self.total();
         ((by_name || gpu) && nothing_else).then(|| {

@@ -60,6 +60,11 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Takes note of a module that was asked for by name and skipped as a whole.
+    pub fn missed(&self, module: &str, reason: &str) {
+        self.with_report(|report| report.miss(module, reason));
+    }
+
     /// Shows that a test failed and is tried again.
     pub fn retry(&mut self, case: &Case) {
         self.screen.retry(case, &std::mem::take(&mut self.held));

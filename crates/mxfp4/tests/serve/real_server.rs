@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Skip, folder, repository, run, sdk, tool};
 
-pub const VIRTUAL_GPU: &str = include_str!("virtual_gpu.py");
+pub const VIRTUAL_GPU: &str = include_str!("../../../../python/tests/virtual_gpu.py");
 
 /// How long a start may take, on a busy machine and under strace.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -47,6 +47,11 @@ fn main() -> ExitCode {
             "virtual_environments",
             others::virtual_environments,
         ),
+        (
+            &SHELLS[1..],
+            "a_path_with_it_already",
+            others::listed_already,
+        ),
         (&SHELLS[1..], "a_long_path", others::long_path),
         (&SHELLS[1..], "a_login_shell", others::login_shell),
         (&["bash", "zsh"], "options", options::options),

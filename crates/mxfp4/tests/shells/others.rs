@@ -167,6 +167,39 @@ pub fn virtual_environments(shell: &Shell) -> Result<(), Skip> {
     Ok(())
 }
 
+/// What the user has on PATH already comes first where the workspace is entered.
+pub fn listed_already(shell: &Shell) -> Result<(), Skip> {
+    let place = allowed();
+    let out = place.base();
+    let sdk = place.root.join(".venv");
+    let native = sdk.join("lib/python3.11/site-packages/modular/bin");
+    let path = format!(
+        "/usr/bin:/bin:{}:{}",
+        native.display(),
+        sdk.join("bin").display()
+    );
+    let mut ambient = place.ambient(OsStr::new("/plain"));
+    ambient.insert("PATH".into(), path.into());
+    let dump = |name: &str| [shell.prompt().to_vec(), shell.dump(&out.join(name))].concat();
+    let code = [
+        shell.hook(&out),
+        dump("before"),
+        shell.cd(&place.root),
+        dump("inside"),
+        shell.cd(&out),
+        dump("after"),
+    ]
+    .concat();
+    let ran = shell.typed(&code, &out, &ambient);
+    assert_eq!(
+        self::path(&place, "inside"),
+        "OURS:/usr/bin:/bin",
+        "{ran:?}"
+    );
+    assert_same("after", &at(&place, "after"), &at(&place, "before"));
+    Ok(())
+}
+
 /// As PATH grows where each shell adds to it.
 pub fn long_path(shell: &Shell) -> Result<(), Skip> {
     let place = allowed();
