@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let vocabulary = Vocabulary::from_file(Path::new(&path))?;
     println!("load: {:?}", start.elapsed());
+    memory();
     let harmony = Harmony::new(vocabulary.into())?;
     encode(&harmony);
     render(&harmony);
@@ -35,6 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     read(&harmony, "a call", &call);
     Ok(())
+}
+
+/// The memory that the process has and the most that it had, where the system tells it.
+fn memory() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let lines = status
+        .lines()
+        .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"));
+    lines.for_each(|line| println!("{}", line.replace('\t', " ")));
 }
 
 /// The shortest of some runs.

@@ -5,8 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-use tokenizers::Tokenizer;
-use tokenizers::decoders::DecoderWrapper;
+use tokenizers::models::bpe::BPE;
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+    TokenizerImpl,
+};
 
 use crate::{MissingToken, Special};
 
@@ -35,6 +38,16 @@ pub enum VocabularyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its tokens are not bytes, as GPT-OSS's are (decoder ByteLevel, a token for each byte)")]
 pub struct NotBytes;
+
+/// A tokenizer whose model is known. One whose model may be any is read twice, at first into
+/// JSON values, which are most of the memory.
+type BpeTokenizer = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// A tokenizer's vocabulary. Immutable; share it by [`Arc`](std::sync::Arc).
 pub struct Vocabulary {
@@ -68,8 +81,9 @@ impl Vocabulary {
             path: tokenizer_json.to_owned(),
             error,
         };
-        let tokenizer = Tokenizer::from_bytes(text).map_err(|error| wrong(error.to_string()))?;
-        Self::from_tokenizer(tokenizer).map_err(|error| wrong(error.to_string()))
+        let tokenizer: BpeTokenizer =
+            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        Self::from_tokenizer(tokenizer.into()).map_err(|error| wrong(error.to_string()))
     }
 
     /// From a tokenizer that is loaded already.
@@ -84,6 +98,9 @@ impl Vocabulary {
             return Err(NotBytes);
         }
         tokenizer.set_encode_special_tokens(true);
+        // Prompts are counted and refused, not shortened.
+        tokenizer.with_padding(None);
+        let _ = tokenizer.with_truncation(None);
         let names: HashMap<String, u32> = tokenizer
             .get_added_tokens_decoder()
             .into_iter()

@@ -1,5 +1,5 @@
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::{AddedToken, decoders, pre_tokenizers};
+use tokenizers::{AddedToken, TruncationParams, decoders, pre_tokenizers};
 
 use super::*;
 use crate::Harmony;
@@ -81,6 +81,34 @@ fn a_tokenizer_that_loses_text_is_refused() {
     );
     tokenizer.with_decoder(Some(decoders::byte_level::ByteLevel::default()));
     assert_eq!(Vocabulary::from_tokenizer(tokenizer).err(), Some(NotBytes));
+}
+
+#[test]
+fn a_file_is_read_as_it_was_saved() {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let path = folder.path().join("tokenizer.json");
+    let saved = bytes_and(&["<|start|>", "<|end|>"]);
+    let mut tokenizer = saved.tokenizer.clone();
+    // A file may ask for short texts; a prompt has to be whole.
+    let short = TruncationParams {
+        max_length: 3,
+        ..TruncationParams::default()
+    };
+    let tokenizer = tokenizer
+        .with_truncation(Some(short))
+        .expect("it can be short");
+    tokenizer
+        .save(&path, false)
+        .expect("there is room for temporary files");
+    let read = Vocabulary::from_file(&path).expect("it is a tokenizer");
+    let text = "a<|end|>é🙂 and more";
+    assert_eq!(read.len(), saved.len());
+    assert_eq!(read.encode(text), saved.encode(text));
+    assert_eq!(
+        read.encode_with_special(text),
+        saved.encode_with_special(text)
+    );
+    assert_eq!(read.decode(&read.encode(text)), text);
 }
 
 #[test]
