@@ -13,11 +13,12 @@ use crate::Error;
 /// What the names of unfinished work contain.
 const PARTIAL: &str = ".partial-";
 
-/// A name beside `path` for work that becomes `path` when it is done.
+/// A name beside `path` for work that becomes `path` when it is done. It is as long whatever the process's number: compiled
+/// Python files name the folder they were made in, and are of one size so.
 pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(PARTIAL);
-    name.push(std::process::id().to_string());
+    name.push(format!("{:010}", std::process::id()));
     path.with_file_name(name)
 }
 
