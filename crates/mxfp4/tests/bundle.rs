@@ -114,6 +114,7 @@ fn what_is_carried() {
             "mxfp4",
             "mxfp4.toml",
             "python/mxfp4/__init__.py",
+            "python/mxfp4/start.py",
             "python/pyproject.toml",
             "python/uv.lock",
             "sdk/max/_core.cpython-312-x86_64-linux-gnu.so",

@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
             detached,
         ),
         trial(
-            "a_killed_worker_is_told_to_its_requests_and_a_killed_front_end_is_not_outlived",
+            "a_killed_engine_is_told_to_its_requests_and_a_killed_front_end_is_not_outlived",
             killed,
         ),
         trial(
@@ -166,16 +166,19 @@ fn detached() -> Result<(), Stop> {
 /// How many tokens are asked for while the server is ended.
 const TOKENS: u64 = 3000;
 
+/// How many are asked for while it is killed: none of them may be the last before that.
+const LONG: u64 = 100_000;
+
 /// Asks for a long answer, ends the server once it has begun, and returns all that came.
 fn stream_and_end(home: &Home, pid: u64) -> Result<String, Stop> {
-    stream_and(home, &["TERM", &pid.to_string()])
+    stream_and(home, TOKENS, &["TERM", &pid.to_string()])
 }
 
 /// Asks for a long answer, sends a signal once it has begun, and returns all that came.
-fn stream_and(home: &Home, kill: &[&str]) -> Result<String, Stop> {
+fn stream_and(home: &Home, tokens: u64, kill: &[&str]) -> Result<String, Stop> {
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let body = json!({
-        "model": home.model, "prompt": "ab ".repeat(1000), "max_tokens": TOKENS, "stream": true,
+        "model": home.model, "prompt": "x".repeat(tokens as usize), "max_tokens": tokens, "stream": true,
         "stream_options": {"include_usage": true},
     });
     let response = agent
@@ -215,10 +218,9 @@ fn killed() -> Result<(), Stop> {
         }
     };
 
-    // The worker has no name of its own: it is the one that MAX started last.
     let server = start()?;
-    let worker = newest(&home.mark)?;
-    let streamed = stream_and(&home, &["KILL", &worker.to_string()])?;
+    let max = process(&home.mark, "mxfp4.start")?;
+    let streamed = stream_and(&home, LONG, &["KILL", &max])?;
     let end = streamed.lines().rev().take(4).collect::<Vec<_>>();
     if !streamed.contains("\"error\"") || streamed.contains("\"finish_reason\":\"stop\"") {
         return fail(format!("no error came: {end:?}"));
@@ -241,22 +243,20 @@ fn killed() -> Result<(), Stop> {
     Ok(())
 }
 
-/// The process of the tree with the highest number.
-fn newest(mark: &str) -> Result<u32, Stop> {
-    let processes = fs::read_dir("/proc")?.flatten();
-    let numbers = processes.filter_map(|process| {
-        let environment = fs::read(process.path().join("environ")).ok()?;
-        let mut variables = environment.split(|&byte| byte == 0);
-        variables
-            .any(|variable| variable == mark.as_bytes())
-            .then(|| {
-                let name = process.file_name();
-                name.to_string_lossy().parse::<u32>().ok()
-            })?
+/// The number of the process of the tree that was started with this word.
+fn process(mark: &str, word: &str) -> Result<String, Stop> {
+    let holds = |file: PathBuf, text: &str| {
+        let words = fs::read(file).unwrap_or_default();
+        words
+            .split(|&byte| byte == 0)
+            .any(|word| word == text.as_bytes())
+    };
+    let found = fs::read_dir("/proc")?.flatten().find(|process| {
+        holds(process.path().join("environ"), mark) && holds(process.path().join("cmdline"), word)
     });
-    match numbers.max() {
-        Some(number) => Ok(number),
-        None => fail("no process of the server runs"),
+    match found {
+        Some(process) => Ok(process.file_name().to_string_lossy().into_owned()),
+        None => fail(format!("no process of the server was started with {word}")),
     }
 }
 

@@ -249,11 +249,17 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// A workspace with a tokenizer whose tokens are letters.
+/// A workspace with a tokenizer whose tokens are bytes.
 fn workspace() -> tempfile::TempDir {
-    let letters = ('a'..='z').enumerate();
-    let vocabulary: serde_json::Map<_, _> = letters
-        .map(|(id, letter)| (letter.to_string(), json!(id)))
+    // Bytes that are no letters of Latin-1 are written as the characters from U+0100 on, in turn.
+    let mut others = '\u{100}'..;
+    let characters = (0..=u8::MAX).map(|byte| match byte {
+        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte).to_string(),
+        _ => others.next().map(String::from).unwrap_or_default(),
+    });
+    let vocabulary: serde_json::Map<_, _> = characters
+        .enumerate()
+        .map(|(id, character)| (character, json!(id)))
         .collect();
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
     let tokenizer = json!({

@@ -53,6 +53,7 @@ impl Place {
             ("here/python/uv.lock", LOCK),
             ("here/python/pyproject.toml", ""),
             ("here/python/mxfp4/__init__.py", ""),
+            ("here/python/mxfp4/start.py", ""),
             ("here/python/mxfp4/__pycache__/x.pyc", ""),
             ("here/notes/mine.txt", "private"),
             ("sdk/modular/bin/mojo", MOJO),

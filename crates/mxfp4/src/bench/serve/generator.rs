@@ -53,8 +53,7 @@ impl<'a> Generator<'a> {
         let file = tokenizer.join("tokenizer.json");
         let vocabulary = Vocabulary::from_file(&file)
             .map_err(|error| Failure::new(Exit::Precondition, error.to_string()))?;
-        let prompts = Prompts::of(vocabulary)
-            .with_context(|| format!("{} has no words to make prompts of", file.display()))?;
+        let prompts = Prompts::of(vocabulary);
         let mut servers = vec![(Whose::Ours, Arc::new(Target::find(url)?))];
         if let Some(peer) = peer {
             servers.push((Whose::Peer, Arc::new(Target::find(peer)?)));

@@ -16,8 +16,8 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Of this vocabulary's words; `None` when it has none.
-    pub fn of(vocabulary: Vocabulary) -> Option<Self> {
+    /// Of this vocabulary's words, or of its letters where it has few: every vocabulary has a token for each byte.
+    pub fn of(vocabulary: Vocabulary) -> Self {
         let (mut words, mut letters) = (Vec::new(), Vec::new());
         for id in (0..vocabulary.len() as u32).filter(|id| !vocabulary.is_special(*id)) {
             let is_word = |word: &[u8]| word.iter().all(u8::is_ascii_alphabetic);
@@ -28,7 +28,7 @@ impl Prompts {
             }
         }
         let words = if words.len() > FEW { words } else { letters };
-        (!words.is_empty()).then_some(Self { vocabulary, words })
+        Self { vocabulary, words }
     }
 
     /// Different texts, each of them `length` tokens; the same for the same seed.
@@ -80,12 +80,18 @@ mod tests {
 
     use super::*;
 
-    /// A vocabulary of these tokens; each longer than one letter is merged of two that come before it.
+    /// A vocabulary of a token for each byte and of these tokens, each merged of two that come before it.
     fn vocabulary(tokens: &[&str], merges: &[[&str; 2]]) -> Vocabulary {
-        let ids: serde_json::Map<_, _> = tokens
-            .iter()
+        // Bytes that are no letters of Latin-1 are written as the characters from U+0100 on, in turn.
+        let mut others = '\u{100}'..;
+        let bytes = (0..=u8::MAX).map(|byte| match byte {
+            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte).to_string(),
+            _ => others.next().map(String::from).unwrap_or_default(),
+        });
+        let ids: serde_json::Map<_, _> = bytes
+            .chain(tokens.iter().map(|token| token.to_string()))
             .enumerate()
-            .map(|(id, token)| (token.to_string(), json!(id)))
+            .map(|(id, token)| (token, json!(id)))
             .collect();
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
         let tokenizer = json!({
@@ -104,9 +110,9 @@ mod tests {
     #[test]
     fn prompts_have_the_length_that_is_asked_for() {
         // Two words that become one token wherever they meet.
-        let merging = || vocabulary(&["a", "b", "7", "ab"], &[["a", "b"]]);
+        let merging = || vocabulary(&["ab"], &[["a", "b"]]);
         for length in [1, 7, 200] {
-            let prompts = Prompts::of(merging()).unwrap();
+            let prompts = Prompts::of(merging());
             let texts = prompts.draw(length, 5, "a").unwrap();
             assert_eq!(texts.len(), 5);
             for text in &texts {
@@ -123,10 +129,8 @@ mod tests {
     #[test]
     fn words_are_preferred_to_letters() {
         let letters: Vec<String> = ('a'..='z').chain('A'..='Z').map(String::from).collect();
-        let mut tokens = vec!["Ġ".to_owned()];
-        tokens.extend(letters.iter().cloned());
         let firsts = letters.iter().map(|letter| format!("Ġ{letter}"));
-        tokens.extend(firsts);
+        let mut tokens: Vec<String> = firsts.collect();
         let mut merges: Vec<[&str; 2]> = letters.iter().map(|letter| ["Ġ", letter]).collect();
         let longer: Vec<[String; 2]> = letters
             .iter()
@@ -135,15 +139,10 @@ mod tests {
         tokens.extend(longer.iter().map(|pair| pair.concat()));
         merges.extend(longer.iter().map(|[first, second]| [&first[..], second]));
         let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
-        let prompts = Prompts::of(vocabulary(&tokens, &merges)).unwrap();
+        let prompts = Prompts::of(vocabulary(&tokens, &merges));
         let [text] = &prompts.draw(9, 1, "").unwrap()[..] else {
             panic!("one was asked for")
         };
         assert!(text.split(' ').skip(1).count() == 9, "{text}");
-    }
-
-    #[test]
-    fn a_vocabulary_without_words() {
-        assert!(Prompts::of(vocabulary(&["1", "2"], &[])).is_none());
     }
 }
