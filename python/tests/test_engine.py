@@ -32,7 +32,7 @@ from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
 
 ROOT = Path(__file__).parents[2]
-VECTORS = json.loads((ROOT / "crates/engine/vectors/frames.json").read_text())
+VECTORS = json.loads(Path(__file__).with_name("frames.json").read_text())
 TYPES: dict[str, Any] = {
     "lifeline": dict,
     "hello": wire.Hello,

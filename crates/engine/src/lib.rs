@@ -7,7 +7,7 @@
 //!
 //! On the wire are frames: a length of four bytes, little endian, and that many bytes
 //! of msgpack. MAX's side sends one frame a step for all requests.
-//! `python/mxfp4/engine` is the other end; `vectors/frames.json` holds frames that the
+//! `python/mxfp4/engine` is the other end; `python/tests/frames.json` holds frames that the
 //! tests of both sides read.
 
 mod engine;

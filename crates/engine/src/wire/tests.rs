@@ -15,7 +15,7 @@ struct Vector {
 }
 
 fn vectors(from: &str) -> Vec<Vector> {
-    let text = include_str!("../../vectors/frames.json");
+    let text = include_str!("../../../../python/tests/frames.json");
     let all: Vec<Vector> = serde_json::from_str(text).unwrap();
     let found: Vec<_> = all.into_iter().filter(|each| each.from == from).collect();
     assert!(!found.is_empty());

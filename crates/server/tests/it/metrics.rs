@@ -9,7 +9,7 @@ use crate::client::get;
 use crate::rig::{Rig, config, in_turn, options, says};
 use crate::vocabulary::tokens;
 
-/// Answers once as Python's HTTP server does.
+/// Answers as the engine's HTTP server does: in chunks.
 async fn engine_metrics(text: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -17,8 +17,12 @@ async fn engine_metrics(text: &'static str) -> (std::net::SocketAddr, tokio::tas
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 512];
             let read = stream.read(&mut request).await.unwrap();
-            assert!(request[..read].starts_with(b"GET /metrics HTTP/1.0\r\n"));
-            let answer = format!("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n{text}");
+            assert!(request[..read].starts_with(b"GET /metrics HTTP/1.1\r\n"));
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+            let (first, rest) = text.split_at(text.len() / 2);
+            let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+            let answer = format!("{head}{}{}0\r\n\r\n", chunk(first), chunk(rest));
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
