@@ -30,7 +30,7 @@ pub(crate) struct Inputs {
     /// The compiler, and files that its flags name.
     pub(crate) tools: Vec<PathBuf>,
     /// The folder of the compiler's own packages.
-    pub(crate) library: PathBuf,
+    pub(crate) lib_mojo: PathBuf,
     /// What it makes. Where that lies on the import path it is no input all the same.
     pub(crate) outputs: Vec<PathBuf>,
 }
@@ -83,7 +83,7 @@ impl Inputs {
                     continue;
                 };
                 // Any of the compiler's packages may import another, or what has the name of another.
-                if *folder == self.library {
+                if *folder == self.lib_mojo {
                     look.names.insert(module.clone());
                 }
                 match is_shared {
@@ -200,7 +200,7 @@ impl Look<'_> {
         };
         self.seen.put(path, &input);
         self.names.extend(input.imports().map(str::to_owned));
-        if extension(path, &PACKAGES) && !path.starts_with(&self.inputs.library) {
+        if extension(path, &PACKAGES) && !path.starts_with(&self.inputs.lib_mojo) {
             self.packages.extend(module(path));
         }
         self.found.insert(path.to_owned(), input);
@@ -294,7 +294,7 @@ mod tests {
                     .into(),
                 shared: BTreeSet::from([self.path("kernels")]),
                 tools: vec![self.path("mojo")],
-                library: self.path("library"),
+                lib_mojo: self.path("library"),
                 outputs: vec![self.path("build/it.mojoc")],
             };
             inputs.look(old, &Seen::default())

@@ -201,7 +201,7 @@ mod tests {
                 import_path: vec![self.path("."), self.path("library")],
                 tools: vec![self.path("mojo")],
                 shared: BTreeSet::from([self.path(".")]),
-                library: self.path("library"),
+                lib_mojo: self.path("library"),
                 outputs: vec![self.path("package.mojoc")],
             }
         }

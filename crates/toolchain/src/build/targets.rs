@@ -209,7 +209,7 @@ impl<'a> Targets<'a> {
                 .collect(),
             source,
             tools: std::iter::once(self.sdk.mojo()).chain(files).collect(),
-            library: self.sdk.lib_mojo(),
+            lib_mojo: self.sdk.lib_mojo(),
             outputs,
         }
     }
