@@ -1,14 +1,14 @@
-"""A dense matmul that stays within its output: for few tokens `dense_few.mojo`; for more MAX's own in whole tiles, and
-`dense_few.mojo` for the rows that fill none; and to float32 `dense_head.mojo`.
+"""Dense matmuls that stay within their outputs: for few tokens `dense_few.mojo`, and to float32 `dense_head.mojo`; for more
+MAX's own in whole tiles, and those two for the tokens that fill none.
 
 The sm_90 matmul of MAX 26.7 writes whole tiles, also where the output ends before: with 6 tokens, 122 rows of whatever stands
 behind it in memory. In GPT-OSS that was the residual stream. An epilogue that stores for it is given each value within bounds,
 but takes nearly as long as the products; TMA, which would end where the output does, adds a bias to other columns than its
 own. So it is given no rows but those of whole tiles.
 
-Where the result stays in float32, its epilogues do not compile, so logits are `dense_head.mojo`'s for any number of tokens.
-Float32 they must be: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities would be that
-coarse, however exact the layers before were.
+Logits are float32: between 4 and 8 those of bf16 are 2^-5 apart, and what a client reads as log-probabilities would be that
+coarse, however exact the layers before were. With a float32 output MAX's matmul takes no epilogue, and where the rows of
+weights fill no whole tiles it stores the last ones wrongly. A head's 201088 rows are 1571 tiles of 128.
 """
 
 from std.memory import Pointer
@@ -23,7 +23,7 @@ from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
 from .dense_few import dense_few
-from .dense_head import dense_head
+from .dense_head import Floats, dense_head
 
 comptime Half = Pointer[BFloat16, MutAnyOrigin]
 
@@ -35,6 +35,10 @@ comptime TILE_STEP = 64
 """Features that a tile multiplies at once."""
 comptime TILE_SLOTS = 4
 """Steps under way."""
+
+
+comptime HEAD_TILE_ROWS = 128
+"""Rows of weights of a tile whose result is float32: what 201088 is made of, and the most of which 256 tokens fit."""
 
 
 def tile_rows(rows: Int) -> Int:
@@ -124,6 +128,89 @@ def dense_tiles[
     )
 
 
+def dense_logits(
+    y: TileTensor[
+        mut=True, DType.float32, address_space=AddressSpace.GENERIC, ...
+    ],
+    x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
+    ctx: DeviceContext,
+) raises:
+    """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, accumulated and left in float32.
+
+    Tiles of 512, 256 and 128 tokens are MAX's, the rest `dense_head`'s. Where N or K is not known when this is compiled, or N
+    no multiple of `HEAD_TILE_ROWS`, all tokens are `dense_head`'s, which is slower for many.
+
+    Raises:
+        When a size or a pointer is not as `dense_head` wants it, or the launch fails.
+    """
+    comptime N = type_of(y).LayoutType.static_shape[1]
+    comptime K = type_of(x).LayoutType.static_shape[1]
+    var result = y.ptr.as_unsafe_any_origin()
+    var tokens = Int(x.dim[0]())
+    var features = Int(x.dim[1]())
+    var rows = Int(y.dim[1]())
+    var x_values = x.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    var w_values = w.ptr.unsafe_mut_cast[True]().as_unsafe_any_origin()
+    var done = 0
+    comptime if N > 0 and N % HEAD_TILE_ROWS == 0 and K > 0 and K % 8 == 0:
+        if (Int(result) | Int(x_values) | Int(w_values)) % 16 == 0:
+            comptime for i in range(3):
+                comptime AT_ONCE = 512 >> i
+                var now = (tokens - done) // AT_ONCE * AT_ONCE
+                if now > 0:
+                    # Two blocks with the same rows of weights read them once.
+                    head_tiles[
+                        N, K, TOKENS=min(AT_ONCE, 256), PAIRS=AT_ONCE == 512
+                    ](
+                        result.unsafe_offset(done * rows),
+                        x_values.unsafe_offset(done * features),
+                        w_values,
+                        now,
+                        ctx,
+                    )
+                    done += now
+    if done < tokens or tokens == 0:
+        dense_head(
+            result.unsafe_offset(done * rows),
+            x_values.unsafe_offset(done * features),
+            w_values,
+            tokens=tokens - done,
+            rows=rows,
+            features=features,
+            ctx=ctx,
+        )
+
+
+def head_tiles[
+    N: Int, K: Int, *, TOKENS: Int, PAIRS: Bool
+](y: Floats, x: Half, w: Half, tokens: Int, ctx: DeviceContext) raises:
+    """Enqueue what `dense_logits` does with MAX's matmul.
+
+    Parameters:
+        N: Rows of weights, a multiple of `HEAD_TILE_ROWS`.
+        K: Features.
+        TOKENS: Tokens of a tile, 128 or 256.
+        PAIRS: Whether two tiles of tokens share the weights; then `tokens` is a multiple of two tiles.
+    """
+    comptime HALF = DType.bfloat16
+    comptime config = MatmulConfig[HALF, HALF, DType.float32, True](
+        block_tile_shape=Index(TOKENS, HEAD_TILE_ROWS, TILE_STEP),
+        mma_shape=Index(64, HEAD_TILE_ROWS, 16),
+        cluster_shape=Index(1, 2 if PAIRS else 1, 1),
+        # As many as fit.
+        num_pipeline_stages=4 if TOKENS == 256 else 6,
+        num_consumer=2,
+        partitioned_multicast=False,
+    )
+    warp_specialize_gemm_with_multicasting[transpose_b=True, config=config](
+        TileTensor(y, row_major((tokens, Idx[N]))),
+        TileTensor(x, row_major((tokens, Idx[K]))),
+        TileTensor(w, row_major((Idx[N], Idx[K]))),
+        ctx,
+    )
+
+
 @register("custom.dense.matmul")
 struct DenseMatmul:
     """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out.
@@ -169,19 +256,16 @@ struct DenseMatmulFloat32:
         w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`; see `dense_head`."""
+        """Enqueue on `ctx`; see `dense_logits`."""
         comptime assert (
             target == "gpu"
         ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
         check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        dense_head(
-            y.unsafe_ptr().as_unsafe_any_origin(),
-            x.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            w.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            tokens=x.dim_size(0),
-            rows=w.dim_size(0),
-            features=x.dim_size(1),
-            ctx=ctx,
+        dense_logits(
+            y.to_tile_tensor[DType.int64](),
+            x.to_tile_tensor[DType.int64](),
+            w.to_tile_tensor[DType.int64](),
+            ctx,
         )
 
 

@@ -23,7 +23,7 @@ from harness import (
     hash32,
     smallest_only,
 )
-from mxfp4.dense import dense_matmul
+from mxfp4.dense import dense_logits, dense_matmul
 from mxfp4.dense_few import dense_few
 from mxfp4.dense_head import dense_head
 from mxfp4.dense_tile import launch_attributes
@@ -134,14 +134,14 @@ def check[
     var x_tile = TileTensor(x, row_major((rows, Idx[K])))
     var w_tile = TileTensor(w, row_major((Idx[N], Idx[K])))
     comptime if dtype == DType.float32:
-        dense_head(
-            y.unsafe_ptr().unsafe_bitcast[Float32]().as_unsafe_any_origin(),
-            x.unsafe_ptr().as_unsafe_any_origin(),
-            w.unsafe_ptr().as_unsafe_any_origin(),
-            tokens=rows,
-            rows=N,
-            features=K,
-            ctx=ctx,
+        dense_logits(
+            TileTensor(
+                y.unsafe_ptr().unsafe_bitcast[Float32](),
+                row_major((rows, Idx[N])),
+            ),
+            x_tile,
+            w_tile,
+            ctx,
         )
     else:
         dense_matmul(
@@ -732,6 +732,12 @@ def main() raises:
                 check[DType.bfloat16, 1280, 2880](report, ctx, rows)
                 check[DType.bfloat16, 2880, 1024](report, ctx, rows)
                 check[DType.bfloat16, 320, 72](report, ctx, rows)
+            # The head in each kind of tile, alone and together; and a share of it, which is no whole tiles.
+            for rows in [256, 384, 511, 512, 1030]:
+                check[DType.float32, 201088, 2880](report, ctx, rows)
+            for rows in [128, 300, 512]:
+                check[DType.float32, 100544, 2880](report, ctx, rows)
+                check[DType.float32, 384, 72](report, ctx, rows)
             report.finish()
             return
     report.skipped("dense matmul", NEEDS_HOPPER)

@@ -44,6 +44,9 @@ COMBINE = ("custom.moe.combine",)
 HEALTH = ("custom.logits.health",)
 """Name of the op that counts logits that cannot be."""
 
+MASK_PADDING = ("custom.logits.mask_padding",)
+"""Name of the op that masks the logits of no token."""
+
 COUNTERS = 2
 """Counters behind the start indices, 0 before and after each layer."""
 GROUP = 32
@@ -99,6 +102,7 @@ def required_names() -> list[tuple[str, ...]]:
         SORT,
         COMBINE,
         HEALTH,
+        MASK_PADDING,
         *(matmul_names(variant) for variant in VARIANTS),
     ]
 
@@ -405,6 +409,30 @@ def count_broken(logits: TensorValue, buffer: BufferValue) -> None:
         )
     name = guard.require_op(HEALTH, Graph.current._kernel_library)
     ops.inplace_custom(name, device=logits.device, values=[buffer, logits])
+
+
+def mask_padding(logits: BufferValue, tokens: int) -> None:
+    """Makes the logits from column `tokens` on minus infinity, in place.
+
+    Args:
+        logits: `[M, N]` float32.
+        tokens: How many columns stay; at least 1.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    if logits.dtype != DType.float32 or len(logits.shape) != 2:
+        raise ValueError(
+            f"logits must be float32 with two dimensions, got {logits.dtype.name} "
+            f"{_text(logits.shape)}"
+        )
+    if tokens < 1:
+        raise ValueError(f"tokens must be at least 1, got {tokens}")
+    name = guard.require_op(MASK_PADDING, Graph.current._kernel_library)
+    ops.inplace_custom(
+        name, device=logits.device, values=[logits], parameters={"tokens": tokens}
+    )
 
 
 def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:

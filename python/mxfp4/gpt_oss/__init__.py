@@ -10,6 +10,7 @@ from mxfp4.gpt_oss import (
     graph_sizes,
     health,
     log_probabilities,
+    sampler,
     worker_process,
 )
 from mxfp4.gpt_oss.arch import gpt_oss_arch
@@ -27,6 +28,7 @@ worker_process.install()
 compiled_graphs.install()
 graph_sizes.install()
 log_probabilities.install()
+sampler.install()
 
 ARCHITECTURES = [gpt_oss_arch]
 

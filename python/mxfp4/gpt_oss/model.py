@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -107,6 +108,10 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
 
     model_config_cls = GptOssConfig
     batch_processor_cls = BatchProcessor
+
+    @property
+    def sampler_custom_extensions(self) -> Sequence[Path]:
+        return guard.require_package()
 
     def load_graphs(self, session: InferenceSession) -> dict[str, Model]:
         self._session = session
