@@ -10,7 +10,9 @@ from mxfp4.gpt_oss import (
     graph_sizes,
     health,
     log_probabilities,
+    masks,
     sampler,
+    thinking,
     worker_process,
 )
 from mxfp4.gpt_oss.arch import gpt_oss_arch
@@ -29,6 +31,8 @@ compiled_graphs.install()
 graph_sizes.install()
 log_probabilities.install()
 sampler.install()
+masks.install()
+thinking.install()
 
 ARCHITECTURES = [gpt_oss_arch]
 

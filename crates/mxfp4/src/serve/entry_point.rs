@@ -25,7 +25,7 @@ const ENCODING_FILES: [&str; 3] = [
     "max/pipelines/config_enums.py",
 ];
 
-/// Where `--tool-call-policy` comes from, in versions that have it.
+/// Where `--tool-call-policy` and `--enable-structured-output` come from, in versions that have them.
 const SAMPLING_FILE: &str = "max/pipelines/sampling/sampling_config.py";
 
 /// MAX's command line, as the installed version has it.
@@ -39,6 +39,8 @@ pub struct EntryPoint {
     pub host_flag: bool,
     /// Whether tool calls can be left unconstrained; otherwise they are.
     pub tool_call_policy: bool,
+    /// Whether samplers can be compiled that take masks, which grammars need.
+    pub structured_output: bool,
 }
 
 impl EntryPoint {
@@ -48,6 +50,7 @@ impl EntryPoint {
         encoding: ENCODINGS[1],
         host_flag: true,
         tool_call_policy: true,
+        structured_output: true,
     };
 
     /// Looks for MAX in `search_path`, folders in Python's order. The error is the files that were looked for.
@@ -57,12 +60,13 @@ impl EntryPoint {
                 let Ok(source) = fs::read_to_string(root.join(file)) else {
                     continue;
                 };
+                let sampling = fs::read_to_string(root.join(SAMPLING_FILE)).unwrap_or_default();
                 return Ok(Self {
                     module,
                     encoding: encoding(root).unwrap_or(Self::NEWEST.encoding),
                     host_flag: source.contains("\"--host\""),
-                    tool_call_policy: fs::read_to_string(root.join(SAMPLING_FILE))
-                        .is_ok_and(|source| source.contains("tool_call_policy:")),
+                    tool_call_policy: sampling.contains("tool_call_policy:"),
+                    structured_output: sampling.contains("enable_structured_output:"),
                 });
             }
         }
@@ -111,7 +115,7 @@ mod tests {
             ),
             (
                 SAMPLING_FILE,
-                "    tool_call_policy: ToolCallPolicy = Field(",
+                "    tool_call_policy: ToolCallPolicy = Field(\n    enable_structured_output: bool = Field(",
             ),
         ]);
         let found = EntryPoint::probe(&[tree.path().into()]);
@@ -135,6 +139,7 @@ mod tests {
                 encoding: "mxfp4",
                 host_flag: false,
                 tool_call_policy: false,
+                structured_output: false,
             })
         );
     }

@@ -347,7 +347,7 @@ impl Launch {
             set("custom-architectures", architecture);
         }
         if entry_point.tool_call_policy {
-            // GPT-OSS's tool parser has no grammar; MAX would compile samplers for one.
+            // The front end writes grammars itself; MAX has none for GPT-OSS's calls.
             set("tool-call-policy", "force_unconstrained");
         }
         match task {
@@ -360,6 +360,13 @@ impl Launch {
             }
             Task::Compile(Some(target)) => set("target", target),
             Task::Compile(None) => {}
+        }
+        // MAX's own HTTP would take it to mean JSON without harmony around it.
+        if entry_point.structured_output
+            && self.frontend == Frontend::Mxfp4
+            && !self.flags.denies("enable-structured-output")
+        {
+            flags.push("enable-structured-output", None);
         }
         // `--force`, which is set below, keeps MAX from turning it on by itself.
         if architectures(context, &self.flags).any(|name| name == OURS)

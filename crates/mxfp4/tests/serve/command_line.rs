@@ -73,6 +73,7 @@ pub fn trials() -> Vec<Trial> {
             "tool_calls_are_left_unconstrained_where_max_can",
             tool_calls,
         ),
+        Trial::test("samplers_take_masks_where_the_front_end_is_ours", grammars),
         Trial::test("the_kernels_check_can_be_left_out", self_check),
         Trial::test("synchronous_execution_is_taken_away", synchronous),
         Trial::test(
@@ -381,15 +382,28 @@ fn queue_limits() -> Result<(), Failed> {
     started.variable("MAX_SERVE_MAX_PENDING_REQUESTS", Some("7"))
 }
 
+const SAMPLING: &str = "lib/python3.11/site-packages/max/pipelines/sampling/sampling_config.py";
+
 fn tool_calls() -> Result<(), Failed> {
-    let policy = [(
-        "lib/python3.11/site-packages/max/pipelines/sampling/sampling_config.py",
-        "tool_call_policy: ToolCallPolicy",
-    )];
+    let policy = [(SAMPLING, "tool_call_policy: ToolCallPolicy")];
     let workspace = workspace(&[&SDK[..], &policy].concat(), "");
     let ours = ["--tool-call-policy", "force_unconstrained"];
     start(workspace.path(), &["--model", "model"], &[])?.has(&ours)?;
     start_by("warm", workspace.path(), &["--model", "model"], &[])?.has(&ours)
+}
+
+fn grammars() -> Result<(), Failed> {
+    let sampling = [(SAMPLING, "enable_structured_output: bool")];
+    let workspace = workspace(&[&SDK[..], &sampling].concat(), "");
+    let ours = ["--enable-structured-output"];
+    let model = ["--model", "model"];
+    // What is compiled ahead is what a start needs.
+    start(workspace.path(), &model, &[])?.has(&ours)?;
+    start_by("warm", workspace.path(), &model, &[])?.has(&ours)?;
+    let without = ["--model", "model", "--no-enable-structured-output"];
+    start(workspace.path(), &without, &[])?.lacks(ours[0])?;
+    let theirs = ["--model", "model", "--frontend", "max"];
+    start(workspace.path(), &theirs, &[])?.lacks(ours[0])
 }
 
 fn self_check() -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 use super::Setting;
 
 const HARMONY: &str = "the front end itself reads and writes harmony, the format of GPT-OSS, and MAX sees tokens alone";
-const GRAMMAR: &str = "no request carries a grammar yet";
+const GRAMMAR: &str = "the front end itself writes grammars, and MAX has one backend for them";
 const IMAGES: &str = "GPT-OSS takes no images, and the front end refuses them";
 const PICTURES: &str = "it is for models that make pictures";
 const LORA: &str = "the front end offers no adapters, and MXFP4 weights take none";
@@ -60,7 +60,7 @@ pub const FLAGS: &[Setting] = &[
     Setting::refused("tool-call-policy", GRAMMAR).only(&["force_unconstrained"]),
     Setting::refused("structured-output-any-whitespace", GRAMMAR),
     Setting::refused("structured-output-backend", GRAMMAR),
-    Setting::refused("enable-structured-output", GRAMMAR).only(&["false"]),
+    Setting::passed("enable-structured-output", "it is on by itself; with `--no-` requests with a grammar are 400"),
     Setting::passed("gpu-profiling", "ranges for NVIDIA's profilers"),
     Setting::refused("max-num-loras", LORA),
     Setting::refused("max-lora-rank", LORA),

@@ -35,10 +35,7 @@ fn what_would_have_no_effect_is_refused_by_name() {
             "--no-allow-extra-request-fields",
         ),
         (&["--pipeline-role", "decode_only"], "--pipeline-role"),
-        (
-            &["--enable-structured-output", "--max-length", "9"],
-            "--enable-structured-output",
-        ),
+        (&["--enable-lora", "--max-length", "9"], "--enable-lora"),
         (&["--no-enable-echo", "--enable-echo"], "--enable-echo"),
     ] {
         let refusals = read(flags, &[]).refusals;
@@ -73,6 +70,7 @@ fn what_says_nothing_new_is_taken() {
         "--max-length",
         "9",
         "--no-enable-structured-output",
+        "--enable-structured-output",
         "--tool-call-policy=force_unconstrained",
         "--enable-echo",
         "--no-enable-echo",

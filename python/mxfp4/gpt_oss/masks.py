@@ -1,0 +1,195 @@
+"""Tells the device only those rows of a batch's masks that a grammar has a say in.
+
+A request with a grammar may go on with some tokens only; a mask of one bit a token says
+which. For a batch with one such request MAX makes, and copies to the device at each
+step, the masks of all of its requests: 12.9 MB at 512. Here they stay on the device. A
+row that needs a mask is filled and copied when its request's last token is known, right
+before the sampler runs, and is all ones again when its request has left.
+
+A batch without a grammar is sampled without masks, as ever.
+
+Where a grammar has come to its end, or has been left, a row allows end tokens alone:
+what was asked to keep to a grammar never goes on without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from max.driver import Buffer, Device, Usage
+from max.dtype import DType
+from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
+from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
+
+from mxfp4.gpt_oss.worker_process import MAX, is_child
+
+MASKS = "_mxfp4_masks"
+"""Where a pipeline has its masks."""
+
+BITS = 32
+"""Tokens of a word."""
+
+Row = npt.NDArray[np.int32]
+
+
+def install() -> None:
+    """Does so in a process that another one started, with MAX as it is known."""
+    if not is_child() or version("max") != MAX:
+        return
+    replace()
+
+
+def is_constrained(context: Any) -> bool:
+    """Says whether a request's tokens are chosen by a grammar."""
+    return context.grammar is not None or context.json_schema is not None
+
+
+def runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yields the first and the end of each run of rows that follow one another."""
+    first = end = -1
+    for row in sorted(rows):
+        if row != end:
+            if first >= 0:
+                yield first, end
+            first = row
+        end = row + 1
+    if first >= 0:
+        yield first, end
+
+
+class Masks:
+    """The masks of a pipeline's batches, on the device."""
+
+    def __init__(self, device: Device, rows: int, vocabulary: int, width: int) -> None:
+        """All rows allow all tokens.
+
+        Args:
+            device: The sampler's.
+            rows: The most requests of a batch.
+            vocabulary: Tokens that a grammar knows.
+            width: Logits of a row, of which the sampler leaves out those beyond.
+        """
+        # The kernel reads a bit for each logit.
+        shape = rows, -(-max(width, vocabulary) // BITS)
+        staging = None if device.is_host else Usage.STAGING | Usage.UNTRACKED
+        kinds = {} if staging is None else {"usage": staging}
+        self._host = Buffer(shape=shape, dtype=DType.int32, device=device, **kinds)
+        self._device = Buffer(shape=shape, dtype=DType.int32, device=device)
+        self._views: dict[int, Buffer] = {}
+        self.rows = rows
+        self.width = width
+        words = -(-vocabulary // BITS)
+        table = self._host.to_numpy()
+        table[:] = -1
+        self._rows: list[Row] = [row[:words].reshape(1, words) for row in table]
+        self._device.inplace_copy_from(self._host)
+        self._masked: set[int] = set()
+
+    def tell(self, batch: Sequence[Any], rows: Sequence[int], helper: Any) -> Buffer:
+        """Has the device know the masks of a batch, of which `rows` have a grammar.
+
+        The last step's tokens must have arrived: only then is what was copied for it
+        no longer read.
+        """
+        changed = self._masked.difference(rows)
+        for row in changed:
+            self._rows[row][:] = -1
+        for row in rows:
+            fill(helper, batch[row], self._rows[row])
+        changed.update(rows)
+        self._masked = set(rows)
+        for first, end in runs(changed):
+            part = slice(first, end), slice(None)
+            self._device[part].inplace_copy_from(self._host[part])
+        count = len(batch)
+        if count not in self._views:
+            self._views[count] = self._device[slice(count), slice(None)]
+        return self._views[count]
+
+
+def fill(helper: Any, context: Any, row: Row) -> None:
+    """Writes which tokens a request may go on with."""
+    matcher = context.matcher
+    if context.grammar_enforced and (
+        not matcher.is_stopped() or matcher.is_accepting()
+    ):
+        helper.backend.fill_next_token_bitmask(matcher, row, 0)
+    elif context.grammar_state.tools_forced:
+        row[:] = 0
+        for token in matcher._matcher.stop_token_ids:
+            word, bit = divmod(token, BITS)
+            row[0, word] |= np.int32(np.uint32(1 << bit).view(np.int32))
+    else:
+        # Its grammar holds for parts of the answer, and not here.
+        row[:] = -1
+
+
+class MaskedSampling(FusedSamplingProcessor):
+    """Samples a batch of which some requests have a grammar."""
+
+    def __init__(
+        self, pipeline: Any, batch: list[Any], rows: list[int], **arguments: Any
+    ) -> None:
+        super().__init__(
+            sampler=pipeline._sampler_with_bitmask, context_batch=batch, **arguments
+        )
+        self._pipeline = pipeline
+        self._batch = batch
+        self._constrained = rows
+
+    def __call__(self, inputs: Any) -> None:
+        rows, width = len(self._batch), int(inputs.logits.shape[1])
+        masks = masks_of(self._pipeline, rows, width)
+        helper = self._pipeline._structured_output
+        self.tensor_bitmask = masks.tell(self._batch, self._constrained, helper)
+        super().__call__(inputs)
+
+
+def masks_of(pipeline: Any, rows: int, width: int) -> Masks:
+    """Returns a pipeline's masks, which have at least so many rows."""
+    masks: Masks | None = pipeline.__dict__.get(MASKS)
+    if masks is None or masks.width != width or masks.rows < rows:
+        rows = max(rows, pipeline._max_batch_size)
+        masks = Masks(pipeline._sampler_device, rows, pipeline.vocab_size, width)
+        setattr(pipeline, MASKS, masks)
+    return masks
+
+
+def replace() -> None:
+    """Does so in this process."""
+    pipeline: Any = overlap.OverlapTextGenerationPipeline
+    create = pipeline._create_sampling_processor
+    if create.__module__ == __name__:
+        return
+
+    def initialize_bitmask(self: Any, batch: list[Any]) -> None:
+        """Makes no masks: those that are needed are made later."""
+
+    def _create_sampling_processor(self: Any, batch: list[Any]) -> tuple[Any, None]:
+        rows = []
+        if self._sampler_with_bitmask is not None:
+            rows = [at for at, context in enumerate(batch) if is_constrained(context)]
+        if not rows:
+            return create(self, batch)  # type: ignore[no-any-return]
+        helper = self._structured_output
+        for row in rows:
+            if batch[row].matcher is None:
+                # The scheduler has it compiled before; this is MAX's way without.
+                helper.update_context(batch[row], helper.allocate_bitmask(1), 0)
+        processor = MaskedSampling(
+            self,
+            batch,
+            rows,
+            pipeline_config=self._pipeline_config,
+            device=self._sampler_device,
+            pinned_new_tokens=self._pinned_new_tokens,
+            identity_logit_offsets=self._identity_logit_offsets,
+        )
+        return processor, None
+
+    pipeline.initialize_bitmask = initialize_bitmask
+    pipeline._create_sampling_processor = _create_sampling_processor
