@@ -36,7 +36,7 @@ def _has_hopper() -> bool:
     return run.returncode == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hopper() -> None:
     """Skips the test where there is no Hopper GPU."""
     if not _has_hopper():

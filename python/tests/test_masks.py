@@ -57,8 +57,6 @@ def tag(pattern: str) -> str:
 class Pipeline:
     """What of MAX's pipeline the sampling of a step needs."""
 
-    create_as_max = overlap.OverlapTextGenerationPipeline._create_sampling_processor
-
     def __init__(self, device: Device, samplers: dict[str, Any]) -> None:
         self._devices = [SimpleNamespace(is_host=False)]
         self._sampler_device = device
@@ -75,6 +73,10 @@ class Pipeline:
             vocab_size=VOCABULARY,
             backend=backend(),
         )
+
+    def initialize_bitmask(self, batch: list[TextContext]) -> Any:
+        made = overlap.OverlapTextGenerationPipeline.initialize_bitmask
+        return made(self, batch)  # type: ignore[arg-type]
 
     def step(self, batch: list[TextContext], logits: np.ndarray) -> list[int]:
         """Draws a token for each request; returns them."""

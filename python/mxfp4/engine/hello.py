@@ -41,7 +41,7 @@ def hello(tokenizer: Any, config: Any, memory_plan: Any) -> wire.Hello:
         penalties=config.sampling.enable_penalties,
         min_tokens=config.sampling.enable_min_tokens,
         max_logprobs=_max_logprobs(config),
-        grammar=config.needs_bitmask_constraints,
+        grammar=_has_masks(tokenizer, config),
     )
 
 
@@ -53,6 +53,13 @@ def _vocabulary(tokenizer: Any, config: Any) -> int:
         if isinstance(rows, int):
             return rows
     return int(tokenizer.tokenizer_vocab_size)
+
+
+def _has_masks(tokenizer: Any, config: Any) -> bool:
+    """Whether the sampler is one that takes masks, which MAX compiles on demand."""
+    if config.speculative is not None or not hasattr(tokenizer, "delegate"):
+        return False
+    return bool(config.needs_bitmask_constraints)
 
 
 def _max_logprobs(config: Any) -> int:

@@ -23,6 +23,10 @@ NAMES = {
     "max.pipelines.lib.pipeline_variants.overlap_text_generation": (
         "OverlapTextGenerationPipeline._execute",
     ),
+    "max.pipelines.lib.pipeline_variants.structured_output_backend": (
+        "XgrammarBackend.create_matcher",
+        "make_grammar_backend",
+    ),
     "max.serve.telemetry.metrics": (
         "METRICS.input_tokens",
         "METRICS.output_tokens",

@@ -15,7 +15,11 @@ from max.pipelines.context.context import TextGenerationResponseFormat
 from max.pipelines.context.exceptions import InputError
 from max.pipelines.modeling.types import RequestID, TextGenerationRequest
 
+from mxfp4 import thinking
 from mxfp4.engine import wire
+
+MOST_THINKING = 999_999_999
+"""The largest budget; more than any model has room for."""
 
 TAG = "grammar"
 """MAX's name of a response format that brings its own grammar."""
@@ -44,7 +48,7 @@ class Contexts:
 
         Raises `Refused` where the request is at fault.
         """
-        self._check(request)
+        self.check(request)
         try:
             context = await self._tokenizer.new_context(self._request(name, request))
         except (InputError, ValueError) as error:
@@ -57,7 +61,7 @@ class Contexts:
             context.eos_tracker.eos_token_ids.update(request.stop_token_ids)
         return context  # type: ignore[no-any-return]
 
-    def _check(self, request: wire.Request) -> None:
+    def check(self, request: wire.Request) -> None:
         """Refuses what MAX would answer wrongly, or not survive."""
         hello = self._hello
         length = len(request.prompt)
@@ -82,8 +86,7 @@ class Contexts:
                 f"logprobs is {request.logprobs}, and may be at most "
                 f"{hello.max_logprobs}"
             )
-        if request.grammar is not None and not hello.grammar:
-            raise Refused("grammars are not supported by this server")
+        _check_grammar(request, hello)
         if not hello.penalties and _has_penalties(request):
             raise Refused("penalties need the server's option --enable-penalties")
         # MAX looks at the others.
@@ -99,7 +102,7 @@ class Contexts:
             sampling_params=self._sampling(request),
             # Without a likeliest token MAX computes nothing.
             logprobs=0 if request.logprobs is None else max(request.logprobs, 1),
-            response_format=_format(request.grammar),
+            response_format=_format(request),
         )
 
     def _sampling(self, request: wire.Request) -> SamplingParams:
@@ -109,7 +112,8 @@ class Contexts:
             SamplingParamsInput(
                 max_new_tokens=request.max_tokens,
                 min_new_tokens=request.min_tokens,
-                ignore_eos=request.ignore_eos,
+                # After a grammar's end nothing but an end token is allowed.
+                ignore_eos=request.ignore_eos and request.grammar is None,
                 temperature=_first(request.temperature, server["temperature"]),
                 thinking_temperature=server["thinking_temperature"],
                 top_p=request.top_p,
@@ -137,9 +141,29 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _format(grammar: str | None) -> TextGenerationResponseFormat | None:
+def _check_grammar(request: wire.Request, hello: wire.Hello) -> None:
+    budget = request.thinking_token_budget
+    if request.grammar is None:
+        if budget is not None:
+            raise Refused("thinking_token_budget needs a grammar")
+        return
+    if not hello.grammar:
+        raise Refused("grammars are not supported by this server")
+    if request.min_tokens:
+        # Where a grammar ends no token would be left.
+        raise Refused("min_tokens cannot be had together with a grammar")
+    if budget is not None and budget > MOST_THINKING:
+        raise Refused(f"thinking_token_budget may be at most {MOST_THINKING}")
+    if budget is not None and not thinking.is_installed():
+        raise Refused("thinking_token_budget is for models of mxfp4.gpt_oss")
+
+
+def _format(request: wire.Request) -> TextGenerationResponseFormat | None:
+    grammar, budget = request.grammar, request.thinking_token_budget
     if grammar is None:
         return None
+    if budget is not None:
+        grammar = thinking.with_budget(grammar, budget)
     return TextGenerationResponseFormat(
         type=TAG, grammar=grammar, grammar_enforced=True, tools_forced=True
     )

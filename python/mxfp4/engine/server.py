@@ -12,6 +12,7 @@ from max.pipelines.modeling.types import RequestID
 from max.serve.telemetry.metrics import METRICS
 
 from mxfp4.engine import lifeline, names, socket_path, wire
+from mxfp4.engine.grammars import Grammars, TooMany
 from mxfp4.engine.hello import hello
 from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
@@ -54,11 +55,16 @@ class EngineServer:
         lifeline.check_peer(writer.get_extra_info("socket"))
         writer.write(wire.pack("hello", said))
         logger.info("The front end has the engine: %s", said)
-        contexts = Contexts(pipeline.tokenizer, self._state.pipeline_config, said)
-        engine = Engine(pipeline.model_worker, contexts, writer)
+        config = self._state.pipeline_config
+        contexts = Contexts(pipeline.tokenizer, config, said)
+        grammars = Grammars(pipeline.tokenizer, config)
+        engine = Engine(pipeline.model_worker, contexts, writer, grammars)
         try:
+            if said.grammar:
+                await grammars.start()
             number = await engine.run(reader, stopped)
         finally:
+            grammars.close()
             writer.close()
         # As MAX's own handlers end it: what was started is ended on the way.
         raise SystemExit(128 + number)
@@ -73,10 +79,17 @@ class Engine:
     """One connection of a front end to a model's worker."""
 
     def __init__(
-        self, proxy: Any, contexts: Contexts, writer: asyncio.StreamWriter
+        self,
+        proxy: Any,
+        contexts: Contexts,
+        writer: asyncio.StreamWriter,
+        grammars: Grammars,
     ) -> None:
         self._proxy = proxy
         self._contexts = contexts
+        self._grammars = grammars
+        self._trying: dict[int, asyncio.Task[None]] = {}
+        """Requests whose grammars are being tried."""
         self._writer = writer
         self._transport: Any = writer.transport
         self._steps = Steps()
@@ -113,7 +126,10 @@ class Engine:
         """Takes what the front end sends, in its order, until the end."""
         while (message := await wire.receive(reader)) is not None:
             if message.generate is not None:
-                await self._generate(message.generate)
+                if message.generate.request.grammar is None:
+                    await self._generate(message.generate)
+                else:
+                    self._try(message.generate)
             elif message.cancel is not None:
                 self._cancel(message.cancel)
             else:
@@ -140,8 +156,40 @@ class Engine:
             await proxy.request_queue.put(context)
         self._prompt_tokens += len(asked.request.prompt)
 
+    def _try(self, asked: wire.Generate) -> None:
+        """Admits a request when its grammar is known to be one; others go on."""
+
+        async def run() -> None:
+            if await self._is_usable(asked):
+                await self._generate(asked)
+
+        task = asyncio.create_task(run(), name=f"request {asked.id}")
+        self._trying[asked.id] = task
+        task.add_done_callback(lambda _: self._trying.pop(asked.id, None))
+
+    async def _is_usable(self, asked: wire.Generate) -> bool:
+        request = asked.request
+        assert request.grammar is not None
+        try:
+            self._contexts.check(request)
+            error = await self._grammars.find_error(request.grammar)
+            if error is None:
+                return True
+            raise Refused(f"the grammar cannot be used: {error}")
+        except Refused as error:
+            self._refuse(asked.id, "invalid", str(error))
+        except TooMany:
+            self._refuse(asked.id, "full", "too many grammars wait to be compiled")
+        except Exception as error:
+            logger.exception("The grammar of request %s was not tried.", asked.id)
+            self._refuse(asked.id, "failed", f"{type(error).__name__}: {error}")
+        return False
+
     def _cancel(self, ids: list[int]) -> None:
         for id in ids:
+            trying = self._trying.get(id)
+            if trying is not None and str(id) not in self._steps.live:
+                trying.cancel()
             name = str(id)
             if self._steps.live.pop(name, None) is not None:
                 self._proxy.cancel(RequestID(name))

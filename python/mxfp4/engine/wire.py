@@ -53,6 +53,7 @@ class Request(msgspec.Struct):
     stop_token_ids: list[Token] = []
     logprobs: Count | None = None
     grammar: str | None = None
+    thinking_token_budget: Count | None = None
 
 
 class Generate(msgspec.Struct):

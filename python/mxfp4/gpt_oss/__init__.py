@@ -5,6 +5,7 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
+from mxfp4 import thinking
 from mxfp4.gpt_oss import (
     compiled_graphs,
     graph_sizes,

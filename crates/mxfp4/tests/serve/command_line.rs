@@ -400,7 +400,7 @@ fn grammars() -> Result<(), Failed> {
     // What is compiled ahead is what a start needs.
     start(workspace.path(), &model, &[])?.has(&ours)?;
     start_by("warm", workspace.path(), &model, &[])?.has(&ours)?;
-    let without = ["--model", "model", "--no-enable-structured-output"];
+    let without = ["--model", "model", "--", "--no-enable-structured-output"];
     start(workspace.path(), &without, &[])?.lacks(ours[0])?;
     let theirs = ["--model", "model", "--frontend", "max"];
     start(workspace.path(), &theirs, &[])?.lacks(ours[0])
