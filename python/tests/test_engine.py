@@ -27,7 +27,8 @@ from max.pipelines.lib import TextTokenizer
 from max.pipelines.modeling.types import RequestID
 from max.serve.scheduler_result import SchedulerResult
 
-from mxfp4.engine import lifeline, names, wire
+from mxfp4 import thinking
+from mxfp4.engine import hello, lifeline, names, wire
 from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
 
@@ -330,6 +331,44 @@ def test_a_grammar_is_in_force_from_the_first_token(contexts: Contexts) -> None:
     assert context.grammar_enforced and context.tools_forced
     assert not context.requires_structured_output_flag
     assert made(contexts).grammar is None
+
+
+def test_a_budget_of_thinking_goes_with_the_grammar(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refused, match="needs a grammar"):
+        made(contexts, thinking_token_budget=5)
+    with pytest.raises(Refused, match="at most"):
+        made(contexts, grammar="{}", thinking_token_budget=1_000_000_000)
+    monkeypatch.setattr(thinking, "is_installed", lambda: False)
+    with pytest.raises(Refused, match=r"for models of mxfp4\.gpt_oss"):
+        made(contexts, grammar="{}", thinking_token_budget=5)
+    monkeypatch.setattr(thinking, "is_installed", lambda: True)
+    context = made(contexts, grammar='{"a": 1}', thinking_token_budget=5)
+    assert context.grammar is not None
+    assert thinking.without_budget(context.grammar) == ('{"a": 1}', 5)
+
+
+def test_a_grammar_s_end_is_an_end(contexts: Contexts) -> None:
+    context = made(contexts, grammar="{}", ignore_eos=True)
+    assert context.eos_tracker.eos_token_ids
+    assert not made(contexts, ignore_eos=True).eos_tracker.eos_token_ids
+    with pytest.raises(Refused, match="together with a grammar"):
+        made(contexts, grammar="{}", min_tokens=3, max_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("has_masks", "speculative", "wanted"),
+    [(True, None, True), (False, None, False), (True, object(), False)],
+)
+def test_grammars_need_a_sampler_with_masks(
+    has_masks: bool, speculative: Any, wanted: bool
+) -> None:
+    config = SimpleNamespace(
+        needs_bitmask_constraints=has_masks, speculative=speculative
+    )
+    assert hello._has_masks(SimpleNamespace(delegate=None), config) is wanted
+    assert not hello._has_masks(SimpleNamespace(), config)
 
 
 def test_a_length_that_cannot_be_is_refused(contexts: Contexts) -> None:
