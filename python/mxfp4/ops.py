@@ -47,6 +47,9 @@ HEALTH = ("custom.logits.health",)
 MASK_PADDING = ("custom.logits.mask_padding",)
 """Name of the op that masks the logits of no token."""
 
+MASK_TOKENS = ("custom.logits.mask_tokens",)
+"""Name of the op that masks the logits of tokens that a row must not go on with."""
+
 COUNTERS = 2
 """Counters behind the start indices, 0 before and after each layer."""
 GROUP = 32
@@ -103,6 +106,7 @@ def required_names() -> list[tuple[str, ...]]:
         COMBINE,
         HEALTH,
         MASK_PADDING,
+        MASK_TOKENS,
         *(matmul_names(variant) for variant in VARIANTS),
     ]
 
@@ -433,6 +437,31 @@ def mask_padding(logits: BufferValue, tokens: int) -> None:
     ops.inplace_custom(
         name, device=logits.device, values=[logits], parameters={"tokens": tokens}
     )
+
+
+def mask_tokens(logits: BufferValue, mask: TensorValue) -> None:
+    """Makes the logits whose bits are not set minus infinity, in place.
+
+    Args:
+        logits: `[M, N]` float32.
+        mask: `[M, W]` int32, a bit a column from the least one of the first word on.
+            Columns beyond its bits stay.
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+        RuntimeError: No loaded kernel package registers the op.
+    """
+    for name, value, dtype in (
+        ("logits", logits, DType.float32),
+        ("mask", mask, DType.int32),
+    ):
+        if value.dtype != dtype or len(value.shape) != 2:
+            raise ValueError(
+                f"{name} must be {dtype.name} with two dimensions, got "
+                f"{value.dtype.name} {_text(value.shape)}"
+            )
+    op = guard.require_op(MASK_TOKENS, Graph.current._kernel_library)
+    ops.inplace_custom(op, device=logits.device, values=[logits, mask])
 
 
 def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:

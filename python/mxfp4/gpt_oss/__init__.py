@@ -13,7 +13,6 @@ from mxfp4.gpt_oss import (
     log_probabilities,
     masks,
     sampler,
-    thinking,
     worker_process,
 )
 from mxfp4.gpt_oss.arch import gpt_oss_arch
