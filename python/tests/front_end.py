@@ -64,6 +64,7 @@ class FrontEnd:
         model: Path,
         package: Path,
         change: str = "",
+        flags: tuple[str, ...] = (),
         **variables: str,
     ) -> None:
         self.home = home
@@ -83,7 +84,7 @@ class FrontEnd:
             file.write(change)
         with self._log().open("wb") as log:
             self.process = subprocess.Popen(
-                command("mxfp4.start max._entrypoints.pipelines", model),
+                [*command("mxfp4.start max._entrypoints.pipelines", model), *flags],
                 env=environ | variables,
                 cwd=home,
                 stdout=log,

@@ -6,6 +6,7 @@ prompt, that of GPT-OSS.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -57,9 +58,13 @@ def start(
 ) -> Any:
     """Starts MAX."""
 
-    def start(change: str = PACED, **variables: str) -> FrontEnd:
+    def start(
+        change: str = PACED, flags: tuple[str, ...] = (), **variables: str
+    ) -> FrontEnd:
         home = tmp_path_factory.mktemp("engine")
-        return FrontEnd(home, checkpoint_folder, kernel_package, change, **variables)
+        return FrontEnd(
+            home, checkpoint_folder, kernel_package, change, flags, **variables
+        )
 
     return start
 
@@ -315,3 +320,37 @@ CHANGES["mxfp4.engine.server"] = server
         assert engine.process.wait(PATIENCE) == 1
         assert "the front end does not read: " in engine.log()
         engine.await_none(ENDED)
+
+
+def test_grammars_are_tried_before_their_requests_are_admitted(start: Any) -> None:
+    """The dummy model has no masks; what the sampler does is for `test_masks`."""
+
+    def tag(**form: Any) -> str:
+        return json.dumps({"type": "structural_tag", "format": form})
+
+    with start(flags=("--enable-structured-output",)) as engine:
+        assert engine.ready()["grammar"]
+        slow = tag(type="regex", pattern="[a-z]{1,900}x" * 50)
+        waiting = engine.ask([1, 2], grammar=slow)
+        given_up = engine.ask([1, 2], grammar=tag(type="regex", pattern="[b-z]+"))
+        engine.engine.send("cancel", [given_up])
+        free = engine.ask([3, 4], max_tokens=2)
+        assert engine.answers(free)[free]["tokens"] == [3, 4]
+        said = engine.answer([1], grammar=tag(type="regex", pattern="(a"))
+        assert said["kind"] == "invalid"
+        assert said["message"].startswith("the grammar cannot be used: ")
+        said = engine.answer([1], grammar="{}", thinking_token_budget=10**9)
+        assert "may be at most" in said["message"]
+        said = engine.answer([1], thinking_token_budget=1)
+        assert said["message"] == "thinking_token_budget needs a grammar"
+        kept = engine.ask([5, 6], grammar=tag(type="regex", pattern="[a-z]+"))
+        found = engine.answers(waiting, kept)
+        assert found[kept]["tokens"] == [5, 6]
+        assert found[waiting].get("kind", "invalid") == "invalid"
+        # Nothing was said of the one that was given up.
+        said = engine.answer([7], max_tokens=1)
+        assert said["tokens"] == [7]
+        [trying] = engine.named("mxfp4.engine.grammar_process")
+        os.kill(engine.process.pid, signal.SIGTERM)
+        assert engine.process.wait(PATIENCE) == 143
+        until(lambda: not Path(f"/proc/{trying}").exists())

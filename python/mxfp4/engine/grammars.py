@@ -54,6 +54,7 @@ class Grammars:
         self._config = config
         self._known: OrderedDict[bytes, asyncio.Future[str | None]] = OrderedDict()
         self._asked: dict[int, asyncio.Future[str | None]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
         self._count = 0
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -70,13 +71,13 @@ class Grammars:
         if answer is None:
             if len(self._asked) >= WAITING:
                 raise TooMany
-            answer = await self._ask(key, grammar)
+            answer = self._ask(key, grammar)
         elif answer.done():
             self._known.move_to_end(key)
         # Who gives up does not take the answer from the others.
         return await asyncio.shield(answer)
 
-    async def _ask(self, key: bytes, grammar: str) -> asyncio.Future[str | None]:
+    def _ask(self, key: bytes, grammar: str) -> asyncio.Future[str | None]:
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._known[key] = answer
         while len(self._known) > REMEMBERED:
@@ -92,15 +93,21 @@ class Grammars:
                 self._known.pop(key, None)
 
         answer.add_done_callback(forget)
+        # A task of its own: whoever asked first may give up.
+        task = asyncio.create_task(self._send(Asked(id, grammar), answer))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        return answer
+
+    async def _send(self, asked: Asked, answer: asyncio.Future[str | None]) -> None:
         try:
             await self.start()
             assert self._writer is not None
-            frame = msgspec.msgpack.encode(Asked(id, grammar))
+            frame = msgspec.msgpack.encode(asked)
             self._writer.write(len(frame).to_bytes(wire.LENGTH, "little") + frame)
         except Exception as error:
             if not answer.done():
                 answer.set_exception(error)
-        return answer
 
     async def start(self) -> None:
         """Starts the process where there is none."""
