@@ -109,6 +109,15 @@ def test_a_replayed_graph_s_logits_are_those_of_the_next_tokens() -> None:
     assert log_probabilities.of_next_tokens(both) is both
 
 
+def test_they_are_taken_before_masks_are_written() -> None:
+    logits = Buffer.from_numpy(np.array([[1.0, 2.0]], np.float32))
+    outputs = ModelOutputs(logits, next_token_logits=logits)
+    kept = log_probabilities.kept(outputs).next_token_logits
+    logits.to_numpy()[:] = -np.inf
+    assert kept is not None
+    assert kept.to_numpy().tolist() == [[1.0, 2.0]]
+
+
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 def test_the_likeliest_are_found(kind: str, request: pytest.FixtureRequest) -> None:
     if kind == "gpu":

@@ -24,6 +24,8 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 )
 from max.pipelines.modeling.types import TextGenerationInputs
 
+from mxfp4.gpt_oss.masks import MaskedSampling
+
 LEVELS = 5
 """Of the heap: there is room for 31."""
 
@@ -61,19 +63,24 @@ def install() -> None:
         return execute(self, quiet(inputs) if inputs.enable_log_probs else inputs)
 
     def _sample_logits(self: Any, inputs: Any, outputs: Any, processor: Any) -> Any:
-        batch = sample(self, inputs, outputs, processor)
         wanted = inputs.batch_top_log_probs
-        if any(wanted):
-            model = self._pipeline_model
-            batch.log_probabilities = model.compute_log_probabilities(
-                self.session,
-                model.last_inputs,
-                of_next_tokens(outputs),
-                processor.new_tokens,
-                wanted,
-                # Those of a prompt would need the logits of all its tokens.
-                [False] * len(wanted),
-            )
+        if not any(wanted):
+            return sample(self, inputs, outputs, processor)
+        found = of_next_tokens(outputs)
+        if isinstance(processor, MaskedSampling):
+            # They are the model's own, and masks are written over its logits.
+            found = kept(found)
+        batch = sample(self, inputs, outputs, processor)
+        model = self._pipeline_model
+        batch.log_probabilities = model.compute_log_probabilities(
+            self.session,
+            model.last_inputs,
+            found,
+            processor.new_tokens,
+            wanted,
+            # Those of a prompt would need the logits of all its tokens.
+            [False] * len(wanted),
+        )
         return batch
 
     def sync_and_process_outputs(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -107,3 +114,10 @@ def of_next_tokens(outputs: ModelOutputs) -> ModelOutputs:
     if outputs.next_token_logits is not None:
         return outputs
     return dataclasses.replace(outputs, next_token_logits=outputs.logits)
+
+
+def kept(outputs: ModelOutputs) -> ModelOutputs:
+    """Returns outputs whose logits of the next tokens stay as they are."""
+    logits = outputs.next_token_logits
+    assert logits is not None
+    return dataclasses.replace(outputs, next_token_logits=logits.copy())

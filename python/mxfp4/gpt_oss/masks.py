@@ -43,9 +43,13 @@ def install() -> None:
     replace()
 
 
-def is_constrained(context: Any) -> bool:
-    """Says whether a request's tokens are chosen by a grammar."""
-    return context.grammar is not None or context.json_schema is not None
+def constrained(batch: Sequence[Any]) -> list[int]:
+    """Returns the rows of a batch whose tokens are chosen by a grammar."""
+    return [
+        row
+        for row, context in enumerate(batch)
+        if context.grammar is not None or context.json_schema is not None
+    ]
 
 
 def runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -170,9 +174,7 @@ def replace() -> None:
         """Makes no masks: those that are needed are made later."""
 
     def _create_sampling_processor(self: Any, batch: list[Any]) -> tuple[Any, None]:
-        rows = []
-        if self._sampler_with_bitmask is not None:
-            rows = [at for at, context in enumerate(batch) if is_constrained(context)]
+        rows = constrained(batch) if self._sampler_with_bitmask is not None else []
         if not rows:
             return create(self, batch)  # type: ignore[no-any-return]
         helper = self._structured_output
