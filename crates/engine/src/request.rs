@@ -51,4 +51,7 @@ pub struct Request {
     /// A structural tag of xgrammar, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar: Option<String>,
+    /// The most tokens of reasoning; only with a grammar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking_token_budget: Option<u32>,
 }
