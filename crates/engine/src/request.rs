@@ -51,7 +51,8 @@ pub struct Request {
     /// A structural tag of xgrammar, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar: Option<String>,
-    /// Tokens of analysis and preambles after which what the grammar asks for follows. Only with a grammar.
+    /// Tokens of analysis and preambles after which what the grammar asks for follows.
+    /// Only with a grammar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thinking_token_budget: Option<u32>,
 }

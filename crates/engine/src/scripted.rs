@@ -94,6 +94,8 @@ pub enum Fault {
     QueueFull,
     /// The request is said to be at fault.
     Invalid(String),
+    /// The request is said to be at fault a step later: its grammar does not compile.
+    BadGrammar(String),
     /// The engine fails at it.
     Failed(String),
     /// Nothing more comes.
@@ -407,11 +409,11 @@ impl Worker {
             }
             Made::Fault(Fault::Stall) => true,
             Made::Fault(Fault::Failed(message)) => {
-                errors.push(FromEngine::Error {
-                    id: each.id,
-                    kind: ErrorKind::Failed,
-                    message,
-                });
+                errors.push(each.error(ErrorKind::Failed, message));
+                false
+            }
+            Made::Fault(Fault::BadGrammar(message)) => {
+                errors.push(each.error(ErrorKind::Invalid, message));
                 false
             }
             Made::Fault(_) => {
@@ -472,6 +474,14 @@ impl Running {
             return Made::Last(Some(token), Finish::Stop);
         }
         Made::Token(token)
+    }
+
+    fn error(&self, kind: ErrorKind, message: String) -> FromEngine {
+        FromEngine::Error {
+            id: self.id,
+            kind,
+            message,
+        }
     }
 
     fn row(&mut self, token: Option<u32>, finish: Option<Finish>) -> Row {

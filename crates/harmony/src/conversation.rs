@@ -13,6 +13,8 @@ pub struct Conversation {
     pub system: System,
     /// The functions that the model may call.
     pub tools: Vec<Tool>,
+    /// The form that the answer is to have, of which the model is told.
+    pub format: Option<ResponseFormat>,
     /// The messages.
     pub turns: Vec<Turn>,
 }
@@ -62,6 +64,17 @@ pub struct Tool {
     pub description: Option<String>,
     /// A JSON schema of its arguments. Any value is taken: what is no schema renders as `any`.
     pub parameters: Option<Value>,
+}
+
+/// The form of an answer. A [grammar](crate::grammar) holds the answer to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResponseFormat {
+    /// What the form is called.
+    pub name: String,
+    /// What it is for; may have several lines.
+    pub description: Option<String>,
+    /// A JSON schema, which is told as it is.
+    pub schema: Value,
 }
 
 /// One message of a chat.

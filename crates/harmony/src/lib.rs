@@ -27,6 +27,7 @@ mod conversation;
 mod effort;
 mod event;
 mod function_name;
+pub mod grammar;
 mod harmony;
 mod message;
 mod reader;
@@ -37,7 +38,7 @@ pub mod testing;
 mod typescript;
 mod vocabulary;
 
-pub use conversation::{Call, Conversation, Item, System, Tool, Turn};
+pub use conversation::{Call, Conversation, Item, ResponseFormat, System, Tool, Turn};
 pub use effort::{Effort, UnknownEffort};
 pub use event::{End, Event, Kind, Part};
 pub use function_name::is_function_name;

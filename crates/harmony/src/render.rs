@@ -1,7 +1,8 @@
 //! Conversations to tokens.
 
 use crate::{
-    Author, Call, Channel, Conversation, Harmony, Item, Message, System, Tool, Turn, typescript,
+    Author, Call, Channel, Conversation, Harmony, Item, Message, ResponseFormat, System, Tool,
+    Turn, typescript,
 };
 
 /// Where the functions of a request live.
@@ -10,8 +11,8 @@ pub(crate) const FUNCTIONS: &str = "functions.";
 impl Harmony {
     /// The prompt for the next turn. Ends with `<|start|>assistant`.
     ///
-    /// - [`Turn::Developer`]s before any other turn and the tools are one developer message;
-    ///   later ones stay where they stand.
+    /// - [`Turn::Developer`]s before any other turn, the tools and the answer's form are one
+    ///   developer message; later ones stay where they stand.
     /// - Reasoning before the last [`Item::Final`] is dropped, reasoning since then kept.
     /// - Empty instructions are left out.
     pub fn render(&self, conversation: &Conversation) -> Vec<u32> {
@@ -65,7 +66,12 @@ fn messages(conversation: &Conversation, open: Option<usize>) -> Vec<Message> {
         .count();
     let mut messages = vec![system(&conversation.system, !conversation.tools.is_empty())];
     let instructions: Vec<&str> = turns[..first].iter().filter_map(instructions).collect();
-    messages.extend(developer(&instructions.join("\n\n"), &conversation.tools));
+    let format = conversation.format.as_ref();
+    messages.extend(developer(
+        &instructions.join("\n\n"),
+        &conversation.tools,
+        format,
+    ));
     let closed = open.unwrap_or(turns.len());
     let answered = turns[..closed]
         .iter()
@@ -98,7 +104,7 @@ fn instructions(turn: &Turn) -> Option<&str> {
 /// Adds a turn's messages. Reasoning among its first `dropped` items is dropped.
 fn push_turn(turn: &Turn, dropped: usize, messages: &mut Vec<Message>) {
     match turn {
-        Turn::Developer(text) => messages.extend(developer(text, &[])),
+        Turn::Developer(text) => messages.extend(developer(text, &[], None)),
         Turn::User(text) => messages.push(Message::new(Author::User, text)),
         Turn::Assistant(items) => messages.extend(
             items
@@ -166,7 +172,11 @@ fn system(system: &System, tools: bool) -> Message {
 }
 
 /// A developer message, where there is something to say.
-fn developer(instructions: &str, tools: &[Tool]) -> Option<Message> {
+fn developer(
+    instructions: &str,
+    tools: &[Tool],
+    format: Option<&ResponseFormat>,
+) -> Option<Message> {
     let mut sections = Vec::new();
     if !instructions.is_empty() {
         sections.push("# Instructions".to_owned());
@@ -179,23 +189,29 @@ fn developer(instructions: &str, tools: &[Tool]) -> Option<Message> {
         sections.extend(tools.iter().map(declaration));
         sections.push("} // namespace functions".to_owned());
     }
+    if let Some(format) = format {
+        sections.push("# Response Formats".to_owned());
+        sections.push(format!("## {}", format.name));
+        sections.push(comment(format.description.as_deref()) + &format.schema.to_string());
+    }
     (!sections.is_empty()).then(|| Message::new(Author::Developer, &sections.join("\n\n")))
 }
 
 /// A function's description and type.
 fn declaration(tool: &Tool) -> String {
-    let mut text = String::new();
-    for line in tool.description.as_deref().unwrap_or_default().lines() {
-        text.push_str("// ");
-        text.push_str(line);
-        text.push('\n');
-    }
+    let mut text = comment(tool.description.as_deref());
     text.push_str("type ");
     text.push_str(&tool.name);
     text.push_str(" = ");
     typescript::write_function(tool.parameters.as_ref(), &mut text);
     text.push(';');
     text
+}
+
+/// A description, each line of it behind slashes.
+fn comment(description: Option<&str>) -> String {
+    let lines = description.unwrap_or_default().lines();
+    lines.map(|line| format!("// {line}\n")).collect()
 }
 
 /// Tokens that are being written.

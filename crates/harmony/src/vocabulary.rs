@@ -176,6 +176,11 @@ impl Vocabulary {
         self.special.binary_search(&id).is_ok()
     }
 
+    /// The ids of all special tokens, in order.
+    pub fn special_ids(&self) -> &[u32] {
+        &self.special
+    }
+
     /// How many ids the tokenizer has: the highest and one. The model's head may have more.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -20,8 +20,9 @@ const MODEL: &str = "openai/gpt-oss-20b";
 type Test = fn(&Place) -> Result<(), Failed>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("openai", openai),
+        ("forms", forms),
         ("langchain", langchain),
         ("litellm", litellm),
         ("llm", llm),
@@ -46,6 +47,8 @@ struct Place {
 struct Ran {
     output: String,
     prompts: Vec<Vec<String>>,
+    /// The tags that answers were held to.
+    grammars: Vec<Vec<Option<String>>>,
 }
 
 impl Place {
@@ -82,6 +85,13 @@ impl Place {
             let text = |request: &Request| self.vocabulary.decode(&request.prompt);
             engine.requests().iter().map(text).collect()
         };
+        let grammars = |engine: &ScriptedEngine| -> Vec<Option<String>> {
+            let requests = engine.requests();
+            requests
+                .into_iter()
+                .map(|request| request.grammar)
+                .collect()
+        };
         let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
         if !ran.status.success() {
             return Err(format!("{}: {stderr}", ran.status).into());
@@ -89,6 +99,7 @@ impl Place {
         Ok(Ran {
             output: String::from_utf8(ran.stdout)?,
             prompts: servers.iter().map(|(_, engine)| prompts(engine)).collect(),
+            grammars: servers.iter().map(|(_, engine)| grammars(engine)).collect(),
         })
     }
 
@@ -98,6 +109,7 @@ impl Place {
         let listener = EngineListener::bind(&std::env::temp_dir())?;
         let mut options = Options::default();
         options.hello.model = MODEL.to_owned();
+        options.hello.grammar = true;
         let engine = ScriptedEngine::start(listener.path(), options, in_turn(answers));
         let server = Server::bind(Config {
             port: 0,
@@ -194,6 +206,53 @@ embeddings: NotFoundError None not_found
     )?;
     hold(!prompts[1].contains("Easy."), &prompts[1])?;
     holds(&prompts[6], &AFTER_CALLS)
+}
+
+const EVENT: &str = "<|channel|>analysis<|message|>Lunch.<|end|><|start|>assistant<|channel|>final <|constrain|>json\
+    <|message|>{\"title\": \"Lunch\", \"kind\": \"meal\", \"hour\": 12, \"who\": [{\"name\": \"Ann\", \"reports_to\": \
+    null}], \"note\": null}<|return|>";
+const EVENT_CALL: &str = "<|channel|>commentary to=functions.Event <|constrain|>json<|message|>{\"title\": \"Lunch\", \
+    \"kind\": \"meal\", \"hour\": 12, \"who\": [], \"note\": null}<|call|>";
+const WEATHER: &str = "<|channel|>commentary to=functions.GetWeather <|constrain|>json<|message|>{\"city\": \"Rome\", \
+    \"unit\": \"c\"}<|call|>";
+const OBJECT: &str = "<|channel|>final<|message|>{\"lunch\": true}<|return|>";
+
+fn forms(place: &Place) -> Result<(), Failed> {
+    let script = [EVENT, EVENT, WEATHER, WEATHER, EVENT, EVENT_CALL, OBJECT];
+    let ran = place.run("forms_client.py", &[&script])?;
+    same(
+        &ran.output,
+        r"
+parse: title='Lunch' kind=<Kind.MEAL: 'meal'> hour=12 who=[Person(name='Ann', reports_to=None)] note=None stop
+stream: Lunch
+tool, auto: city='Rome' unit='c' tool_calls
+tool, required: city='Rome' unit='c' tool_calls
+langchain, json_schema: Lunch
+langchain, function_calling: Lunch
+langchain, json_mode: {'lunch': True}
+refused: response_format.json_schema.schema.uniqueItems
+",
+    )?;
+    holds(
+        &ran.prompts[0][0],
+        &["# Response Formats\n\n## Event\n\n", "In a few words."],
+    )?;
+    let hour = r#"{"type":"integer","minimum":0,"maximum":23}"#;
+    for (at, part) in [
+        hour,
+        hour,
+        "to=functions.GetWeather",
+        "to=functions.GetWeather",
+        hour,
+        hour,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tag = ran.grammars[0][at].as_deref().unwrap_or_default();
+        holds(tag, &[part])?;
+    }
+    Ok(())
 }
 
 /// The prompt after two calls: the reasoning between them is there, and each result under its function's name.

@@ -16,6 +16,7 @@ pub fn conversation(request: &Value) -> Conversation {
             ..System::default()
         },
         tools: list(&request["tools"]).iter().map(tool).collect(),
+        format: None,
         turns: messages
             .iter()
             .map(|message| turn(message, messages))

@@ -200,6 +200,7 @@ fn conversation((system, functions, turns): &Parts) -> Conversation {
     Conversation {
         system: system.clone(),
         tools: tools.collect(),
+        format: None,
         turns: turns.clone(),
     }
 }

@@ -112,9 +112,9 @@ impl EventStream {
         }
     }
 
-    /// Waits until something is to be sent, or for a while: so a full queue, or what the
+    /// Waits until something is to be sent, or only for a while: so a full queue, or what the
     /// engine refuses, becomes an answer's status.
-    pub(crate) async fn begin(mut self, patience: Duration) -> Result<Self, ApiError> {
+    pub(crate) async fn begin(mut self, patience: Option<Duration>) -> Result<Self, ApiError> {
         let begun = std::future::poll_fn(|context| {
             self.advance(context);
             if self.writer.out.is_empty() && self.failure.is_none() {
@@ -123,8 +123,11 @@ impl EventStream {
                 Poll::Ready(())
             }
         });
-        // Whoever waits longer gets the head, and events when they come.
-        let _ = tokio::time::timeout(patience, begun).await;
+        match patience {
+            // Whoever waits longer gets the head, and events when they come.
+            Some(patience) => drop(tokio::time::timeout(patience, begun).await),
+            None => begun.await,
+        }
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => {

@@ -1,9 +1,12 @@
 //! `/v1/chat/completions`: a conversation to continue.
 
-use mxfp4_harmony::{Conversation, Effort, System, Tool};
+use mxfp4_harmony::grammar::Limits;
+use mxfp4_harmony::{Conversation, Effort, System};
 
+use super::grammar::{Asked, check_ends, read_reasoning};
 use super::sampling::{check_logprobs, flag, read_max_tokens};
-use super::{Reader, Sampling, messages, refused, tools};
+use super::tools::Tools;
+use super::{Reader, Sampling, form, messages, refused};
 use crate::api_error::ApiError;
 use crate::json::{Field, Object};
 
@@ -24,6 +27,8 @@ pub(crate) struct ChatPrompt {
     pub(crate) opened: usize,
     /// The functions that the model may call.
     pub(crate) offered: Vec<String>,
+    /// What the answer is held to.
+    pub(crate) grammar: Option<String>,
 }
 
 impl ChatRequest {
@@ -32,23 +37,25 @@ impl ChatRequest {
         reader.check_model(&mut body)?;
         refused::check_chat(&mut body)?;
         check_modalities(&mut body)?;
-        check_response_format(&mut body)?;
         let mut sampling = Sampling::read(&mut body, reader)?;
         sampling.request.logprobs = read_logprobs(&mut body, reader)?;
         let most = read_max_tokens(&mut body, &["max_completion_tokens", "max_tokens"], 1)?;
         let reasoning = body
             .get("include_reasoning")
             .map_or(Ok(true), |field| field.boolean())?;
-        let parallel_calls = body
-            .get("parallel_tool_calls")
-            .map_or(Ok(true), |field| field.boolean())?;
+        let parallel_calls = may_call_several(&mut body)?;
         // Without it special tokens would be shown, which harmony's reader never does.
         body.ignore(&[
             "skip_special_tokens",
             "separate_reasoning",
             "stream_reasoning",
         ]);
-        let prompt = read_prompt(&mut body, reader)?;
+        let mut prompt = read_prompt(&mut body, reader)?;
+        if prompt.grammar.is_some() {
+            check_ends(&mut body)?;
+            sampling.request.grammar = prompt.grammar.take();
+            sampling.request.thinking_token_budget = read_reasoning(&mut body)?;
+        }
         reader.unknown.tell(&body);
         reader.check_length(prompt.tokens.len(), "messages")?;
         sampling.request.max_tokens = reader.limit(most, prompt.tokens.len());
@@ -78,12 +85,18 @@ fn read_prompt(body: &mut Object<'_>, reader: &Reader<'_>) -> Result<ChatPrompt,
     let Some(field) = body.get("messages") else {
         return Err(ApiError::field("messages", "is missing"));
     };
+    let turns = messages::read(&field)?;
+    let tools = Tools::read(body)?;
+    let mut limits = Limits::default();
+    let mut form = form::read(body, &mut limits)?;
     let conversation = Conversation {
-        turns: messages::read(&field)?,
-        tools: tools::read(body)?,
+        turns,
+        tools: tools.told(),
+        format: form.as_mut().and_then(|form| form.told.take()),
         system: read_system(body, reader)?,
     };
-    let (tokens, opened) = if continues(body)? {
+    let continues = continues(body)?;
+    let (tokens, opened) = if continues {
         harmony.render_open(&conversation).ok_or_else(|| {
             ApiError::field(
                 "continue_final_message",
@@ -93,12 +106,24 @@ fn read_prompt(body: &mut Object<'_>, reader: &Reader<'_>) -> Result<ChatPrompt,
     } else {
         (harmony.render(&conversation), 0)
     };
-    let names = |tools: Vec<Tool>| tools.into_iter().map(|tool| tool.name).collect();
+    let asked = Asked {
+        tools: &tools,
+        form,
+        reasoning: read_reasoning(body)?,
+        several: may_call_several(body)?,
+        continues,
+    };
     Ok(ChatPrompt {
         tokens,
         opened,
-        offered: names(conversation.tools),
+        offered: tools.names(),
+        grammar: asked.tag(harmony, reader.hello, &conversation, limits)?,
     })
+}
+
+fn may_call_several(body: &mut Object<'_>) -> Result<bool, ApiError> {
+    body.get("parallel_tool_calls")
+        .map_or(Ok(true), |field| field.boolean())
 }
 
 /// Whether the last message is to be written on, and no new one begun.
@@ -159,21 +184,6 @@ fn check_modalities(body: &mut Object<'_>) -> Result<(), ApiError> {
         }
     }
     Ok(())
-}
-
-fn check_response_format(body: &mut Object<'_>) -> Result<(), ApiError> {
-    let Some(field) = body.get("response_format") else {
-        return Ok(());
-    };
-    let Some(kind) = field.object()?.get("type") else {
-        return Err(ApiError::field("response_format.type", "is missing"));
-    };
-    if kind.string()? == "text" {
-        return Ok(());
-    }
-    Err(kind.refuse(
-        "this server cannot force an answer's form yet; send \"text\", and say in the prompt what form you want",
-    ))
 }
 
 /// How many of the likeliest tokens come with each.

@@ -1,7 +1,10 @@
 //! `/v1/completions`: raw texts to continue.
 
+use mxfp4_harmony::grammar::{Limits, text_tag};
+
+use super::grammar::{check_ends, check_engine};
 use super::sampling::{check_logprobs, flag, read_max_tokens};
-use super::{Reader, Sampling, refused};
+use super::{Reader, Sampling, form, refused};
 use crate::api_error::ApiError;
 use crate::json::Field;
 
@@ -45,6 +48,12 @@ impl CompletionRequest {
             .get("skip_special_tokens")
             .map_or(Ok(true), |field| field.boolean())
             .map(|skip| !skip)?;
+        if let Some(form) = form::read(&mut body, &mut Limits::default())? {
+            check_engine(reader.hello, &form.path)?;
+            check_ends(&mut body)?;
+            let tag = text_tag(&form.text, reader.vocabulary.special_ids());
+            sampling.request.grammar = Some(tag);
+        }
         let Some(field) = body.get("prompt") else {
             return Err(ApiError::field("prompt", "is missing"));
         };

@@ -3,11 +3,14 @@
 mod chat;
 mod completion;
 mod content;
+mod form;
+mod grammar;
 mod messages;
 mod reader;
 mod refused;
 mod sampling;
 mod tokens;
+mod tool_choice;
 mod tools;
 mod unknown_keys;
 

@@ -14,7 +14,6 @@ enum Neutral {
     Empty,
 }
 
-const GRAMMAR: &str = "this server cannot force an answer's form yet; leave it out, and say in the prompt what form you want";
 const FORMAT: &str = "the format of GPT-OSS' prompts is fixed; leave it out";
 const TEXT: &str = "GPT-OSS reads and writes text alone; leave it out";
 
@@ -34,15 +33,11 @@ const REFUSED: &[(&str, Neutral, &str)] = &[
         Neutral::False,
         "the engine has no beam search; leave it out",
     ),
-    ("guided_json", Neutral::Null, GRAMMAR),
-    ("guided_regex", Neutral::Null, GRAMMAR),
-    ("guided_choice", Neutral::Null, GRAMMAR),
-    ("guided_grammar", Neutral::Null, GRAMMAR),
-    ("structured_outputs", Neutral::Null, GRAMMAR),
-    ("structural_tag", Neutral::Null, GRAMMAR),
-    ("json_schema", Neutral::Null, GRAMMAR),
-    ("regex", Neutral::Null, GRAMMAR),
-    ("ebnf", Neutral::Null, GRAMMAR),
+    (
+        "structural_tag",
+        Neutral::Null,
+        "the server writes what is around an answer; send `response_format` or `tool_choice`",
+    ),
     (
         "prompt_logprobs",
         Neutral::Null,
@@ -79,11 +74,6 @@ const REFUSED: &[(&str, Neutral, &str)] = &[
         "tokens are given as text; leave it out",
     ),
     (
-        "thinking_token_budget",
-        Neutral::Null,
-        "reasoning cannot be cut; send `reasoning_effort`",
-    ),
-    (
         "kv_transfer_params",
         Neutral::Empty,
         "this server shares no cache with others; leave it out",
@@ -118,7 +108,11 @@ const REFUSED_IN_COMPLETIONS: &[(&str, Neutral, &str)] = &[
         Neutral::Empty,
         "GPT-OSS does not fill gaps; put what follows into the prompt",
     ),
-    ("response_format", Neutral::Null, GRAMMAR),
+    (
+        "thinking_token_budget",
+        Neutral::Null,
+        "a raw text has no reasoning; send it to /v1/chat/completions",
+    ),
     (
         "prompt_embeds",
         Neutral::Empty,

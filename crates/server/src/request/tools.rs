@@ -1,36 +1,126 @@
-//! The functions that a request offers, and whether the model may call them.
+//! The functions that a request offers, and which of them the model may or has to call.
 
 use std::collections::HashSet;
 
 use mxfp4_harmony::Tool;
+use mxfp4_harmony::grammar::{Calls, Limits, Schema};
 
+use super::form::{LONGEST_SCHEMA, check_length, refuse};
 use super::messages::function_name;
+use super::sampling::flag;
+use super::tool_choice::{Choice, Mode};
 use crate::api_error::{ApiError, excerpt};
 use crate::json::{Field, Object};
 
 /// The most functions.
 const MOST_TOOLS: usize = 1024;
 
-/// Reads `tools` and `tool_choice`: the functions that the model is told of.
-pub(super) fn read(body: &mut Object<'_>) -> Result<Vec<Tool>, ApiError> {
-    let mut tools = Vec::new();
-    if let Some(field) = body.get("tools") {
-        let mut names = HashSet::new();
-        for each in field.array(MOST_TOOLS)? {
-            let tool = read_tool(&each)?;
-            if !names.insert(tool.name.clone()) {
-                return Err(each.refuse(format_args!("another tool is called {:?}", tool.name)));
-            }
-            tools.push(tool);
-        }
-    }
-    if may_call(body)? {
-        return Ok(tools);
-    }
-    Ok(Vec::new())
+/// The functions of a request.
+#[derive(Debug)]
+pub(super) struct Tools {
+    offered: Vec<Offered>,
+    pub(super) choice: Choice,
 }
 
-fn read_tool(field: &Field<'_>) -> Result<Tool, ApiError> {
+#[derive(Debug)]
+struct Offered {
+    tool: Tool,
+    /// Whether its arguments have to be of its schema.
+    strict: bool,
+    /// The path of the function.
+    path: String,
+}
+
+impl Tools {
+    /// Reads `tools` and `tool_choice`.
+    pub(super) fn read(body: &mut Object<'_>) -> Result<Self, ApiError> {
+        let mut offered = Vec::new();
+        if let Some(field) = body.get("tools") {
+            let mut names = HashSet::new();
+            for each in field.array(MOST_TOOLS)? {
+                let tool = read_tool(&each)?;
+                let name = &tool.tool.name;
+                if !names.insert(name.clone()) {
+                    return Err(each.refuse(format_args!("another tool is called {name:?}")));
+                }
+                offered.push(tool);
+            }
+        }
+        let names: Vec<&str> = offered.iter().map(|each| &*each.tool.name).collect();
+        let choice = Choice::read(body, &names)?;
+        if choice.mode == Mode::None {
+            offered.clear();
+        }
+        Ok(Self { offered, choice })
+    }
+
+    /// What the model is told of.
+    pub(super) fn told(&self) -> Vec<Tool> {
+        self.offered.iter().map(|each| each.tool.clone()).collect()
+    }
+
+    /// The names of those that it may call.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.allowed().map(|each| each.tool.name.clone()).collect()
+    }
+
+    fn allowed(&self) -> impl Iterator<Item = &Offered> {
+        let may_call = |each: &&Offered| self.choice.allows(&each.tool.name);
+        self.offered.iter().filter(may_call)
+    }
+
+    /// The path of the field for which calls have to be held to a form.
+    pub(super) fn forced_by(&self) -> Option<String> {
+        if self.choice.mode == Mode::Required || self.choice.is_restricted() {
+            return self.choice.path.clone();
+        }
+        let strict = self.allowed().find(|each| each.strict);
+        strict.map(|each| format!("{}.strict", each.path))
+    }
+
+    /// The calls that may come, and their arguments.
+    pub(super) fn calls(
+        &self,
+        several: bool,
+        limits: &mut Limits,
+    ) -> Result<Option<Calls>, ApiError> {
+        let forced = self.choice.mode == Mode::Required;
+        let mut functions = Vec::new();
+        for each in self.allowed() {
+            functions.push((each.tool.name.clone(), each.arguments(forced, limits)?));
+        }
+        Ok((!functions.is_empty()).then_some(Calls { functions, several }))
+    }
+}
+
+impl Offered {
+    /// What the arguments are held to. Those of a function that is not strict are, where a call
+    /// is `forced` and the schema can be enforced: what the model writes then is made up
+    /// anyway.
+    fn arguments(&self, forced: bool, limits: &mut Limits) -> Result<Schema, ApiError> {
+        if !self.strict && !forced {
+            return Ok(Schema::any_object());
+        }
+        let Some(parameters) = &self.tool.parameters else {
+            return Ok(Schema::empty_object());
+        };
+        let path = format!("{}.parameters", self.path);
+        let mut left = limits.clone();
+        let schema = match Schema::read(parameters, &mut left) {
+            Ok(schema) => schema.object(),
+            Err(_) if !self.strict => return Ok(Schema::any_object()),
+            Err(error) => return Err(refuse(&path, &error)),
+        };
+        *limits = left;
+        match schema {
+            Some(schema) => Ok(schema),
+            None if !self.strict => Ok(Schema::any_object()),
+            None => Err(ApiError::field(&path, "no object is of this schema")),
+        }
+    }
+}
+
+fn read_tool(field: &Field<'_>) -> Result<Offered, ApiError> {
     let mut tool = field.object()?;
     if let Some(kind) = tool.get("type") {
         let name = kind.string()?;
@@ -41,49 +131,34 @@ fn read_tool(field: &Field<'_>) -> Result<Tool, ApiError> {
             )));
         }
     }
-    let Some(function) = tool.get("function") else {
+    let Some(field) = tool.get("function") else {
         return Err(ApiError::field(&tool.path_of("function"), "is missing"));
     };
-    let mut function = function.object()?;
+    let mut function = field.object()?;
     let name = function_name(&mut function)?;
     let description = function
         .get("description")
         .map(|text| text.string())
         .transpose()?;
+    // Former clients named it beside the function.
+    let strict = flag(&mut function, "strict")? | flag(&mut tool, "strict")?;
     let parameters = match function.get("parameters") {
-        Some(field) if field.is_object() => Some(field.read()?),
+        Some(field) if field.is_object() => {
+            if strict {
+                check_length(&field, LONGEST_SCHEMA)?;
+            }
+            Some(field.read()?)
+        }
         Some(field) => return Err(field.refuse("must be a JSON schema, which is an object")),
         None => None,
     };
-    Ok(Tool {
-        name,
-        description,
-        parameters,
+    Ok(Offered {
+        tool: Tool {
+            name,
+            description,
+            parameters,
+        },
+        strict,
+        path: field.path().to_owned(),
     })
-}
-
-/// Whether the model may call functions. It cannot be forced to.
-fn may_call(body: &mut Object<'_>) -> Result<bool, ApiError> {
-    let mut may = true;
-    // The second is the former name.
-    for key in ["tool_choice", "function_call"] {
-        let Some(field) = body.get(key) else {
-            continue;
-        };
-        let choice = if field.is_string() {
-            field.string()?
-        } else {
-            String::new()
-        };
-        match choice.as_str() {
-            "auto" => {}
-            "none" => may = false,
-            _ => {
-                return Err(field.refuse(
-                    "this server cannot force or restrict calls yet; send \"auto\" or \"none\"",
-                ));
-            }
-        }
-    }
-    Ok(may)
 }

@@ -40,7 +40,7 @@ pub(super) async fn chat(
     let choices = choices(&request, &serving)?;
     app.admit(&serving, choices.len())?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
-    respond(&app, answer, request.sampling.stream).await
+    respond(&app, answer, &request.sampling).await
 }
 
 fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiError> {

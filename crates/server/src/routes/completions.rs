@@ -39,7 +39,7 @@ pub(super) async fn completions(
     let choices = choices(&request, &serving);
     app.admit(&serving, choices.len())?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
-    respond(&app, answer, request.sampling.stream).await
+    respond(&app, answer, &request.sampling).await
 }
 
 /// What each choice's text begins with.

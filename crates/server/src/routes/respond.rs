@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::answer::{Answer, EventStream, collect};
 use crate::api_error::ApiError;
 use crate::app::App;
-use crate::request::Streaming;
+use crate::request::Sampling;
 
 /// How long a stream's head waits for its first event.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,15 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn respond(
     app: &Arc<App>,
     answer: Answer,
-    stream: Option<Streaming>,
+    sampling: &Sampling,
 ) -> Result<Response, ApiError> {
     let ending = &app.ending;
-    let Some(streaming) = stream else {
+    let Some(streaming) = sampling.stream else {
         return Ok(json(collect(answer, ending).await?));
     };
     let quiet = app.config.limits.quiet_time;
+    // What is wrong with a grammar is known when the engine has compiled it, and has to be the
+    // answer's status.
+    let constrained = sampling.request.grammar.is_some();
+    let patience = (!constrained).then_some(PATIENCE);
     let stream = EventStream::new(answer, streaming, ending, quiet)
-        .begin(PATIENCE)
+        .begin(patience)
         .await?;
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),

@@ -5,6 +5,7 @@ mod chat;
 mod client;
 mod completions;
 mod errors;
+mod grammars;
 mod hostile;
 mod lifecycle;
 mod log;

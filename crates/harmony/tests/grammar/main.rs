@@ -1,0 +1,42 @@
+//! Tags before xgrammar itself, as MAX has it: whatever they allow leads to an answer that is
+//! what was asked for.
+
+mod known;
+mod schemas;
+mod walker;
+mod walks;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use walker::Walker;
+
+type Test = fn(&Walker) -> Result<(), String>;
+
+fn main() -> ExitCode {
+    let tests: [(&str, Test); 7] = [
+        ("an_answer_of_any_schema_comes_to_its_end", walks::answers),
+        ("calls_of_any_functions_come_to_their_end", walks::calls),
+        ("what_is_taken_compiles_and_is_enforced", walks::wild),
+        ("raw_texts_come_to_their_end", walks::texts),
+        ("what_is_refused_xgrammar_cannot_enforce", known::refused),
+        (
+            "other_answers_than_those_asked_for_are_refused",
+            known::answers,
+        ),
+        ("other_calls_than_those_asked_for_are_refused", known::calls),
+    ];
+    let trials = tests.map(|(name, test)| {
+        Trial::ignorable_test(name, move || {
+            let done = Walker::start().and_then(|walker| test(&walker));
+            match done {
+                Ok(()) => Ok(Completion::Completed),
+                Err(error) => match error.strip_prefix("skipped: ") {
+                    Some(reason) => Ok(Completion::ignored_with(reason)),
+                    None => Err(Failed::from(error)),
+                },
+            }
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
