@@ -335,17 +335,20 @@ def test_grammars_are_tried_before_their_requests_are_admitted(start: Any) -> No
         given_up = engine.ask([1, 2], grammar=tag(type="regex", pattern="[b-z]+"))
         engine.engine.send("cancel", [given_up])
         free = engine.ask([3, 4], max_tokens=2)
-        assert engine.answers(free)[free]["tokens"] == [3, 4]
-        said = engine.answer([1], grammar=tag(type="regex", pattern="(a"))
-        assert said["kind"] == "invalid"
-        assert said["message"].startswith("the grammar cannot be used: ")
-        said = engine.answer([1], grammar="{}", thinking_token_budget=10**9)
-        assert "may be at most" in said["message"]
-        said = engine.answer([1], thinking_token_budget=1)
-        assert said["message"] == "thinking_token_budget needs a grammar"
+        _, first = next(engine.messages())
+        assert first["id"] == free
+        bad = engine.ask([1], grammar=tag(type="regex", pattern="(a"))
+        large = engine.ask([1], grammar="{}", thinking_token_budget=10**9)
+        alone = engine.ask([1], thinking_token_budget=1)
         kept = engine.ask([5, 6], grammar=tag(type="regex", pattern="[a-z]+"))
-        found = engine.answers(waiting, kept)
+        found = engine.answers(waiting, bad, large, alone, kept)
         assert found[kept]["tokens"] == [5, 6]
+        errors = [found[number] for number in (bad, large, alone)]
+        assert {error["kind"] for error in errors} == {"invalid"}
+        says = [error["message"] for error in errors]
+        assert says[0].startswith("the grammar cannot be used: ")
+        assert says[1].startswith("thinking_token_budget may be at most")
+        assert says[2] == "thinking_token_budget needs a grammar"
         assert found[waiting].get("kind", "invalid") == "invalid"
         # Nothing was said of the one that was given up.
         said = engine.answer([7], max_tokens=1)
