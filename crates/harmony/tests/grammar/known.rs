@@ -236,7 +236,7 @@ pub fn refused(walker: &Walker) -> Result<(), String> {
         ),
         ("enum", json!({"enum": []}), "1"),
         (
-            "enum",
+            "pattern",
             json!({"enum": ["a", "abc"], "pattern": "c"}),
             "\"a\"",
         ),

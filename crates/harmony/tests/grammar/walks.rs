@@ -163,6 +163,11 @@ pub fn wild(walker: &Walker) -> Result<(), String> {
         let Ok(lowered) = Schema::read(schema, &mut Limits::default()) else {
             continue;
         };
+        // Which patterns go with which lengths is for xgrammar to say.
+        let text = lowered.value().to_string();
+        if text.contains("\"pattern\"") && text.contains("Length\"") {
+            continue;
+        }
         let tag = text_tag(&Text::Json(lowered.clone()), &forbidden);
         let about = |error| format!("{schema} as {}: {error}", lowered.value());
         let tokens = walker.walk(&tag, seed as u64, 8, true).map_err(about)?;
