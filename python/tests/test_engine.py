@@ -27,7 +27,7 @@ from max.pipelines.lib import TextTokenizer
 from max.pipelines.modeling.types import RequestID
 from max.serve.scheduler_result import SchedulerResult
 
-from mxfp4 import thinking
+from mxfp4 import bounds
 from mxfp4.engine import hello, lifeline, names, wire
 from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
@@ -340,13 +340,13 @@ def test_a_budget_of_thinking_goes_with_the_grammar(
         made(contexts, thinking_token_budget=5)
     with pytest.raises(Refused, match="at most"):
         made(contexts, grammar="{}", thinking_token_budget=1_000_000_000)
-    monkeypatch.setattr(thinking, "is_installed", lambda: False)
+    monkeypatch.setattr(bounds, "is_installed", lambda: False)
     with pytest.raises(Refused, match=r"for models of mxfp4\.gpt_oss"):
         made(contexts, grammar="{}", thinking_token_budget=5)
-    monkeypatch.setattr(thinking, "is_installed", lambda: True)
+    monkeypatch.setattr(bounds, "is_installed", lambda: True)
     context = made(contexts, grammar='{"a": 1}', thinking_token_budget=5)
     assert context.grammar is not None
-    assert thinking.without_budget(context.grammar) == ('{"a": 1}', 5)
+    assert bounds.without_budget(context.grammar) == ('{"a": 1}', 5)
 
 
 def test_a_grammar_s_end_is_an_end(contexts: Contexts) -> None:

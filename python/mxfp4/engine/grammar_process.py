@@ -40,7 +40,7 @@ PATIENCE = 30.0
 MEMORY = 2 << 30
 """Bytes of memory beyond the vocabulary's."""
 
-COMPILED = 64 << 20
+COMPILED = 256 << 20
 """Bytes that a compiled grammar may have: the worker keeps 512 MB of them."""
 
 TOKEN = 0.02

@@ -15,7 +15,7 @@ from max.pipelines.context.context import TextGenerationResponseFormat
 from max.pipelines.context.exceptions import InputError
 from max.pipelines.modeling.types import RequestID, TextGenerationRequest
 
-from mxfp4 import thinking
+from mxfp4 import bounds
 from mxfp4.engine import wire
 
 MOST_THINKING = 999_999_999
@@ -154,7 +154,7 @@ def _check_grammar(request: wire.Request, hello: wire.Hello) -> None:
         raise Refused("min_tokens cannot be had together with a grammar")
     if budget is not None and budget > MOST_THINKING:
         raise Refused(f"thinking_token_budget may be at most {MOST_THINKING}")
-    if budget is not None and not thinking.is_installed():
+    if budget is not None and not bounds.is_installed():
         raise Refused("thinking_token_budget is for models of mxfp4.gpt_oss")
 
 
@@ -163,7 +163,7 @@ def _format(request: wire.Request) -> TextGenerationResponseFormat | None:
     if grammar is None:
         return None
     if budget is not None:
-        grammar = thinking.with_budget(grammar, budget)
+        grammar = bounds.with_budget(grammar, budget)
     return TextGenerationResponseFormat(
         type=TAG, grammar=grammar, grammar_enforced=True, tools_forced=True
     )

@@ -5,7 +5,7 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
-from mxfp4 import thinking
+from mxfp4 import bounds
 from mxfp4.gpt_oss import (
     compiled_graphs,
     graph_sizes,
@@ -32,7 +32,7 @@ graph_sizes.install()
 log_probabilities.install()
 sampler.install()
 masks.install()
-thinking.install()
+bounds.install()
 
 ARCHITECTURES = [gpt_oss_arch]
 

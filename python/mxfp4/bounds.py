@@ -1,18 +1,22 @@
-"""Holds a request with a grammar to a budget of thinking.
+"""Holds a request with a grammar to what the grammar cannot well say.
 
-A grammar says that analysis and preambles may come before what was asked for, and
-cannot well say how much of it: in xgrammar a bounded repetition of tokens makes a mask
-cost 50 times as much. Here the tokens are counted. A message that `<|end|>` may end is
-such thinking, as what was asked for is ended by end tokens of the answer alone. When
-the budget is used up, thinking can only end, and no other can begin.
+**A budget of thinking.** Analysis and preambles may come before what was asked for. In
+xgrammar a bounded repetition of tokens makes a mask cost 50 times as much, so they are
+counted here. A message that `<|end|>` may end is such thinking, as what was asked
+for is ended by end tokens of the answer alone. When the budget is used up, thinking can
+only end, and no other can begin. The budget comes as an entry of the grammar's own
+object, which xgrammar leaves out.
 
-The budget comes as an entry of the grammar's own object, which xgrammar leaves out.
+**An end of whitespace.** JSON may have any number of spaces and line breaks between its
+tokens, and a model that has begun with them may never end. Bounded by xgrammar, they
+make a compiled grammar larger by 3.5 MB for each property of an object. So outside of
+thinking a row of tokens that are whitespace alone is ended here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +35,12 @@ BUDGET = re.compile(r'\{"' + NAME + r'": (\d{1,9}), ')
 
 MARKS = "_mxfp4_marks"
 """Where a backend has what it needs of the vocabulary."""
+
+BLANKS = 32
+"""Tokens of whitespace alone that may follow one another outside of thinking."""
+
+BLANK = frozenset(" \t\n\rĠĊĉč")
+"""Whitespace, also as vocabularies of bytes write it."""
 
 ANALYSIS = "analysis"
 
@@ -53,13 +63,16 @@ def without_budget(grammar: str) -> tuple[str, int | None]:
 
 
 class Marks:
-    """Tokens of harmony's messages."""
+    """Tokens of harmony's messages, and those of whitespace."""
 
-    def __init__(self, end: int, message: int, analysis: Sequence[int]) -> None:
+    def __init__(
+        self, end: int, message: int, analysis: Sequence[int], blanks: Sequence[int]
+    ) -> None:
         self.end = end
         self.message = message
         self.analysis = list(analysis)
         """Those that the channel's name can begin with."""
+        self.blanks = frozenset(blanks)
 
     @classmethod
     def of(cls, tokenizer: Any) -> Marks | None:
@@ -69,44 +82,56 @@ class Marks:
         if end is None or message is None:
             return None
         parts = [ANALYSIS[: at + 1] for at in range(len(ANALYSIS))]
-        return cls(end, message, [known[part] for part in parts if part in known])
+        return cls(
+            end,
+            message,
+            [known[part] for part in parts if part in known],
+            [token for name, token in known.items() if name and BLANK.issuperset(name)],
+        )
 
 
-class BudgetedMatcher(XgrammarMatcher):
-    """A matcher that counts the tokens of thinking."""
+class BoundedMatcher(XgrammarMatcher):
+    """A matcher that counts tokens of thinking and of whitespace."""
 
-    def __init__(self, matcher: Any, budget: int, marks: Marks) -> None:
+    def __init__(self, matcher: Any, budget: int | None, marks: Marks) -> None:
         super().__init__(matcher)
         self.left = budget
+        """Tokens of thinking that may come; None for any number."""
         self._marks = marks
         self._is_thinking = False
+        self._blanks = 0
 
     def try_consume_tokens(self, tokens: list[int]) -> int:
         consumed: int = super().try_consume_tokens(tokens)
-        if self._is_thinking:
-            self.left -= sum(token != self._marks.end for token in tokens[:consumed])
+        marks = self._marks
+        for token in tokens[:consumed]:
+            self._blanks = self._blanks + 1 if token in marks.blanks else 0
+            if self.left is not None and self._is_thinking:
+                self.left -= token != marks.end
         return consumed
 
-    def deep_copy(self) -> BudgetedMatcher:
-        copy = BudgetedMatcher(self._matcher.fork(), self.left, self._marks)
+    def deep_copy(self) -> BoundedMatcher:
+        copy = BoundedMatcher(self._matcher.fork(), self.left, self._marks)
         copy._is_thinking = self._is_thinking
+        copy._blanks = self._blanks
         return copy
 
     def narrow(self, row: npt.NDArray[np.int32]) -> None:
-        """Takes from the tokens that the grammar allows what the budget does not."""
+        """Takes from the tokens that the grammar allows what the bounds do not."""
         marks = self._marks
         self._is_thinking = _allows(row, marks.end)
-        if self.left > 0:
-            return
-        if self._is_thinking:
-            row[:] = 0
-            word, bit = divmod(marks.end, BITS)
-            row[word] = _bit(bit)
-        # A message of the commentary without a recipient, which calls have.
-        elif _allows(row, marks.message):
-            _forbid(row, [marks.message])
-        else:
-            _forbid(row, marks.analysis)
+        if self.left is not None and self.left <= 0:
+            if self._is_thinking:
+                row[:] = 0
+                word, bit = divmod(marks.end, BITS)
+                row[word] = _bit(bit)
+            # A message of the commentary without a recipient, which calls have.
+            elif _allows(row, marks.message):
+                _forbid(row, [marks.message])
+            else:
+                _forbid(row, marks.analysis)
+        if self._blanks >= BLANKS and not self._is_thinking:
+            _forbid(row, marks.blanks)
 
 
 def _bit(bit: int) -> np.int32:
@@ -118,7 +143,7 @@ def _allows(row: npt.NDArray[np.int32], token: int) -> bool:
     return bool(row[word] & _bit(bit))
 
 
-def _forbid(row: npt.NDArray[np.int32], tokens: Sequence[int]) -> None:
+def _forbid(row: npt.NDArray[np.int32], tokens: Collection[int]) -> None:
     """Does so where the grammar allows others, too."""
     before = [(token // BITS, row[token // BITS]) for token in tokens]
     for token in tokens:
@@ -130,12 +155,12 @@ def _forbid(row: npt.NDArray[np.int32], tokens: Sequence[int]) -> None:
 
 
 def is_installed() -> bool:
-    """Says whether budgets are kept in this process, and in the model's worker."""
+    """Says whether bounds are kept in this process, and in the model's worker."""
     return XgrammarBackend.create_matcher.__module__ == __name__
 
 
 def install() -> None:
-    """Has MAX's grammars keep to their budgets from now on."""
+    """Has MAX's grammars keep to their bounds from now on."""
     if is_installed():
         return
     build = XgrammarBackend.from_tokenizer_delegate.__func__  # type: ignore[attr-defined]
@@ -154,21 +179,21 @@ def install() -> None:
             return create(self, grammar)
         grammar, budget = without_budget(grammar)
         matcher: Any = create(self, grammar)
-        if budget is None:
-            return matcher
         marks = getattr(self, MARKS, None)
+        if marks is None and budget is None:
+            return matcher
         if marks is None:
             raise InputError(
                 f"{NAME} needs a vocabulary with <|end|> and <|message|>, and the "
                 "model's has them not"
             )
-        return BudgetedMatcher(matcher._matcher, budget, marks)
+        return BoundedMatcher(matcher._matcher, budget, marks)
 
     def fill_next_token_bitmask(
         self: Any, matcher: Any, bitmask: npt.NDArray[np.int32], index: int
     ) -> None:
         fill(self, matcher, bitmask, index)
-        if type(matcher) is BudgetedMatcher:
+        if type(matcher) is BoundedMatcher:
             matcher.narrow(bitmask[index])
 
     backend: Any = XgrammarBackend

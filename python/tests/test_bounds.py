@@ -1,4 +1,4 @@
-"""Budgets of thinking, followed through xgrammar's own matcher."""
+"""Bounds beside a grammar, followed through xgrammar's own matcher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     make_grammar_backend,
 )
 
-from mxfp4 import thinking
+from mxfp4 import bounds
 from test_grammars import ENDS, letters
 
 Form = dict[str, Any]
@@ -90,7 +90,7 @@ class Harmony:
 
 @pytest.fixture(scope="module")
 def harmony() -> Harmony:
-    thinking.install()
+    bounds.install()
     return Harmony()
 
 
@@ -121,7 +121,7 @@ def test_what_was_asked_for_follows_a_spent_budget(
     marks = harmony.special
     for _ in range(40):
         drawn = walk(
-            harmony, thinking.with_budget(grammar, budget), draw, 400 + 40 * budget
+            harmony, bounds.with_budget(grammar, budget), draw, 400 + 40 * budget
         )
         said = harmony.tokenizer.decode(drawn)
         parts = said.split("<|start|>assistant")
@@ -144,7 +144,7 @@ def test_what_was_asked_for_follows_a_spent_budget(
 def test_a_budget_is_not_kept_to_where_there_is_none(harmony: Harmony) -> None:
     grammar = harmony.answer(harmony.final())
     plain = harmony.backend.create_matcher(grammar)
-    assert type(plain) is not thinking.BudgetedMatcher
+    assert plain.left is None
     row = harmony.backend.allocate_token_bitmask(1, len(harmony.tokenizer))
     begun = "<|channel|>analysis<|message|>" + "a" * 300
     for token in harmony.tokenizer.encode(begun):
@@ -154,7 +154,7 @@ def test_a_budget_is_not_kept_to_where_there_is_none(harmony: Harmony) -> None:
 
 
 def test_a_copy_has_its_own_count(harmony: Harmony) -> None:
-    grammar = thinking.with_budget(harmony.answer(harmony.final()), 5)
+    grammar = bounds.with_budget(harmony.answer(harmony.final()), 5)
     matcher = harmony.backend.create_matcher(grammar)
     row = harmony.backend.allocate_token_bitmask(1, len(harmony.tokenizer))
     begun = "<|channel|>analysis<|message|>ab"
@@ -170,11 +170,11 @@ def test_a_copy_has_its_own_count(harmony: Harmony) -> None:
 
 @pytest.mark.parametrize("grammar", ['{"a": 1}', ' {"a": 1}', '{"a": {"b": "c"}}'])
 def test_a_budget_goes_with_the_grammar(grammar: str) -> None:
-    carried = thinking.with_budget(grammar, 12)
+    carried = bounds.with_budget(grammar, 12)
     assert json.loads(carried) == {"thinking_token_budget": 12} | json.loads(grammar)
-    plain, budget = thinking.without_budget(carried)
+    plain, budget = bounds.without_budget(carried)
     assert (json.loads(plain), budget) == (json.loads(grammar), 12)
-    assert thinking.without_budget(grammar) == (grammar, None)
+    assert bounds.without_budget(grammar) == (grammar, None)
 
 
 def test_a_vocabulary_without_harmony_has_no_budgets(harmony: Harmony) -> None:
@@ -182,4 +182,39 @@ def test_a_vocabulary_without_harmony_has_no_budgets(harmony: Harmony) -> None:
     grammar = harmony.answer(harmony.final())
     backend.create_matcher(grammar)
     with pytest.raises(InputError, match="needs a vocabulary with"):
-        backend.create_matcher(thinking.with_budget(grammar, 1))
+        backend.create_matcher(bounds.with_budget(grammar, 1))
+
+
+def test_whitespace_comes_to_an_end(harmony: Harmony) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": schema, "any_whitespace": True}
+    grammar = harmony.answer(harmony.message(text("final"), form))
+    matcher = harmony.backend.create_matcher(grammar)
+    encode = harmony.tokenizer.encode
+    [space], [brace], [quote] = encode(" "), encode("{"), encode('"')
+
+    def follow(tokens: list[int]) -> set[int]:
+        """What may come behind these, which all may come."""
+        allowed = set[int]()
+        for token in [*tokens, None]:
+            row = harmony.backend.allocate_token_bitmask(1, len(harmony.tokenizer))
+            harmony.backend.fill_next_token_bitmask(matcher, row, 0)
+            bits = np.unpackbits(row.view(np.uint8), bitorder="little")
+            allowed = set(np.flatnonzero(bits))
+            if token is not None:
+                assert token in allowed
+                assert matcher.try_consume_tokens([token]) == 1
+        return allowed
+
+    # Thinking may have as much as it likes.
+    begun = "<|channel|>analysis<|message|>" + " " * 100 + "<|end|><|start|>assistant"
+    follow(encode(begun + "<|channel|>final<|message|>"))
+    assert space in follow([brace, *[space] * (bounds.BLANKS - 1)])
+    assert follow([space]) == {quote}
+    # Whatever else comes, it may begin anew.
+    assert space in follow([*encode('"a"'), *[space] * 3])
