@@ -1,0 +1,60 @@
+// Both themes and two widths: axe finds nothing serious, nothing is too wide, and pictures are left where SCREENS says.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const SIZES = { wide: { width: 1200, height: 760 }, phone: { width: 360, height: 740 } };
+
+export default async function (browser) {
+  const { page } = browser;
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.setViewportSize(SIZES.wide);
+  await browser.begin();
+  await everyWay(browser, "empty");
+  const others = browser.question.bind(browser);
+  await load(browser);
+  const answer = await others("Compare TCP and QUIC");
+  await answer.locator(".thinking summary").click();
+  await page.waitForTimeout(2500);
+  await everyWay(browser, "answer");
+  await answer.getByRole("button", { name: "As curl" }).click();
+  await everyWay(browser, "curl");
+  await page.keyboard.press("Escape");
+  const motion = await others("endless", { wait: false });
+  assert.equal(await motion.evaluate((node) => getComputedStyle(node, "::before").animationName), "none");
+  await page.keyboard.press("Escape");
+}
+
+/** Other clients' requests, so that there are numbers to show. */
+async function load(browser) {
+  const body = JSON.stringify({ messages: [{ role: "user", content: "Compare" }] });
+  const one = async () => (await fetch(`${browser.url}/v1/chat/completions`, { method: "POST", body })).text();
+  for (let round = 1; round <= 6; round += 1) {
+    await Promise.all(Array.from({ length: 3 + ((round * 5) % 7) }, one));
+    await browser.page.waitForTimeout(700);
+  }
+}
+
+async function everyWay(browser, name) {
+  const { page } = browser;
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      await page.setViewportSize(viewport);
+      if (process.env.SCREENS) await page.screenshot({ path: `${process.env.SCREENS}/${name}-${theme}-${size}.png` });
+      const wider = await page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
+      assert.ok(wider <= 0, `${name} ${theme} ${size} is ${wider} pixels too wide`);
+      await accessible(page, `${name} ${theme} ${size}`);
+    }
+  }
+}
+
+export async function accessible(page, what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+  assert.deepEqual(found, [], what);
+}
