@@ -13,16 +13,15 @@ export default async function (browser) {
   await page.setViewportSize(SIZES.wide);
   await browser.begin();
   await everyWay(browser, "empty");
-  const others = browser.question.bind(browser);
   await load(browser);
-  const answer = await others("Compare TCP and QUIC");
+  const answer = await browser.question("Compare TCP and QUIC");
   await answer.locator(".thinking summary").click();
   await page.waitForTimeout(2500);
   await everyWay(browser, "answer");
   await answer.getByRole("button", { name: "As curl" }).click();
-  await everyWay(browser, "curl");
+  await everyWay(browser, "curl", ["light wide", "dark phone"]);
   await page.keyboard.press("Escape");
-  const motion = await others("endless", { wait: false });
+  const motion = await browser.question("endless", { wait: false });
   assert.equal(await motion.evaluate((node) => getComputedStyle(node, "::before").animationName), "none");
   await page.keyboard.press("Escape");
 }
@@ -37,17 +36,16 @@ async function load(browser) {
   }
 }
 
-async function everyWay(browser, name) {
+async function everyWay(browser, name, ways = ["light wide", "light phone", "dark wide", "dark phone"]) {
   const { page } = browser;
-  for (const theme of ["light", "dark"]) {
+  for (const way of ways) {
+    const [theme, size] = way.split(" ");
     await page.emulateMedia({ colorScheme: theme });
-    for (const [size, viewport] of Object.entries(SIZES)) {
-      await page.setViewportSize(viewport);
-      if (process.env.SCREENS) await page.screenshot({ path: `${process.env.SCREENS}/${name}-${theme}-${size}.png` });
-      const wider = await page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
-      assert.ok(wider <= 0, `${name} ${theme} ${size} is ${wider} pixels too wide`);
-      await accessible(page, `${name} ${theme} ${size}`);
-    }
+    await page.setViewportSize(SIZES[size]);
+    if (process.env.SCREENS) await page.screenshot({ path: `${process.env.SCREENS}/${name}-${theme}-${size}.png` });
+    const wider = await page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
+    assert.ok(wider <= 0, `${name} ${way} is ${wider} pixels too wide`);
+    await accessible(page, `${name} ${way}`);
   }
 }
 

@@ -23,16 +23,24 @@ export default async function (browser) {
     assert.match(await answer.locator(".facts").textContent(), /^stopped/);
     assert.equal(await answer.locator(".error").isVisible(), false);
     await cancelled(i + 1);
+    // What was typed meanwhile is still there.
+    assert.equal(await page.locator("#question").inputValue(), "short");
   }
-  // What was typed meanwhile is still there, and a conversation goes on from where it was stopped.
-  assert.equal(await page.locator("#question").inputValue(), "short");
+  // It says how long the model has thought by now, and in the end how long it did.
+  const thought = await browser.question("slow thought", { wait: false });
+  await thought.locator("summary").filter({ hasText: /^Thinking… \d+\.\d s$/ }).waitFor();
+  await page.keyboard.press("Escape");
+  await browser.ended(thought);
+  assert.match(await thought.locator("summary").textContent(), /^Thought for \d+\.\d s$/);
+  await cancelled(3);
+  // A conversation goes on from where it was stopped.
   const next = await browser.question("short");
   assert.equal(await next.locator(".words").innerText(), "Short.");
   assert.match((await ask("prompts")).at(-1), /Word after word[^]*short<\|end\|>/);
   // A new chat ends what the old one asked for.
   await browser.question("endless", { wait: false });
   await page.getByRole("button", { name: "New chat" }).click();
-  await cancelled(3);
+  await cancelled(4);
   assert.equal(await page.locator(".message").count(), 0);
   await browser.question("short");
 }

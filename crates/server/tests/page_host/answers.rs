@@ -40,7 +40,7 @@ pub fn script(vocabulary: Arc<Vocabulary>) -> Script {
                 "slow thought",
                 format!(
                     "<|channel|>analysis<|message|>{}<|end|>",
-                    "Still thinking. ".repeat(400)
+                    "Still thinking. ".repeat(2000)
                 ),
             ),
         ];
