@@ -31,7 +31,7 @@ const CARDS = [
     of: () => ratio("eachSum", "eachCount", duration),
   },
   {
-    title: "KV cache used",
+    title: "KV cache",
     of: () => {
       const share = (each) => (each.blocks ? each.used / each.blocks : null);
       const values = history.values(share);

@@ -69,7 +69,7 @@ function showModel(model) {
   served = model.id;
   byId("model-name").textContent = model.id.split("/").at(-1);
   byId("model").title = model.id;
-  byId("versions").textContent += ` · context ${whole(model.max_model_len)}`;
+  byId("versions").textContent += ` · context\u00a0${whole(model.max_model_len)}`;
   document.title = `${model.id} – mxfp4`;
 }
 

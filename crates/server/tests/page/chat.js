@@ -10,7 +10,7 @@ export default async function (browser) {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await browser.begin();
   assert.equal(await page.locator("#model-name").textContent(), "gpt-oss-20b");
-  assert.match(await page.locator("#versions").textContent(), /^mxfp4 \d.* · MAX scripted · context 131,072$/);
+  assert.match(await page.locator("#versions").textContent(), /^mxfp4 \d.* · MAX scripted · context\u00a0131,072$/);
   await firstAnswer(browser);
   await secondAnswer(browser);
   await regenerated(browser);
@@ -91,7 +91,7 @@ async function numbers(browser) {
   const { page } = browser;
   const card = (title) => page.locator(".card").filter({ has: page.locator("dt", { hasText: title }) }).locator(".value");
   await card("First token").filter({ hasText: /s$/ }).waitFor();
-  assert.equal(await card("KV cache used").textContent(), "38 %");
+  assert.equal(await card("KV cache").textContent(), "38 %");
   assert.match(await card("Prefix hits").textContent(), /^(49|50) %$/);
   assert.match(await card("Each token").textContent(), /^\d+(\.\d)? ms$/);
   for (const title of ["Running", "Queue"]) await card(title).filter({ hasText: /^0$/ }).waitFor();

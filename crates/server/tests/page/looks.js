@@ -13,10 +13,11 @@ export default async function (browser) {
   await page.setViewportSize(SIZES.wide);
   await browser.begin();
   await everyWay(browser, "empty");
-  await load(browser);
+  const others = load(browser);
   const answer = await browser.question("Compare TCP and QUIC");
   await answer.locator(".thinking summary").click();
-  await page.waitForTimeout(2500);
+  // Where somebody wants to see it, there is more to see after a while.
+  await page.waitForTimeout(process.env.SCREENS ? 70_000 : 2500);
   await everyWay(browser, "answer");
   await answer.getByRole("button", { name: "As curl" }).click();
   await everyWay(browser, "curl", ["light wide", "dark phone"]);
@@ -24,16 +25,22 @@ export default async function (browser) {
   const motion = await browser.question("endless", { wait: false });
   assert.equal(await motion.evaluate((node) => getComputedStyle(node, "::before").animationName), "none");
   await page.keyboard.press("Escape");
+  others.over = true;
+  await others.sent;
 }
 
 /** Other clients' requests, so that there are numbers to show. */
-async function load(browser) {
+function load(browser) {
+  const others = { over: false };
   const body = JSON.stringify({ messages: [{ role: "user", content: "Compare" }] });
   const one = async () => (await fetch(`${browser.url}/v1/chat/completions`, { method: "POST", body })).text();
-  for (let round = 1; round <= 6; round += 1) {
-    await Promise.all(Array.from({ length: 3 + ((round * 5) % 7) }, one));
-    await browser.page.waitForTimeout(700);
-  }
+  const send = async () => {
+    for (let round = 1; !others.over; round += 1) {
+      await Promise.all(Array.from({ length: 3 + ((round * 5) % 7) }, one));
+    }
+  };
+  others.sent = send();
+  return others;
 }
 
 async function everyWay(browser, name, ways = ["light wide", "light phone", "dark wide", "dark phone"]) {
