@@ -74,6 +74,9 @@ pub struct Args {
     /// How long --wait waits, in seconds [default: for ever]
     #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// Serve no page with a chat and the server's numbers at /
+    #[arg(long)]
+    no_page: bool,
     /// Flags for MAX
     #[arg(last = true, value_name = "MAX FLAGS")]
     max_flags: Vec<OsString>,
@@ -166,7 +169,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    let launch = args.start.plan(context, &args.max_flags)?;
+    let mut launch = args.start.plan(context, &args.max_flags)?;
+    launch.page = !args.no_page;
     if args.wait && !args.detach {
         return detach::wait(&launch.address(), args.timeout);
     }

@@ -12,6 +12,8 @@ use serde::Serialize;
 pub(crate) struct ApiError {
     status: StatusCode,
     body: Body,
+    /// How far the server is.
+    phase: Option<&'static str>,
     /// Seconds.
     retry_after: Option<u32>,
 }
@@ -34,6 +36,7 @@ impl ApiError {
                 param: None,
                 code: None,
             },
+            phase: None,
             retry_after: None,
         }
     }
@@ -149,6 +152,12 @@ impl ApiError {
         self
     }
 
+    /// Says beside the error how far the server is, in a word.
+    pub(crate) fn with_status(mut self, phase: &'static str) -> Self {
+        self.phase = Some(phase);
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.body.message
@@ -158,9 +167,15 @@ impl ApiError {
     pub(crate) fn json(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            status: Option<&'static str>,
             error: &'a Body,
         }
-        serde_json::to_vec(&Envelope { error: &self.body }).unwrap_or_default()
+        let envelope = Envelope {
+            status: self.phase,
+            error: &self.body,
+        };
+        serde_json::to_vec(&envelope).unwrap_or_default()
     }
 }
 

@@ -49,6 +49,29 @@ enum Phase {
     Gone(String),
 }
 
+impl Phase {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready(_) => "ready",
+            Self::Draining => "draining",
+            Self::Gone(_) => "gone",
+        }
+    }
+
+    fn serving(self) -> Result<Arc<Serving>, ApiError> {
+        match self {
+            Self::Ready(serving) => Ok(serving),
+            Self::Starting => Err(ApiError::unavailable("the model is not loaded yet", 5)),
+            Self::Draining => Err(ApiError::shutting_down()),
+            Self::Gone(reason) => {
+                let reason = format!("no model answers any more: {reason}");
+                Err(ApiError::unavailable(reason, 30))
+            }
+        }
+    }
+}
+
 /// Requests of so many bytes are read in the thread that came with them; longer ones
 /// would keep other answers waiting.
 const SHORT: usize = 4096;
@@ -115,17 +138,15 @@ impl App {
         matches!(self.phase(), Phase::Draining)
     }
 
+    /// How far the server is, in a word for machines, and why it answers nothing.
+    pub(crate) fn health(&self) -> (&'static str, Result<(), ApiError>) {
+        let phase = self.phase();
+        (phase.word(), phase.serving().map(drop))
+    }
+
     /// The model, or why there is none.
     pub(crate) fn serving(&self) -> Result<Arc<Serving>, ApiError> {
-        match self.phase() {
-            Phase::Ready(serving) => Ok(serving),
-            Phase::Starting => Err(ApiError::unavailable("the model is not loaded yet", 5)),
-            Phase::Draining => Err(ApiError::shutting_down()),
-            Phase::Gone(reason) => {
-                let reason = format!("no model answers any more: {reason}");
-                Err(ApiError::unavailable(reason, 30))
-            }
-        }
+        self.phase().serving()
     }
 
     /// Reads a body, away from the threads that write answers where it is long.

@@ -24,6 +24,8 @@ pub struct Config {
     pub effort: Effort,
     /// What the model is told of today.
     pub date: Date,
+    /// Whether a page is at `/`.
+    pub page: bool,
     /// What clients may take.
     pub limits: Limits,
 }
@@ -38,6 +40,7 @@ impl Default for Config {
             models: Vec::new(),
             effort: Effort::default(),
             date: Date::Today,
+            page: true,
             limits: Limits::default(),
         }
     }

@@ -17,6 +17,7 @@ mod engine_metrics;
 mod error;
 mod json;
 mod metrics;
+mod page;
 mod record;
 mod request;
 mod request_id;

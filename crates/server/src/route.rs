@@ -12,6 +12,7 @@ pub(crate) enum Route {
     Health,
     Live,
     Metrics,
+    Page,
     /// Any other path.
     Other,
 }
@@ -28,6 +29,7 @@ impl Route {
             "/health" => Self::Health,
             "/live" => Self::Live,
             "/metrics" => Self::Metrics,
+            "/" => Self::Page,
             _ if path.starts_with("/v1/models/") => Self::Models,
             _ => Self::Other,
         }
@@ -44,6 +46,7 @@ impl Route {
             Self::Health => "/health",
             Self::Live => "/live",
             Self::Metrics => "/metrics",
+            Self::Page => "/",
             Self::Other => "other",
         }
     }

@@ -167,6 +167,7 @@ fn config(context: &Context, launch: &Launch, max_metrics_port: u16) -> Config {
         engine_metrics: Some((Ipv4Addr::LOCALHOST, max_metrics_port).into()),
         models: vec![launch.served_name()],
         limits,
+        page: launch.page,
         ..Config::default()
     }
 }

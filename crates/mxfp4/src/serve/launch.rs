@@ -90,6 +90,8 @@ pub struct Launch {
     pub profile: Option<PathBuf>,
     /// What the front end takes over from MAX's settings.
     pub honoured: Honoured,
+    /// Whether the front end has a page at `/`.
+    pub page: bool,
     telemetry: bool,
     no_self_check: bool,
     drain: Option<u32>,
@@ -178,6 +180,7 @@ impl Launch {
         Ok(Self {
             frontend,
             honoured,
+            page: true,
             host: given("host")
                 .or(request.host)
                 .unwrap_or_else(|| config.host.clone()),

@@ -97,6 +97,10 @@ fn silent_server() -> Result<(), Stop> {
         return fail(format!("not both metrics at the port itself: {metrics}"));
     }
 
+    if !get(server.port, "/").is_some_and(|page| page.contains("<title>mxfp4</title>")) {
+        return fail("there is no page at /");
+    }
+
     server.end_by("TERM", 143)?;
     match server.connections()?.as_slice() {
         [] => Ok(()),
@@ -110,8 +114,11 @@ fn silent_server() -> Result<(), Stop> {
 
 /// Shows that connections would have been seen.
 fn talking_server() -> Result<(), Stop> {
-    let mut server = Server::start("talking", &["--telemetry"])?;
+    let mut server = Server::start("talking", &["--telemetry", "--no-page"])?;
     server.await_ready()?;
+    if get(server.port, "/").is_some() {
+        return fail("there is a page at / with --no-page");
+    }
     server.end_by("INT", 130)?;
     match server.connections()?.as_slice() {
         [] => fail("telemetry was allowed and no connection was counted"),

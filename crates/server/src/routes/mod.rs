@@ -17,11 +17,16 @@ use axum::routing::{get, post};
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::body::{Body, throw_away};
+use crate::page::page;
 use crate::serving::Serving;
 
 /// All paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    if app.config.page {
+        router = router.route("/", get(page));
+    }
+    router
         .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::models))

@@ -12,7 +12,8 @@ use crate::app::App;
 
 /// Whether requests are answered.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    app.serving()?;
+    let (status, serves) = app.health();
+    serves.map_err(|error| error.with_status(status))?;
     Ok(json(br#"{"status":"ready"}"#.to_vec()))
 }
 

@@ -1,10 +1,11 @@
 //! From the first breath to the last.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mxfp4_engine::scripted::{Answer, Fault};
 use mxfp4_server::{BindError, Config, Drained, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{get, post};
 use crate::rig::{
@@ -77,6 +78,7 @@ async fn before_the_model_is_there() {
         assert_eq!(get(address, path).await.status, status, "{path}");
     }
     assert_eq!(get(address, "/version").await.json()["max"], json!(null));
+    assert_eq!(status_of(address).await, "starting");
     let reply = post(address, "/v1/chat/completions", &json!({})).await;
     assert_eq!(reply.status, 503);
     assert_eq!(reply.header("retry-after"), Some("5"));
@@ -85,6 +87,7 @@ async fn before_the_model_is_there() {
     let (engine, _scripted) = engine(options(), in_turn(vec![tokens(&says("Hi")).into()])).await;
     server.ready(engine, vocabulary());
     assert_eq!(get(address, "/health").await.status, 200);
+    assert_eq!(status_of(address).await, "ready");
     let reply = post(address, "/v1/chat/completions", &with_message(json!({}))).await;
     assert_eq!(reply.status, 200);
 }
@@ -117,8 +120,14 @@ async fn when_the_engine_dies() {
         "{}",
         health.text()
     );
+    assert_eq!(health.json()["status"], "gone");
     assert_eq!(rig.chat(json!({})).await.status, 503);
     assert_eq!(get(rig.address, "/live").await.status, 200);
+}
+
+/// What `/health` says in a word.
+async fn status_of(address: SocketAddr) -> Value {
+    get(address, "/health").await.json()["status"].clone()
 }
 
 #[tokio::test]
@@ -167,6 +176,7 @@ async fn requests_that_run_finish_while_new_ones_are_refused() {
             );
             assert!(refused.header("retry-after").is_some());
             assert_eq!(get(rig.address, "/health").await.status, 503);
+            assert_eq!(status_of(rig.address).await, "draining");
             assert_eq!(get(rig.address, "/live").await.status, 200);
         };
         tokio::join!(drain, meanwhile).0

@@ -12,6 +12,7 @@ mod log;
 mod log_probabilities;
 mod metrics;
 mod mutated;
+mod page;
 mod pressure;
 mod rig;
 mod routes;

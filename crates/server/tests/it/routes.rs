@@ -92,7 +92,7 @@ async fn versions() {
 async fn unknown_paths_and_methods() {
     let rig = Rig::new(&[]).await;
     for path in [
-        "/",
+        "/index.html",
         "/v1/chat/completions/",
         "/v1/embeddings",
         "/%ff",
