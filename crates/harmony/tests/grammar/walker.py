@@ -2,15 +2,15 @@
 
     walker.py PUBLISHED
 
-`{"do": "walk", "tag", "seed", "free", "json"}` walks through a tag's masks: `free` random
-steps, then to the end. Answers `{"tokens"}`, or `{"error"}`. `json` says that raw JSON is
-written, without messages around it.
-`{"do": "accepts", "tag", "tokens"}` answers `{"accepts"}`: whether the tokens are a whole
-answer, the end token left out.
-`{"do": "compile", "schema"}` answers `{"error"}` where xgrammar refuses a plain schema, and
-`{"accepts"}` for each of `texts` otherwise.
-`{"do": "validate", "schema", "value"}` answers `{"error"}` where the value is not of the
-schema.
+- `{"do": "walk", "tag", "seed", "free", "json"}` walks through a tag's masks: `free`
+  random steps, then to the end. Answers `{"tokens"}`, or `{"error"}`. `json` says that
+  raw JSON is written, without messages around it.
+- `{"do": "accepts", "tag", "tokens"}` answers `{"accepts"}`: whether the tokens are a
+  whole answer, the end token left out.
+- `{"do": "compile", "schema", "texts"}` answers `{"error"}` where xgrammar refuses a
+  plain schema, else `{"accepts"}`: one for each of `texts`.
+- `{"do": "validate", "schema", "value"}` answers `{"error"}` where the value is not of
+  the schema.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError
 from max import _xgrammar as xgrammar
 from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     make_grammar_backend,
@@ -143,9 +144,10 @@ class Walker:
         validator = Draft202012Validator(ask["schema"], format_checker=FormatChecker())
         value = json.loads(ask["value"])
         try:
+            Draft202012Validator.check_schema(ask["schema"])
             error = next(validator.iter_errors(value), None)
-        except RecursionError:
-            # What no one can enforce refers to itself without an end: there is no verdict.
+        except (RecursionError, SchemaError):
+            # It is no schema, or refers to itself without an end: no verdict.
             return {"error": None}
         return {"error": error and error.message}
 

@@ -1,5 +1,5 @@
-"""Answers of a given form: `parse` of OpenAI's client with pydantic's models, its stream
-helper, and LangChain's `with_structured_output` in both of its ways.
+"""Answers of a given form: `parse` of OpenAI's client with pydantic's models, its
+stream helper, and LangChain's `with_structured_output` in both of its ways.
 """
 
 import enum
@@ -85,9 +85,7 @@ def refused() -> None:
     schema = {"type": "array", "uniqueItems": True}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     try:
-        client.chat.completions.create(
-            model=MODEL, messages=ASK, response_format=form
-        )
+        client.chat.completions.create(model=MODEL, messages=ASK, response_format=form)
     except openai.BadRequestError as error:
         print("refused:", error.param)
 
