@@ -42,13 +42,10 @@ pub(super) struct JsonSchema<'a> {
     json_schema: &'a Value,
     /// Fails rather than let pass what the schema forbids.
     reject_unsupported: bool,
+    /// Any number of spaces and line breaks between tokens of JSON. Bounded here, each property
+    /// of an object would take xgrammar 2 MB for each of them; so the engine ends them.
     any_whitespace: bool,
-    /// The longest run of whitespace. Without it a model may write spaces for ever.
-    max_whitespace_cnt: u32,
 }
-
-/// A line break and the indentation of some levels. What models write is a space or this.
-const LONGEST_WHITESPACE: u32 = 16;
 
 impl<'a> Format<'a> {
     pub(super) fn text(value: impl Into<String>) -> Self {
@@ -62,7 +59,6 @@ impl<'a> Format<'a> {
             json_schema,
             reject_unsupported: true,
             any_whitespace: true,
-            max_whitespace_cnt: LONGEST_WHITESPACE,
         })
     }
 

@@ -1,13 +1,10 @@
 //! Numbers.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lower::{Lower, Result};
 use super::{Keywords, Problem};
-
-/// The integers that every reader of JSON reads exactly. Without a bound a model may write
-/// digits for ever.
-const LARGEST: i128 = (1 << 53) - 1;
 
 /// The largest number beside a bound, and the digits behind the point that xgrammar writes of
 /// such a number.
@@ -17,33 +14,22 @@ const MILLIONTHS: f64 = 1e6;
 impl Lower<'_> {
     pub(super) fn integer(&mut self, keywords: &Keywords) -> Result<Value> {
         let (min, max) = self.bounds(keywords, 1.0)?;
-        let (min, max) = match (min, max) {
-            (None, None) => (-LARGEST, LARGEST),
-            (Some(min), None) => (min, LARGEST.max(min)),
-            (None, Some(max)) => ((-LARGEST).min(max), max),
-            (Some(min), Some(max)) => (min, max),
-        };
-        let (Ok(min), Ok(max)) = (i64::try_from(min), i64::try_from(max)) else {
-            return Err(self.out_of_range(keywords));
-        };
-        Ok(json!({"type": "integer", "minimum": min, "maximum": max}))
+        let bound = |bound: Option<i128>| bound.map(i64::try_from).transpose();
+        match (bound(min), bound(max)) {
+            (Ok(min), Ok(max)) => Ok(bounded("integer", min, max)),
+            _ => Err(self.out_of_range(keywords)),
+        }
     }
 
     pub(super) fn number(&mut self, keywords: &Keywords) -> Result<Value> {
         let (min, max) = self.bounds(keywords, MILLIONTHS)?;
-        if (min, max) == (None, None) {
-            return Ok(json!({"type": "number"}));
-        }
         let most = (LARGEST_BOUND * MILLIONTHS) as i128;
-        let (min, max) = (
-            min.unwrap_or(-most).max(-most),
-            max.unwrap_or(most).min(most),
-        );
-        if min > max {
+        let (min, max) = (min.map(|min| min.max(-most)), max.map(|max| max.min(most)));
+        if min.is_some_and(|min| min > most) || max.is_some_and(|max| max < -most) {
             return Err(self.out_of_range(keywords));
         }
         let number = |millionths: i128| millionths as f64 / MILLIONTHS;
-        Ok(json!({"type": "number", "minimum": number(min), "maximum": number(max)}))
+        Ok(bounded("number", min.map(number), max.map(number)))
     }
 
     /// The least and the largest number, in parts of one. They may be closer than the
@@ -84,4 +70,16 @@ impl Lower<'_> {
         let problem = Problem::NotA("a number that is not as large");
         self.fail_at(keyword.unwrap_or("type"), problem)
     }
+}
+
+/// Bounds that a schema does not have are left out: xgrammar's mask for 16 digits takes 12 MB,
+/// that for any number of them 0.1.
+fn bounded<T: Serialize>(kind: &str, min: Option<T>, max: Option<T>) -> Value {
+    let mut schema = json!({"type": kind});
+    for (name, bound) in [("minimum", min), ("maximum", max)] {
+        if let Some(bound) = bound {
+            schema[name] = json!(bound);
+        }
+    }
+    schema
 }
