@@ -12,16 +12,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use crate::api_error::ApiError;
 use crate::app::App;
+use crate::auth::gate;
 use crate::body::{Body, throw_away};
+use crate::cors;
 use crate::serving::Serving;
 
 /// All paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::models))
@@ -34,7 +37,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method)
-        .with_state(app)
+        .layer(from_fn_with_state(app.clone(), gate))
+        .with_state(app.clone());
+    match app.config.origins.as_slice() {
+        [] => router,
+        origins => router.layer(cors::layer(origins)),
+    }
 }
 
 /// The paths of the port for metrics.
@@ -43,6 +51,7 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method)
+        .layer(from_fn_with_state(app.clone(), gate))
         .with_state(app)
 }
 

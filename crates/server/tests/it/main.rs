@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod errors;
 mod hostile;
+mod keys;
 mod lifecycle;
 mod log;
 mod log_probabilities;
