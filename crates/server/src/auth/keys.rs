@@ -104,6 +104,13 @@ impl Keys {
         self.0.file.is_some() || !self.0.given.is_empty()
     }
 
+    /// Whether a request with this key is let in.
+    #[must_use]
+    pub fn accepts(&self, key: &[u8]) -> bool {
+        let set = self.current();
+        set.anyone.is_some() || set.find(key).is_some()
+    }
+
     pub(crate) fn has_file(&self) -> bool {
         self.0.file.is_some()
     }
