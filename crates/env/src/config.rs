@@ -135,6 +135,12 @@ pub struct Serve {
     pub custom_architectures: Vec<String>,
     /// Further flags of MAX's `serve`.
     pub flags: Vec<String>,
+    /// A file of API keys.
+    pub api_key_file: Option<AnyPath>,
+    /// The certificate for TLS.
+    pub tls_cert: Option<AnyPath>,
+    /// Its private key.
+    pub tls_key: Option<AnyPath>,
 }
 
 impl Default for SdkConfig {
@@ -244,6 +250,9 @@ struct RawServe {
     devices: Option<String>,
     custom_architectures: Option<Vec<String>>,
     flags: Option<Vec<String>>,
+    api_key_file: Option<AnyPath>,
+    tls_cert: Option<AnyPath>,
+    tls_key: Option<AnyPath>,
 }
 
 impl RawConfig {
@@ -325,6 +334,9 @@ impl RawServe {
                 Layout::Modular => Vec::new(),
             }),
             flags: self.flags.unwrap_or_default(),
+            api_key_file: self.api_key_file,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::progress::Steps;
-use crate::serve::{self, Launch, LogTail, Request, Task, View, Wait};
+use crate::serve::{self, Access, Launch, LogTail, Request, Task, View, Wait};
 use crate::setup::ensure_sdk;
 use crate::warm;
 
@@ -116,7 +116,7 @@ impl Demo<'_> {
         launch.metrics_port = metrics_port;
         let view = View::step(steps.progress());
         let made = (&self.sdk, &self.environment);
-        let mut server = serve::start(self.context, &launch, made, view)?;
+        let mut server = serve::start(self.context, &launch, made, view, Access::default())?;
         if let Wait::Ended(code) = server.await_ready()? {
             return match code {
                 0 => {

@@ -18,8 +18,10 @@ mod duration;
 mod env;
 mod exit;
 mod fmt;
+mod hidden_keys;
 mod hook;
 mod hook_env;
+mod http;
 mod init;
 mod man;
 mod message_format;
@@ -129,6 +131,10 @@ Exit codes:
 
 fn main() -> ExitCode {
     color::follow_unparsed(std::env::args_os().skip(1));
+    if let Err(error) = hidden_keys::hide() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     color::follow(cli.color);
     match run(cli) {

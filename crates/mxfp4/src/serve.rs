@@ -1,5 +1,6 @@
 //! `mxfp4 serve`
 
+mod access;
 pub mod access_log;
 pub mod checks;
 mod compile_cache;
@@ -30,6 +31,8 @@ use mxfp4_env::{Environment, Layout, Options, Platform, Sdk};
 use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::{Command, Outcome, Output};
 
+pub use self::access::Access;
+use self::access::AccessArgs;
 pub use self::checks::gpus;
 pub use self::compile_cache::{CompileCache, is_graph};
 use self::detach::Detached;
@@ -56,6 +59,8 @@ use crate::setup::ensure_sdk;
 pub struct Args {
     #[command(flatten)]
     start: StartArgs,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Print the command with the variables it gets, and start nothing; what would be refused is said on stderr
     #[arg(long)]
     dry_run: bool,
@@ -171,6 +176,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let mut launch = args.start.plan(context, &args.max_flags)?;
     launch.page = !args.no_page;
+    let access = args.access.read(context, &launch)?;
+    launch.tls = access.tls.is_some();
     if args.wait && !args.detach {
         return detach::wait(&launch.address(), args.timeout);
     }
@@ -179,6 +186,9 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         return dry_run(context, &launch, Task::Serve, &problems);
     }
     args.start.check(context, &launch)?;
+    if let Some(warning) = access.warning(&launch.host) {
+        tracing::warn!("{warning}");
+    }
     let (sdk, environment) = prepare(context, args.start.no_setup)?;
     if args.detach {
         let log = args.log_file.as_deref().map_or_else(
@@ -200,7 +210,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     }
     let log = args.log_file.as_deref().map(create).transpose()?;
     let view = View::new(context.verbosity, args.json, log);
-    let mut server = start(context, &launch, (&sdk, &environment), view)?;
+    let mut server = start(context, &launch, (&sdk, &environment), view, access)?;
     match server.await_ready()? {
         Wait::Ready => server.end(),
         Wait::Ended(code) => Ok(code),
@@ -213,13 +223,14 @@ pub fn start(
     launch: &Launch,
     (sdk, environment): (&Sdk, &Environment),
     view: View,
+    access: Access,
 ) -> anyhow::Result<Server> {
     let command = launch
         .command(context, Some(sdk), environment, Task::Serve)?
         .leader_first()
         .grace(launch.grace());
     let front_end = match launch.frontend {
-        Frontend::Mxfp4 => Some(FrontEnd::open(context, launch)?),
+        Frontend::Mxfp4 => Some(FrontEnd::open(context, launch, access)?),
         Frontend::Max => None,
     };
     let is_modular = context.workspace.layout == Layout::Modular;
@@ -230,8 +241,11 @@ pub fn start(
         _ => "",
     };
     view.say(&format!(
-        "serving {} on http://{}:{}{scope}",
-        launch.name, launch.host, launch.port
+        "serving {} on {}://{}:{}{scope}",
+        launch.name,
+        launch.scheme(),
+        launch.host,
+        launch.port
     ));
     if let Model::Repository { name, cached: None } = &launch.model {
         view.say(&format!(
@@ -355,7 +369,8 @@ pub fn dry_run(
     }
     if task == Task::Serve && launch.frontend == Frontend::Mxfp4 {
         tracing::info!(
-            "mxfp4 answers HTTP itself on http://{}:{}; this is the engine it starts, told of its socket by {}",
+            "mxfp4 answers HTTP itself on {}://{}:{}; this is the engine it starts, told of its socket by {}",
+            launch.scheme(),
             launch.host,
             launch.port,
             mxfp4_engine::VARIABLE

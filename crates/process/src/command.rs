@@ -67,6 +67,9 @@ pub enum Output {
     Lines,
 }
 
+/// Variables of this process that its children have no business with.
+const SECRETS: [&str; 1] = ["MXFP4_API_KEY"];
+
 /// A child process to run.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -360,6 +363,9 @@ impl Command {
 
     fn std_command(&self) -> std::process::Command {
         let mut command = self.plain_command();
+        for name in SECRETS {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null()).process_group(0);
         match self.output {
             Output::Inherit => {}

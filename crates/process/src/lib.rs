@@ -15,6 +15,7 @@
 //! - Ctrl-Z stops the child along with `mxfp4`, `fg` continues both. Standard
 //!   input is `/dev/null`: a process group in the background that reads from
 //!   the terminal would be stopped by it.
+//! - API keys of this process's environment do not reach it.
 //!
 //! [`Command::exec`] is the other way: `mxfp4` becomes the program, which then has
 //! the terminal. Nothing is left to supervise it, and nothing needs to.
@@ -34,5 +35,5 @@ pub use background::Background;
 pub use command::{Command, Error, Output, set_grace};
 pub use line::{Line, Stream};
 pub use outcome::Outcome;
-pub use signals::{CaughtSignals, interrupted};
+pub use signals::{CaughtSignals, interrupted, on_hangup};
 pub use stopper::Stopper;

@@ -29,6 +29,39 @@ pub fn interrupted() -> Option<i32> {
     Some(PASSED_ON.load(Ordering::SeqCst)).filter(|&signal| signal != 0)
 }
 
+/// What is done at SIGHUP instead.
+static AT_HANGUP: OnceLock<Hangup> = OnceLock::new();
+
+struct Hangup {
+    act: Box<dyn Fn() + Send + Sync>,
+    had_terminal: bool,
+}
+
+/// Has SIGHUP do this from now on, as servers read their files again at it. It still ends this process where it says that
+/// the terminal is gone. Only the first call counts.
+pub fn on_hangup(act: impl Fn() + Send + Sync + 'static) {
+    let _ = AT_HANGUP.set(Hangup {
+        act: Box::new(act),
+        had_terminal: has_terminal(),
+    });
+}
+
+/// Whether this process's session has a terminal, which hangs up by a SIGHUP.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Does what is done at SIGHUP, if the signal means that.
+fn acts_at(signal: i32) -> bool {
+    match AT_HANGUP.get() {
+        Some(hangup) if signal == SIGHUP && hangup.had_terminal == has_terminal() => {
+            (hangup.act)();
+            true
+        }
+        _ => false,
+    }
+}
+
 /// While it lives, a signal does not end this process, which finds it by [`interrupted`] and ends by itself: for work that
 /// no child does. A second signal ends it.
 #[derive(Debug)]
@@ -112,6 +145,9 @@ fn start() -> io::Result<()> {
 }
 
 fn pass_on(signal: i32) {
+    if acts_at(signal) {
+        return;
+    }
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     if signal == SIGTSTP {
         for (group, _) in running.values() {

@@ -3,8 +3,11 @@
 //!
 //! ```text
 //! front_end --tokenizer DIR|FILE [--listen ADDRESS] [--model NAME]
+//!           [--api-key-file FILE] [--tls-cert FILE --tls-key FILE]
 //!           [--script FILE [--step-ms N] | -- ENGINE ARGUMENTS...]
 //! ```
+//!
+//! Keys come in MXFP4_API_KEY, too, with commas between them. SIGHUP has files read again.
 //!
 //! It prints `listening URL`, then `ready URL`, each as a line. Without a script and an
 //! engine it prints `MXFP4_ENGINE_SOCKET=PATH` in between and waits for an engine there.
@@ -23,7 +26,7 @@ use std::time::Duration;
 use mxfp4_engine::scripted::{Answer, Options, Script};
 use mxfp4_engine::{EngineListener, ScriptedEngine, VARIABLE};
 use mxfp4_harmony::Vocabulary;
-use mxfp4_server::{Config, Server};
+use mxfp4_server::{Config, KeySource, Keys, Secret, Server, Tls};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +35,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 struct Arguments {
     tokenizer: PathBuf,
     config: Config,
+    tls: bool,
     script: Option<PathBuf>,
     step: Duration,
     engine: Vec<String>,
@@ -44,8 +48,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_ansi(false)
         .init();
     let arguments = parse(std::env::args().skip(1))?;
-    let server = Server::bind(arguments.config).await?;
-    let url = format!("http://{}", server.addresses()[0]);
+    let server = Server::bind(arguments.config.clone()).await?;
+    let scheme = if arguments.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}", server.addresses()[0]);
     println!("listening {url}");
     let vocabulary = Arc::new(Vocabulary::from_file(&tokenizer(&arguments.tokenizer))?);
     let listener = EngineListener::bind(&std::env::temp_dir())?;
@@ -67,9 +72,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.ready(engine.clone(), vocabulary);
     println!("ready {url}");
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        gone = engine.gone() => eprintln!("the engine is gone: {gone}"),
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => server.reload(),
+            gone = engine.gone() => {
+                eprintln!("the engine is gone: {gone}");
+                break;
+            }
+        }
     }
     let drained = server.drain(DRAIN).await;
     eprintln!("drained; {} requests were cut", drained.cut);
@@ -88,10 +100,21 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn E
             port: 0,
             ..Config::default()
         },
+        tls: false,
         script: None,
         step: Duration::from_millis(5),
         engine: Vec::new(),
     };
+    let given = std::env::var("MXFP4_API_KEY");
+    let mut source = KeySource {
+        keys: given
+            .iter()
+            .flat_map(|keys| keys.split(','))
+            .map(Secret::new)
+            .collect(),
+        ..KeySource::default()
+    };
+    let (mut certificate, mut key) = (None, None);
     while let Some(word) = words.next() {
         if word == "--" {
             arguments.engine = words.collect();
@@ -106,6 +129,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn E
                 arguments.config.port = port.parse()?;
             }
             "--model" => arguments.config.models.push(value),
+            "--api-key-file" => source.file = Some(value.into()),
+            "--tls-cert" => certificate = Some(value.into()),
+            "--tls-key" => key = Some(value.into()),
             "--script" => arguments.script = Some(value.into()),
             "--step-ms" => arguments.step = Duration::from_secs_f64(value.parse::<f64>()? / 1e3),
             _ => return Err(format!("{word} is not known").into()),
@@ -113,6 +139,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn E
     }
     if arguments.tokenizer.as_os_str().is_empty() {
         return Err("--tokenizer DIR is needed".into());
+    }
+    arguments.config.keys = Keys::new(source)?;
+    if let (Some(certificate), Some(key)) = (certificate, key) {
+        arguments.config.tls = Some(Tls::load(certificate, key)?);
+        arguments.tls = true;
     }
     Ok(arguments)
 }

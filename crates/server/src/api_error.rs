@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use mxfp4_engine::EngineError;
 use serde::Serialize;
 
+use crate::auth::Refused;
+
 /// An answer that is an error: `{"error": {"message", "type", "param", "code"}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -89,6 +91,13 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message).with_code("request_too_large")
     }
 
+    /// 431.
+    pub(crate) fn many_headers(count: usize, most: usize) -> Self {
+        let message = format!("the request has {count} headers, and may have {most}");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, INVALID, message).with_code("too_many_headers")
+    }
+
     /// 415 for a compressed body.
     pub(crate) fn encoding() -> Self {
         let message =
@@ -97,12 +106,32 @@ impl ApiError {
             .with_code("unsupported_content_encoding")
     }
 
+    /// 401 for a request without a key.
+    pub(crate) fn no_key() -> Self {
+        Self::unauthorized("this server needs an API key; send it as `Authorization: Bearer KEY`")
+    }
+
+    /// 401 for a request with another key than those of the server. It does not say the key.
+    pub(crate) fn wrong_key() -> Self {
+        Self::unauthorized("the API key is wrong; ask whoever runs this server for one")
+    }
+
+    fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, INVALID, message.to_owned())
+            .with_code("invalid_api_key")
+    }
+
     /// 429.
     pub(crate) fn queue_full() -> Self {
         let message = "as many requests wait as may; send it again later".to_owned();
+        Self::too_many(message, Some(1))
+    }
+
+    /// 429, to be tried again after so many seconds, or not at all.
+    fn too_many(message: String, retry_after: Option<u32>) -> Self {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
             .with_code("rate_limit_exceeded");
-        error.retry_after = Some(1);
+        error.retry_after = retry_after;
         error
     }
 
@@ -192,11 +221,46 @@ impl From<EngineError> for ApiError {
     }
 }
 
+/// What a key may not take.
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let (what, most, wait) = match refused {
+            Refused::Requests { most, wait } => ("requests", most, wait),
+            Refused::Tokens { most, wait } => ("tokens", most, wait),
+            Refused::TooLarge { most, wanted } => {
+                let message = format!(
+                    "the prompt and what may be answered have {wanted} tokens, and this key may take {most} a minute; \
+                     ask for fewer (`max_tokens`)"
+                );
+                return Self::too_many(message, None);
+            }
+            Refused::Parallel { most } => {
+                let message = format!(
+                    "this key has as many requests at once as it may, which is {most}; wait for one to end"
+                );
+                return Self::too_many(message, Some(1));
+            }
+        };
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let message = format!(
+            "this key has taken its {most} {what} a minute; send the request again in {seconds} s"
+        );
+        Self::too_many(message, Some(seconds))
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         let mut response =
             (self.status, [(header::CONTENT_TYPE, json)], self.json()).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()

@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 use crate::answer::Ids;
 use crate::api_error::ApiError;
 use crate::body::Body;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::json::readable;
 use crate::metrics::Metrics;
 use crate::request::{Reader, UnknownKeys};
 use crate::serving::Serving;
 use crate::signal::Signal;
+use crate::tls::Handshakes;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -33,6 +34,7 @@ pub(crate) struct App {
     /// Requests that have no whole answer.
     pub(crate) requests: TaskTracker,
     pub(crate) connections: TaskTracker,
+    pub(crate) handshakes: Arc<Handshakes>,
     /// Ends all answers.
     pub(crate) ending: Signal,
     /// Ends all connections, and listens no more.
@@ -79,7 +81,13 @@ const SHORT: usize = 4096;
 impl App {
     pub(crate) fn new(config: Config) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let Limits {
+            handshakes,
+            handshake_time,
+            ..
+        } = config.limits;
         Self {
+            handshakes: Arc::new(Handshakes::new(handshakes, handshake_time)),
             config,
             metrics: Arc::new(Metrics::new()),
             ids: Arc::default(),

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use mxfp4_harmony::Effort;
 
+use crate::auth::Keys;
+use crate::cors::Origin;
+use crate::tls::Tls;
+
 /// What a server is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -28,6 +32,14 @@ pub struct Config {
     pub page: bool,
     /// What clients may take.
     pub limits: Limits,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Whether `/metrics` needs no key.
+    pub metrics_without_key: bool,
+    /// What TLS needs. Without it all goes in the clear.
+    pub tls: Option<Tls>,
+    /// Whose pages may ask by a browser, beside the server's own.
+    pub origins: Vec<Origin>,
 }
 
 impl Default for Config {
@@ -42,6 +54,10 @@ impl Default for Config {
             date: Date::Today,
             page: true,
             limits: Limits::default(),
+            keys: Keys::default(),
+            metrics_without_key: false,
+            tls: None,
+            origins: Vec::new(),
         }
     }
 }
@@ -87,8 +103,14 @@ pub struct Limits {
     /// How long a client may read nothing of what is written to it. Then its request is
     /// cancelled.
     pub write_time: Duration,
-    /// Open connections. One more is answered with 503 and closed.
+    /// Open connections. One more is answered with 503 and closed; with TLS it is closed.
     pub connections: usize,
+    /// TLS handshakes at once, which are no connections yet. One more ends the oldest.
+    pub handshakes: usize,
+    /// The time that a handshake may take.
+    pub handshake_time: Duration,
+    /// Requests at once on a connection of HTTP/2. The client keeps others back.
+    pub streams: u32,
     /// Choices that the engine may be asked for at once: those that it runs and those that
     /// wait. More is 429.
     pub choices: usize,
@@ -108,6 +130,9 @@ impl Default for Limits {
             idle_time: Duration::from_secs(120),
             write_time: Duration::from_secs(60),
             connections: 16_384,
+            handshakes: 1024,
+            handshake_time: Duration::from_secs(10),
+            streams: 1024,
             choices: 2560,
             quiet_time: Duration::from_secs(15),
         }

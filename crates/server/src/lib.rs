@@ -9,9 +9,11 @@
 mod answer;
 mod api_error;
 mod app;
+mod auth;
 mod body;
 mod config;
 mod connection;
+mod cors;
 mod descriptors;
 mod engine_metrics;
 mod error;
@@ -26,10 +28,14 @@ mod routes;
 mod server;
 mod serving;
 mod signal;
+mod tls;
 
+pub use auth::{KeyFault, KeyLimits, KeySource, Keys, KeysError, Secret};
 pub use config::{Config, Date, Limits};
+pub use cors::{NoOrigin, Origin};
 pub use error::BindError;
 pub use server::{Drained, Server};
+pub use tls::{Tls, TlsError};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

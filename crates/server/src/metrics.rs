@@ -26,6 +26,9 @@ pub(crate) struct Metrics {
     first_token: Family<RouteLabels, Histogram>,
     output_token: Family<RouteLabels, Histogram>,
     duration: Family<RouteLabels, Histogram>,
+    key_requests: Family<KeyStatusLabels, Counter>,
+    key_prompt_tokens: Family<KeyLabels, Counter>,
+    key_completion_tokens: Family<KeyLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,6 +39,18 @@ struct RouteLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    /// Its name.
+    key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyStatusLabels {
+    key: String,
     status: u16,
 }
 
@@ -116,8 +131,43 @@ impl Metrics {
                 "From a request to the end of its answer",
                 || Histogram::new(DURATION),
             ),
+            key_requests: add(
+                all,
+                "key_requests",
+                "Requests that were answered, by the key's name and status",
+            ),
+            key_prompt_tokens: add(
+                all,
+                "key_prompt_tokens",
+                "Tokens of prompts, by the key's name",
+            ),
+            key_completion_tokens: add(
+                all,
+                "key_completion_tokens",
+                "Tokens of answers, by the key's name",
+            ),
             registry,
         }
+    }
+
+    /// A request came with the key of this name.
+    pub(crate) fn of_key(&self, name: &str, status: u16, tokens: Tokens) {
+        let key = name.to_owned();
+        let labels = KeyStatusLabels {
+            key: key.clone(),
+            status,
+        };
+        self.key_requests.get_or_create(&labels).inc();
+        if tokens.prompt == 0 {
+            return;
+        }
+        let labels = KeyLabels { key };
+        self.key_prompt_tokens
+            .get_or_create(&labels)
+            .inc_by(tokens.prompt);
+        self.key_completion_tokens
+            .get_or_create(&labels)
+            .inc_by(tokens.completion);
     }
 
     /// A request was answered, or its client left before.

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::auth::MayEnter;
+
 /// Where style and script stand in the document.
 const STYLE_PLACE: &str = "/* style.css */";
 const SCRIPT_PLACE: &str = "/* script */";
@@ -39,10 +41,6 @@ const SCRIPT: &str = concat!(
 );
 
 static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
-
-/// A mark on a request for the page that came without a right key, where one is needed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NeedsKey;
 
 struct Page {
     html: Bytes,
@@ -83,8 +81,8 @@ fn value(text: impl Display) -> HeaderValue {
 
 /// The page. Without a key that is needed it is 401 with the same bytes, which then ask for the key; nothing in them is of
 /// this server.
-pub(crate) async fn page(needs_key: Option<Extension<NeedsKey>>, asked: HeaderMap) -> Response {
-    if needs_key.is_some() {
+pub(crate) async fn page(may_enter: Option<Extension<MayEnter>>, asked: HeaderMap) -> Response {
+    if may_enter.is_some_and(|Extension(MayEnter(may))| !may) {
         let challenge = [
             (header::WWW_AUTHENTICATE, "Bearer"),
             (header::CACHE_CONTROL, "no-store"),
@@ -169,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_key_it_is_the_same_page() {
         let page_of = async |needs_key| page(needs_key, HeaderMap::new()).await;
-        let refused = page_of(Some(Extension(NeedsKey))).await;
+        let refused = page_of(Some(Extension(MayEnter(false)))).await;
         let headers = refused.headers();
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(headers[header::WWW_AUTHENTICATE], "Bearer");
@@ -202,7 +200,7 @@ mod tests {
             assert_eq!(response.status(), status, "{has}");
             assert_eq!(response.headers()[header::ETAG], etag);
             // Never where a key is needed: that would show a page that is signed in.
-            let refused = page(Some(Extension(NeedsKey)), asked).await;
+            let refused = page(Some(Extension(MayEnter(false))), asked).await;
             assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         }
     }

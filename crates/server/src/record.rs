@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, Method};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::api_error::ApiError;
+use crate::auth::{KeyId, Permit};
 use crate::metrics::{Metrics, Presence, Times, Tokens};
 use crate::route::Route;
 
@@ -29,6 +31,10 @@ struct Remembered {
     status: Option<u16>,
     end: End,
     asked: bool,
+    /// Whose key it came with.
+    key: Option<KeyId>,
+    /// What the key may take less of meanwhile.
+    permit: Option<Permit>,
     tokens: Tokens,
     first: Option<Duration>,
     last: Duration,
@@ -74,6 +80,25 @@ impl Record {
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It came with a right key.
+    pub(crate) fn has_key(&self, key: KeyId) {
+        self.lock().key = Some(key);
+    }
+
+    /// It counts among what its key may take, until its end.
+    pub(crate) fn permitted(&self, permit: Permit) {
+        self.lock().permit = Some(permit);
+    }
+
+    /// Takes the tokens that the request may use at most from what its key may take, or what
+    /// is known of them: those of the prompts and, where that is bounded, of the answers.
+    pub(crate) fn reserve(&self, tokens: u64) -> Result<(), ApiError> {
+        match &mut self.lock().permit {
+            Some(permit) => permit.reserve(tokens).map_err(Into::into),
+            None => Ok(()),
+        }
     }
 
     /// The engine is asked.
@@ -135,7 +160,18 @@ impl Drop for Record {
             reasoning,
             ..
         } = answer.tokens;
+        let key = answer.key.take();
+        let key = key.as_ref().and_then(KeyId::name);
+        if let Some(permit) = answer.permit.take() {
+            permit.settle(match answer.asked {
+                true => prompt + completion,
+                false => 0,
+            });
+        }
         self.metrics.answered(self.route, status, duration);
+        if let Some(key) = key {
+            self.metrics.of_key(key, status, answer.tokens);
+        }
         if answer.asked {
             let times = Times {
                 first: answer.first,
@@ -152,7 +188,7 @@ impl Drop for Record {
             End::Failed => "failed",
         };
         if self.route.watches() {
-            tracing::debug!(target: "mxfp4::access", method, route, status, milliseconds, id);
+            tracing::debug!(target: "mxfp4::access", method, route, status, milliseconds, key, id);
         } else if answer.asked {
             tracing::info!(
                 target: "mxfp4::access",
@@ -166,10 +202,11 @@ impl Drop for Record {
                 completion,
                 reasoning,
                 end,
+                key,
                 id,
             );
         } else {
-            tracing::info!(target: "mxfp4::access", method, route, status, milliseconds, end, id);
+            tracing::info!(target: "mxfp4::access", method, route, status, milliseconds, end, key, id);
         }
     }
 }

@@ -51,6 +51,14 @@ impl Route {
         }
     }
 
+    /// Whether it makes work that a key's limits count.
+    pub(crate) fn asks(self) -> bool {
+        matches!(
+            self,
+            Self::Chat | Self::Completions | Self::Tokenize | Self::Detokenize
+        )
+    }
+
     /// Whether it is asked often by machines that watch, and says little.
     pub(crate) fn watches(self) -> bool {
         matches!(self, Self::Health | Self::Live | Self::Metrics)

@@ -14,6 +14,7 @@ use crate::connection::listen;
 use crate::descriptors::room_for;
 use crate::error::BindError;
 use crate::routes::{metrics_router, router};
+use crate::tls::{self, renew};
 
 /// A server. It ends when this is dropped.
 pub struct Server {
@@ -54,7 +55,9 @@ impl Server {
             Some(port) => Some(listen(&config.host, port).await?),
             None => None,
         };
-        config.limits.connections = room_for(config.limits.connections);
+        let handshakes = config.tls.as_ref().map_or(0, |_| config.limits.handshakes);
+        let room = room_for(config.limits.connections + handshakes);
+        config.limits.connections = room.saturating_sub(handshakes).max(1);
         let app = Arc::new(App::new(config));
         let mut server = Self {
             app: app.clone(),
@@ -66,6 +69,9 @@ impl Server {
             listeners.serve(&app, &metrics_router(app.clone()));
         }
         listeners.serve(&app, &router(app.clone()));
+        if let Some(tls) = app.config.tls.clone() {
+            tokio::spawn(renew(app.clone(), tls));
+        }
         Ok(server)
     }
 
@@ -92,6 +98,32 @@ impl Server {
                 () = app.closing.given() => {}
             }
         });
+    }
+
+    /// Whether it was told anything by files.
+    #[must_use]
+    pub fn can_reload(&self) -> bool {
+        let config = &self.app.config;
+        config.keys.has_file() || config.tls.is_some()
+    }
+
+    /// Reads again what it was told by files. What is broken stays as it was, and a warning
+    /// says so.
+    pub fn reload(&self) {
+        match self.app.config.keys.reload() {
+            Ok(None) => {}
+            Ok(Some(read)) => tracing::info!(
+                "{}: {} API keys were read again; names that are new: {}, gone: {}",
+                read.file.display(),
+                read.keys,
+                read.added,
+                read.removed
+            ),
+            Err(error) => tracing::warn!("{error}; the API keys stay as they were"),
+        }
+        if let Some(tls) = &self.app.config.tls {
+            tls::read(tls);
+        }
     }
 
     /// Answers new requests with 503, waits until those that run have their answers, and

@@ -17,6 +17,7 @@ mod target;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -34,7 +35,8 @@ use super::file;
 use super::record::{Gpu as GpuName, Versions};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::serve::{self, Launch, Model, StartArgs, View, Wait};
+use crate::http::ClientArgs;
+use crate::serve::{self, Access, Launch, Model, StartArgs, View, Wait};
 use crate::setup::ensure_sdk;
 
 /// Start a server, drive it, and print how fast it answers.
@@ -50,6 +52,8 @@ pub struct Args {
     /// Measure the server at this address, and start none
     #[arg(long, value_name = "URL", conflicts_with_all = ["devices", "telemetry", "max_flags"])]
     url: Option<Url>,
+    #[command(flatten)]
+    client: ClientArgs,
     /// The folder of the model's tokenizer [default: the model's]
     #[arg(long, value_name = "DIR")]
     tokenizer: Option<PathBuf>,
@@ -153,9 +157,10 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim_end_matches('/');
         let text = text.strip_suffix("/v1").unwrap_or(text);
-        match text.strip_prefix("http://") {
+        let rest = ["http://", "https://"].map(|scheme| text.strip_prefix(scheme));
+        match rest.into_iter().flatten().next() {
             Some("") | None => {
-                Err("write it as in http://127.0.0.1:8000; https is not spoken".into())
+                Err("write it as in http://127.0.0.1:8000 or https://example.com".into())
             }
             Some(_) => Ok(Self(text.to_owned())),
         }
@@ -215,6 +220,10 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
     let mut launch = args.server.plan(context, &args.max_flags)?;
     launch.profile = args.profile(context)?;
     let Some(url) = &args.url else {
+        // It has no keys, whatever the server has that the configuration is for.
+        if args.server.host.is_none() {
+            launch.host = Ipv4Addr::LOCALHOST.to_string();
+        }
         return measure_own(context, args, &launch);
     };
     if !serve::is_healthy(&url.0) {
@@ -251,7 +260,13 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
     }
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let view = View::new(context.verbosity, false, Some(file));
-    let mut server = serve::start(context, launch, (&sdk, &environment), view)?;
+    let mut server = serve::start(
+        context,
+        launch,
+        (&sdk, &environment),
+        view,
+        Access::default(),
+    )?;
     if let Wait::Ended(code) = server.await_ready()? {
         return match code {
             0 => Err(Failure::new(Exit::Failed, "MAX stopped before it was ready to serve").into()),
@@ -294,7 +309,13 @@ impl Bench<'_> {
         let _caught = CaughtSignals::start()?;
         let tokenizer = self.tokenizer()?;
         let servers = (url, self.args.peer_url.as_ref());
-        let generator = Generator::new(&self.args.load, &tokenizer, servers, self.profile())?;
+        let generator = Generator::new(
+            &self.args.load,
+            &tokenizer,
+            servers,
+            &self.args.client,
+            self.profile(),
+        )?;
         let (gpu, watch) = self.gpus();
         let own = self.made.filter(|_| self.args.url.is_none());
         let version = |package: &str| own.and_then(|(sdk, _)| sdk.version(package));
@@ -447,7 +468,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Url("http://h:1".into())), "{text}");
         }
-        for text in ["", "h:1", "http://", "https://h:1", "--help"] {
+        for text in ["", "h:1", "http://", "https://", "ftp://h:1", "--help"] {
             assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::http::ClientArgs;
 use crate::serve::visible;
 
 /// What is asked.
@@ -18,11 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks the model at `url`, and returns its answer and how fast it came: `12 tokens in 0.10 s: 120.0 tokens/s`.
 pub fn ask(url: &str, model: &str) -> anyhow::Result<String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
+    let agent = ClientArgs::default().agent(url, PATIENCE)?;
     let body = json!({
         "model": model,
         "messages": [{"role": "user", "content": QUESTION}],

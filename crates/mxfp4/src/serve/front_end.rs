@@ -13,6 +13,7 @@ use mxfp4_process::Command;
 use mxfp4_server::{Config, Limits, Server};
 use tokio::runtime::{Builder, Runtime};
 
+use super::access::Access;
 use super::checks::{self, METRICS_VARIABLE};
 use super::launch::{Launch, OURS};
 use super::model::Model;
@@ -73,7 +74,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl FrontEnd {
     /// Opens the ports and waits for the engine, which finds the socket by [`Self::before`].
-    pub fn open(context: &Context, launch: &Launch) -> anyhow::Result<Self> {
+    pub fn open(context: &Context, launch: &Launch, access: Access) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("front-end")
@@ -81,11 +82,12 @@ impl FrontEnd {
             .build()
             .context("cannot start the front end's threads")?;
         let max_metrics_port = free_port().context("cannot find a port for MAX's metrics")?;
-        let config = config(context, launch, max_metrics_port);
+        let config = config(context, launch, max_metrics_port, access);
         let server = runtime
             .block_on(Server::bind(config))
             .or_exit(Exit::Precondition, "the front end cannot start")?;
         let server = Arc::new(server);
+        reload_at_hangup(&server);
         let listener = {
             let _inside = runtime.enter();
             EngineListener::bind(&std::env::temp_dir())?
@@ -148,7 +150,20 @@ impl Drop for FrontEnd {
     }
 }
 
-fn config(context: &Context, launch: &Launch, max_metrics_port: u16) -> Config {
+/// Has keys and a certificate read again at SIGHUP, where there are files to read.
+fn reload_at_hangup(server: &Arc<Server>) {
+    if !server.can_reload() {
+        return;
+    }
+    let server = Arc::downgrade(server);
+    mxfp4_process::on_hangup(move || {
+        if let Some(server) = server.upgrade() {
+            server.reload();
+        }
+    });
+}
+
+fn config(context: &Context, launch: &Launch, max_metrics_port: u16, access: Access) -> Config {
     let honoured = &launch.honoured;
     let mut limits = Limits::default();
     if let Some(bytes) = honoured.max_request_bytes {
@@ -168,6 +183,10 @@ fn config(context: &Context, launch: &Launch, max_metrics_port: u16) -> Config {
         models: vec![launch.served_name()],
         limits,
         page: launch.page,
+        keys: access.keys,
+        metrics_without_key: access.metrics_without_key,
+        tls: access.tls,
+        origins: access.origins,
         ..Config::default()
     }
 }

@@ -86,6 +86,8 @@ pub struct Launch {
     pub metrics_port: u16,
     /// Who answers HTTP.
     pub frontend: Frontend,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// Where profiles of steps are left, if any are asked for.
     pub profile: Option<PathBuf>,
     /// What the front end takes over from MAX's settings.
@@ -179,6 +181,7 @@ impl Launch {
         };
         Ok(Self {
             frontend,
+            tls: false,
             honoured,
             page: true,
             host: given("host")
@@ -200,9 +203,15 @@ impl Launch {
     /// Where it will listen.
     pub fn address(&self) -> Address {
         Address {
+            tls: self.tls,
             host: self.host.clone(),
             port: self.port,
         }
+    }
+
+    /// What its address begins with.
+    pub fn scheme(&self) -> &'static str {
+        self.address().scheme()
     }
 
     /// How many requests may wait for a batch: those that the scheduler knows, and those on the way to it, which wait at

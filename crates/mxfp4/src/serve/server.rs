@@ -15,6 +15,7 @@ use super::log_tail::LogTail;
 use super::startup::{Past, Startup};
 use super::view::View;
 use crate::exit::{Exit, Failure};
+use crate::http::agent_for_anyone;
 
 /// How long between two questions whether the server is ready, or has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -41,6 +42,8 @@ struct Watch {
 /// Where a server listens.
 #[derive(Clone, Debug)]
 pub struct Address {
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// The address it was told.
     pub host: String,
     /// The port.
@@ -191,7 +194,12 @@ impl Address {
             Ok(IpAddr::V6(address)) => format!("[{address}]"),
             _ => self.host.clone(),
         };
-        format!("http://{host}:{}", self.port)
+        format!("{}://{host}:{}", self.scheme(), self.port)
+    }
+
+    /// What the address begins with.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// Whether a server there says that it is ready.
@@ -200,13 +208,10 @@ impl Address {
     }
 }
 
-/// Whether the server at `url` says that it is ready.
+/// Whether the server at `url` says that it is ready. It is told nothing, and so may have any certificate: here it is asked
+/// by an address, which few have.
 pub fn is_healthy(url: &str) -> bool {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .timeout_global(Some(Duration::from_secs(2)))
-        .build()
-        .into();
+    let agent = agent_for_anyone(Duration::from_secs(2));
     agent.get(format!("{url}/health")).call().is_ok()
 }
 
@@ -224,6 +229,7 @@ mod tests {
             ("localhost", "http://localhost:80"),
         ] {
             let address = Address {
+                tls: false,
                 host: host.into(),
                 port: 80,
             };

@@ -250,7 +250,7 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A workspace with a tokenizer whose tokens are bytes.
-fn workspace() -> tempfile::TempDir {
+pub fn workspace() -> tempfile::TempDir {
     // Bytes that are no letters of Latin-1 are written as the characters from U+0100 on, in turn.
     let mut others = '\u{100}'..;
     let characters = (0..=u8::MAX).map(|byte| match byte {
@@ -276,7 +276,7 @@ fn workspace() -> tempfile::TempDir {
 }
 
 /// `mxfp4 bench serve` of the server at `url`, with these words. There is no SDK.
-fn bench(place: &tempfile::TempDir, url: &str, words: &str) -> Command {
+pub fn bench(place: &tempfile::TempDir, url: &str, words: &str) -> Command {
     let mut command = mxfp4(place.path());
     command
         .args(["bench", "serve", "--url", url, "--shape", "8/5"])
@@ -287,7 +287,7 @@ fn bench(place: &tempfile::TempDir, url: &str, words: &str) -> Command {
 }
 
 /// One request at once, and no round before it.
-const ONE: &str = "--tokenizer tokenizer --warmup 0 --concurrency 1 --requests";
+pub const ONE: &str = "--tokenizer tokenizer --warmup 0 --concurrency 1 --requests";
 
 fn recorded(place: &tempfile::TempDir) -> Value {
     let text = fs::read(place.path().join("run.json")).expect("it is written");

@@ -1,5 +1,6 @@
-//! `mxfp4 serve`: the command line it makes, and MAX's real server behind it; `mxfp4 bench serve`.
+//! `mxfp4 serve`: the command line it makes, and MAX's real server behind it; `mxfp4 bench serve`; who may ask it.
 
+mod access;
 mod command_line;
 mod driven;
 mod load_generator;
@@ -14,6 +15,7 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let mut trials = command_line::trials();
+    trials.extend(access::trials());
     trials.extend(stand_in_gpu::trials());
     trials.extend(driven::trials());
     trials.extend(load_generator::trials());

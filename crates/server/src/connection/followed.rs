@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::activity::Busy;
+use super::streams::Unread;
 use crate::record::Record;
 
 /// An answer's body. What is remembered of its request ends with it.
@@ -16,6 +17,8 @@ pub(super) struct Followed {
     // Dropped in this order: an answer tells the record of its tokens.
     body: Body,
     record: Arc<Record>,
+    /// With HTTP/2.
+    unread: Option<Arc<Unread>>,
     _busy: Busy,
 }
 
@@ -24,9 +27,14 @@ impl Followed {
         if body.is_end_stream() {
             record.whole();
         }
+        let unread = Unread::current();
+        if let Some(unread) = &unread {
+            unread.begins();
+        }
         Self {
             body,
             record,
+            unread,
             _busy: busy,
         }
     }
@@ -48,6 +56,11 @@ impl HttpBody for Followed {
         };
         if last {
             self.record.whole();
+        }
+        match (&self.unread, &frame) {
+            (Some(unread), Poll::Ready(Some(_))) => unread.begins(),
+            (Some(unread), _) => unread.ends(),
+            (None, _) => {}
         }
         frame
     }

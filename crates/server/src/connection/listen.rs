@@ -9,10 +9,12 @@ use axum::Router;
 use axum::response::IntoResponse;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
+use super::protocol::Protocol;
 use super::serve::serve;
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::error::BindError;
+use crate::tls::Tls;
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -89,7 +91,7 @@ async fn accept(app: Arc<App>, router: Router, listener: TcpListener) {
             () = app.closing.given() => return,
         };
         match accepted {
-            Ok((stream, _)) => admit(&app, &router, stream),
+            Ok((stream, _)) => greet(&app, &router, stream),
             Err(error) if is_clients(&error) => {}
             Err(error) => {
                 tracing::warn!("no connection can be accepted for now: {error}");
@@ -109,38 +111,74 @@ fn is_clients(error: &io::Error) -> bool {
     )
 }
 
-fn admit(app: &Arc<App>, router: &Router, stream: TcpStream) {
-    let open = Open::new(app);
-    if open.count > app.config.limits.connections {
-        refuse(&stream);
+/// Finds out what a client speaks, and serves it.
+fn greet(app: &Arc<App>, router: &Router, stream: TcpStream) {
+    // An event is to leave at once.
+    let _ = stream.set_nodelay(true);
+    let (app, router) = (app.clone(), router.clone());
+    match app.config.tls.clone() {
+        Some(tls) => app
+            .connections
+            .clone()
+            .spawn(greet_with_tls(app, router, tls, stream)),
+        None => {
+            // Said at once: nobody has to be waited for.
+            let Some(open) = Open::admit(&app) else {
+                refuse(&stream);
+                return;
+            };
+            app.connections.clone().spawn(async move {
+                let idle_time = app.config.limits.idle_time;
+                let protocol = tokio::select! {
+                    spoken = Protocol::spoken(&stream, idle_time) => spoken,
+                    () = app.closing.given() => None,
+                };
+                if let Some(protocol) = protocol {
+                    serve(app, router, stream, protocol).await;
+                }
+                drop(open);
+            })
+        }
+    };
+}
+
+async fn greet_with_tls(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream) {
+    let shaken = tokio::select! {
+        shaken = app.handshakes.shake(&tls, stream) => shaken,
+        () = app.closing.given() => return,
+    };
+    let stream = match shaken {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!("a handshake ended: {error}");
+            return;
+        }
+    };
+    // Only now: whoever does not end a handshake takes no connection from anyone.
+    let Some(open) = Open::admit(&app) else {
         return;
-    }
-    let serve = serve(app.clone(), router.clone(), stream);
-    app.connections.spawn(async move {
-        serve.await;
-        drop(open);
-    });
+    };
+    let protocol = Protocol::chosen(&stream);
+    serve(app, router, stream, protocol).await;
+    drop(open);
 }
 
 /// A connection that is counted.
-struct Open {
-    app: Arc<App>,
-    count: usize,
-}
+struct Open(Arc<App>);
 
 impl Open {
-    fn new(app: &Arc<App>) -> Self {
+    /// Counts one more; none where there are as many as may be.
+    fn admit(app: &Arc<App>) -> Option<Self> {
         let before = app.metrics.connections.inc();
-        Self {
-            app: app.clone(),
-            count: usize::try_from(before).unwrap_or(0) + 1,
-        }
+        let open = Self(app.clone());
+        let before = usize::try_from(before).unwrap_or(0);
+        (before < app.config.limits.connections).then_some(open)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.app.metrics.connections.dec();
+        self.0.metrics.connections.dec();
     }
 }
 

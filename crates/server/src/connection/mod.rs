@@ -3,8 +3,10 @@
 mod activity;
 mod followed;
 mod listen;
+mod protocol;
 mod serve;
 mod socket;
+mod streams;
 
 pub(crate) use listen::listen;
 

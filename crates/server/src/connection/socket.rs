@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Activity;
+use super::protocol::Protocol;
 use crate::config::Limits;
 
 /// A client's socket. Reading fails where a connection lies idle, or a head comes too
@@ -18,6 +19,7 @@ use crate::config::Limits;
 pub(super) struct Socket<S> {
     stream: S,
     activity: Arc<Activity>,
+    protocol: Protocol,
     limits: Limits,
     /// Requests that had come when the times below were taken.
     requests: u64,
@@ -29,11 +31,17 @@ pub(super) struct Socket<S> {
 }
 
 impl<S> Socket<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: Limits) -> Self {
+    pub(super) fn new(
+        stream: S,
+        protocol: Protocol,
+        activity: Arc<Activity>,
+        limits: Limits,
+    ) -> Self {
         let timer = || Box::pin(tokio::time::sleep(limits.idle_time));
         Self {
             stream,
             activity,
+            protocol,
             requests: 0,
             idle_since: None,
             head_since: None,
@@ -46,7 +54,12 @@ impl<S> Socket<S> {
 
     /// Ready where the client has not sent the next head in time.
     fn poll_late_head(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.activity.is_busy() {
+        let is_busy = match self.protocol {
+            Protocol::Http1 => self.activity.is_busy(),
+            // It is read all the time, and not again when a request ends.
+            Protocol::Http2 => self.activity.is_busy_until(context.waker()),
+        };
+        if is_busy {
             return Poll::Pending;
         }
         self.forget_past();
@@ -108,7 +121,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(result) => {
-                if !self.activity.is_busy() {
+                // What comes with HTTP/2 while there is no request is seldom a head.
+                if self.protocol == Protocol::Http1 && !self.activity.is_busy() {
                     self.forget_past();
                     self.head_since.get_or_insert_with(Instant::now);
                 }
@@ -143,10 +157,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        // With TLS there may be something to write yet, here and below.
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.poll_written(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.poll_written(shut, context)
     }
 }

@@ -39,8 +39,16 @@ pub(super) async fn chat(
     };
     let choices = choices(&request, &serving)?;
     app.admit(&serving, choices.len())?;
+    record.reserve(most_tokens(&request))?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
     respond(&app, answer, &request.sampling).await
+}
+
+/// Those of the prompt and, where that is bounded, of the answers.
+fn most_tokens(request: &ChatRequest) -> u64 {
+    let sampling = &request.sampling;
+    let answer = sampling.request.max_tokens.unwrap_or(0);
+    request.prompt.tokens.len() as u64 + u64::from(answer) * u64::from(sampling.choices)
 }
 
 fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiError> {

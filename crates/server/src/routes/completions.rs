@@ -38,8 +38,19 @@ pub(super) async fn completions(
     };
     let choices = choices(&request, &serving);
     app.admit(&serving, choices.len())?;
+    record.reserve(most_tokens(&request))?;
     let answer = Answer::start(asked, choices, serving.engine.clone(), record);
     respond(&app, answer, &request.sampling).await
+}
+
+/// Those of the prompts and, where that is bounded, of the answers.
+fn most_tokens(request: &CompletionRequest) -> u64 {
+    let choices = u64::from(request.sampling.choices);
+    let of = |prompt: &CompletionPrompt| {
+        let answer = prompt.max_tokens.unwrap_or(0);
+        prompt.tokens.len() as u64 + u64::from(answer) * choices
+    };
+    request.prompts.iter().map(of).sum()
 }
 
 /// What each choice's text begins with.

@@ -12,11 +12,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use crate::api_error::ApiError;
 use crate::app::App;
+use crate::auth::gate;
 use crate::body::{Body, throw_away};
+use crate::cors;
 use crate::page::page;
 use crate::serving::Serving;
 
@@ -26,7 +29,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     if app.config.page {
         router = router.route("/", get(page));
     }
-    router
+    let router = router
         .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::models))
@@ -39,7 +42,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method)
-        .with_state(app)
+        .layer(from_fn_with_state(app.clone(), gate))
+        .with_state(app.clone());
+    match app.config.origins.as_slice() {
+        [] => router,
+        origins => router.layer(cors::layer(origins)),
+    }
 }
 
 /// The paths of the port for metrics.
@@ -48,6 +56,7 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method)
+        .layer(from_fn_with_state(app.clone(), gate))
         .with_state(app)
 }
 

@@ -13,10 +13,12 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use super::answer::{Answer, Measuring, message};
 use super::sse::Events;
-use super::target::Target;
+use super::target::{Target, Tls};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -58,7 +60,7 @@ impl Client {
         }
         let mut connection = match kept {
             Some(connection) => connection,
-            None => Connection::open(&self.target.address).await?,
+            None => Connection::open(&self.target).await?,
         };
         let Connection { sender, driver } = &mut connection;
         let sending = sender.send_request(self.target.request(body));
@@ -89,16 +91,27 @@ struct Connection {
 /// would be woken, and would wake the other, for every event.
 struct Driver(Option<Pin<Box<Work>>>);
 
-type Work = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type Work = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// What it goes by.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 impl Connection {
-    async fn open(address: &str) -> Result<Self, String> {
+    async fn open(target: &Target) -> Result<Self, String> {
+        let address = &target.address;
         let cannot =
             |error: &dyn std::fmt::Display| format!("cannot connect to {address}: {error}");
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| cannot(&error))?;
         stream.set_nodelay(true).map_err(|error| cannot(&error))?;
+        let stream = match &target.tls {
+            None => Either::Left(stream),
+            Some(Tls { connector, name }) => {
+                let shaken = connector.connect(name.clone(), stream).await;
+                Either::Right(shaken.map_err(|error| cannot(&error))?)
+            }
+        };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| cannot(&error))?;

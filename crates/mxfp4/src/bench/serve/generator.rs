@@ -17,6 +17,7 @@ use super::prompts::Prompts;
 use super::target::Target;
 use super::{LoadArgs, Shape, Url};
 use crate::exit::{Exit, Failure};
+use crate::http::ClientArgs;
 
 /// Sends a load and measures what comes back.
 pub struct Generator<'a> {
@@ -48,15 +49,18 @@ impl<'a> Generator<'a> {
         load: &'a LoadArgs,
         tokenizer: &Path,
         (url, peer): (&Url, Option<&Url>),
+        client: &ClientArgs,
         profile: Option<Profile<'a>>,
     ) -> anyhow::Result<Self> {
         let file = tokenizer.join("tokenizer.json");
         let vocabulary = Vocabulary::from_file(&file)
             .map_err(|error| Failure::new(Exit::Precondition, error.to_string()))?;
         let prompts = Prompts::of(vocabulary);
-        let mut servers = vec![(Whose::Ours, Arc::new(Target::find(url)?))];
+        let mut servers = vec![(Whose::Ours, Arc::new(Target::find(url, client)?))];
         if let Some(peer) = peer {
-            servers.push((Whose::Peer, Arc::new(Target::find(peer)?)));
+            // The key is ours alone.
+            let client = client.without_key();
+            servers.push((Whose::Peer, Arc::new(Target::find(peer, &client)?)));
         }
         let most = load.concurrency.iter().max();
         room_for(most.map_or(1, |most| most.get().into()));
