@@ -26,21 +26,21 @@ from max.gpu.host import (
     Dim,
     FuncAttribute,
 )
-from mxfp4.dense import dense_matmul
-from mxfp4.dense_few import (
+from mxfp4.dense.matmul import dense_matmul
+from mxfp4.dense.few import (
     FEW_TOKENS,
     FewShape,
     ROWS,
     dense_few_kernel,
     few_parts,
 )
-from mxfp4.dense_head import (
+from mxfp4.dense.head import (
     HEAD_ROWS,
     HeadShape,
     dense_head,
     dense_head_kernel,
 )
-from mxfp4.dense_tile import THREADS, few_tile
+from mxfp4.dense.tile import THREADS, few_tile
 
 
 comptime SPARE_ROWS = 128

@@ -30,38 +30,25 @@ from max.gpu.host import (
 from std.memory import Pointer
 
 from harness import NEEDS_HOPPER, fill_values, has_hopper, hash32
-from mxfp4.grouped_matmul import (
-    BIAS,
-    Half,
-    SWIGLU,
-    grouped_matmul_kernel,
-    shared_bytes,
-    threads,
-    tile_tokens,
-    unit_parts,
-)
-from mxfp4.layout import Bytes, CODE_WORDS, TILE_WORDS, packed_words
-from mxfp4.route_few import (
+from mxfp4.moe.grouped_matmul.config import BIAS, Config, SWIGLU
+from mxfp4.moe.grouped_matmul.kernel import grouped_matmul_kernel
+from mxfp4.moe.grouped_matmul.launch import tile_tokens, unit_row_tiles
+from mxfp4.moe.grouped_matmul.shared_memory import SharedMemory
+from mxfp4.layout import CODE_WORDS, TILE_WORDS, packed_words
+from mxfp4.moe.router_few import (
     FEW_BLOCKS,
     FEW_THREADS,
     few_blocks,
     few_tokens,
     route_few_kernel,
 )
-from mxfp4.route_many import RouteShape, route_columns, route_many_kernel
-from mxfp4.routing import (
-    COMBINE_THREADS,
-    SORT_THREADS,
-    combine_blocks,
-    combine_kernel,
-    route,
-    route_wide,
-    sort_blocks,
-    sort_kernel,
-    sort_rows,
-)
-from mxfp4.scheduler import COUNTERS
-from mxfp4.top_experts import MAX_EXPERTS
+from mxfp4.moe.router_many import RouteShape, route_columns, route_many_kernel
+from mxfp4.moe.combine import COMBINE_THREADS, combine_blocks, combine_kernel
+from mxfp4.moe.router import route, route_wide
+from mxfp4.moe.sort import SORT_THREADS, sort_blocks, sort_kernel, sort_rows
+from mxfp4.moe.schedule import COUNTERS
+from mxfp4.moe.top_experts import MAX_EXPERTS
+from mxfp4.pointers import BF16, Bytes
 
 comptime TOP = 4
 comptime HIDDEN = 2880
@@ -190,7 +177,7 @@ def chosen_experts(tokens: Int, experts: Int, skewed: Bool) -> List[List[Int]]:
     return chosen^
 
 
-def fill_tokens(target: Half, count: UInt64, experts: UInt32):
+def fill_tokens(target: BF16, count: UInt64, experts: UInt32):
     """Kernel, one thread a value: random tokens, their first `experts` features zero."""
     var i = Int(global_idx.x)
     if i < Int(count):
@@ -333,16 +320,18 @@ struct Batch:
         """Add gate_up (gathering, from x to middle), or down (from middle to rows)."""
         var m = self.tokens * TOP
         var wanted = tile_tokens(m, self.experts)
-        var together = unit_parts(
+        var row_tiles = unit_row_tiles(
             m, projection.n, self.experts, self.processors
         )
         comptime for i in range(6):
             comptime TOKENS = 1 << (3 + i)
-            comptime for PARTS in range(1 if TOKENS <= 16 else 2, 3):
-                if wanted == TOKENS and together == PARTS:
-                    comptime shared = shared_bytes[TOKENS, PARTS]()
+            comptime for ROW_TILES in range(1 if TOKENS <= 16 else 2, 3):
+                if wanted == TOKENS and row_tiles == ROW_TILES:
+                    comptime shared = SharedMemory[TOKENS, ROW_TILES].BYTES
                     return builder.add_function[
-                        grouped_matmul_kernel[TOKENS, PARTS, EPILOGUE, GATHER]
+                        grouped_matmul_kernel[
+                            TOKENS, ROW_TILES, EPILOGUE, GATHER
+                        ]
                     ](
                         (self.middle if GATHER else self.rows)
                         .unsafe_ptr()
@@ -363,7 +352,7 @@ struct Batch:
                         UInt32(HIDDEN),
                         UInt32(self.experts),
                         grid_dim=self.processors,
-                        block_dim=threads[TOKENS, PARTS](),
+                        block_dim=Config[TOKENS, ROW_TILES].THREADS,
                         shared_mem_bytes=shared,
                         func_attribute=FuncAttribute.MAX_DYNAMIC_SHARED_SIZE_BYTES(
                             UInt32(shared)

@@ -30,10 +30,11 @@ from bench_dense import median, text
 from bench_grouped_matmul import FLUSH_BYTES, SAMPLES, numbers, values
 from bench_routing import print_row
 from harness import NEEDS_HOPPER, has_hopper
-from mxfp4.dense_few import dense_few
-from mxfp4.dense_head import Floats, dense_head
-from mxfp4.dense_tile import LANES, THREADS, WARPS, launch_attributes
-from mxfp4.grouped_matmul import Half
+from mxfp4.dense.few import dense_few
+from mxfp4.dense.head import dense_head
+from mxfp4.dense.tile import THREADS, WARPS, launch_attributes
+from mxfp4.mma_tile import LANES
+from mxfp4.pointers import BF16, Floats
 from mxfp4.ptx import grid_release, grid_wait
 
 comptime LAYERS = 8
@@ -46,7 +47,7 @@ comptime RELAXED = Int32(2)
 """CU_STREAM_CAPTURE_MODE_RELAXED: loading a kernel is allowed meanwhile."""
 
 
-def norm_kernel(y: Half, x: Half, width: UInt32, stride: UInt32):
+def norm_kernel(y: BF16, x: BF16, width: UInt32, stride: UInt32):
     """One block a token: the first `width` of its `stride` values, by the root of their mean square."""
     grid_wait()
     var partial = stack_allocation[
@@ -74,7 +75,7 @@ def norm_kernel(y: Half, x: Half, width: UInt32, stride: UInt32):
     grid_release()
 
 
-def address(buffer: DeviceBuffer[DType.bfloat16]) -> Half:
+def address(buffer: DeviceBuffer[DType.bfloat16]) -> BF16:
     """Where a buffer is."""
     return buffer.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
 
@@ -111,7 +112,7 @@ struct Chain:
 
     def norm[
         OVERLAP: Bool
-    ](self, y: Half, x: Half, width: Int, stride: Int) raises:
+    ](self, y: BF16, x: BF16, width: Int, stride: Int) raises:
         """Launch the small kernel."""
         self.ctx.enqueue_function[norm_kernel](
             y,
@@ -125,7 +126,7 @@ struct Chain:
 
     def project[
         OVERLAP: Bool
-    ](self, y: Half, x: Half, w: Half, rows: Int, features: Int) raises:
+    ](self, y: BF16, x: BF16, w: BF16, rows: Int, features: Int) raises:
         """Launch the kernel for few tokens."""
         dense_few[OVERLAP](
             y,

@@ -36,8 +36,9 @@ from max.gpu.primitives.grid_controls import (
     PDLLevel,
     pdl_launch_attributes,
 )
-from mxfp4.grouped_matmul import Half
-from mxfp4.routing import route, route_wide, sort_rows
+from mxfp4.pointers import BF16
+from mxfp4.moe.router import route, route_wide
+from mxfp4.moe.sort import sort_rows
 
 comptime ROUNDS = 8
 """Layers of a chain."""
@@ -65,7 +66,7 @@ def cell(
     return one_digit(times(ctx, graph, flush)[SAMPLES // 2])
 
 
-def make_tokens(target: Half, source: Half, count: UInt64):
+def make_tokens(target: BF16, source: BF16, count: UInt64):
     """Kernel, one thread a value: copy tokens, and let the kernel behind begin as MAX's do."""
     with PDL():
         var i = Int(global_idx.x)

@@ -18,11 +18,9 @@ N and K are padded to 64 with codes and scales of zero; tokens are zero beyond K
 """
 
 from std.math import ceildiv
-from std.memory import Pointer
-
-from max.algorithm import parallelize
 
 from .format import spread_codes
+from .pointers import Bytes, Words
 
 comptime TILE = 64
 """Rows and columns of the unit tile."""
@@ -32,9 +30,6 @@ comptime CODE_WORDS = TILE * TILE // 8
 
 comptime TILE_WORDS = CODE_WORDS + TILE * TILE // 128
 """32-bit words of codes and scales in one tile (544, or 2176 bytes)."""
-
-comptime Bytes = Pointer[UInt8, MutAnyOrigin]
-comptime Words = Pointer[UInt32, MutAnyOrigin]
 
 
 @always_inline
@@ -94,35 +89,3 @@ def pack_word(codes: Bytes, scales: Bytes, word: Int, n: Int, k: Int) -> UInt32:
                 scales, row + i // 2, first_column // 32 + i % 2, n, k // 32
             ) << UInt32(8 * i)
     return result
-
-
-def pack(
-    target: Words, codes: Bytes, scales: Bytes, experts: Int, n: Int, k: Int
-):
-    """Pack all experts on the host, one task a row of tiles.
-
-    Args:
-        target: Packed, u32 [experts, packed_words(n, k)].
-        codes: Checkpoint order, u8 [experts, n, k/2].
-        scales: Checkpoint order, u8 [experts, n, k/32].
-        experts: Number of experts.
-        n: Rows of an expert.
-        k: Columns of an expert, a multiple of 32.
-    """
-    var per_expert = packed_words(n, k)
-    var tasks = ceildiv(n, TILE)
-    var per_task = per_expert // tasks
-
-    def pack_row(task: Int) {imm}:
-        var expert = task // tasks
-        var first = (task % tasks) * per_task
-        for i in range(first, first + per_task):
-            target[unsafe_offset=expert * per_expert + i] = pack_word(
-                codes.unsafe_offset(expert * n * (k // 2)),
-                scales.unsafe_offset(expert * n * (k // 32)),
-                i,
-                n,
-                k,
-            )
-
-    parallelize(pack_row, experts * tasks)

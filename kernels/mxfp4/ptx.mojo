@@ -1,6 +1,8 @@
-"""The PTX that the kernel needs and that has no stable name in the library: barriers, bulk copies, fences.
+"""The PTX that the kernels need and that has no stable name in the library: barriers, bulk copies, fences.
 
-Addresses in shared memory are 32-bit (`.shared` window). Each function names its section of the PTX ISA.
+Addresses in shared memory are 32-bit (`.shared` window), where the library's functions take pointers. Its named barriers and
+those of a cluster are `.aligned`, which all threads of a warp must reach together; these are not. Each function names its
+section of the PTX ISA.
 """
 
 from std.memory import Pointer
@@ -13,16 +15,6 @@ def barrier_init(address: UInt32, arrivals: UInt32):
     inlined_assembly[
         "mbarrier.init.shared.b64 [$0], $1;", NoneType, constraints="r,r"
     ](address, arrivals)
-
-
-@always_inline
-def barrier_init_fence():
-    """Make initialized barriers visible to the asynchronous proxy (`fence.mbarrier_init` and `fence.proxy.async`)."""
-    inlined_assembly[
-        "fence.mbarrier_init.release.cluster; fence.proxy.async.shared::cta;",
-        NoneType,
-        constraints="",
-    ]()
 
 
 @always_inline
@@ -136,30 +128,6 @@ def copy16_with(
         NoneType,
         constraints="r,l,r,l,~{memory}",
     ](target, UInt64(Int(source)), valid, policy)
-
-
-@always_inline
-def copy_commit():
-    """`cp.async.commit_group`."""
-    inlined_assembly[
-        "cp.async.commit_group;", NoneType, constraints="~{memory}"
-    ]()
-
-
-@always_inline
-def copy_wait[pending: Int]():
-    """`cp.async.wait_group`: at most `pending` groups of this thread are still under way."""
-    inlined_assembly[
-        "cp.async.wait_group $0;", NoneType, constraints="n,~{memory}"
-    ](Int32(pending))
-
-
-@always_inline
-def proxy_fence():
-    """`fence.proxy.async`: what this thread wrote to shared memory is visible to WGMMA."""
-    inlined_assembly[
-        "fence.proxy.async.shared::cta;", NoneType, constraints="~{memory}"
-    ]()
 
 
 @always_inline
@@ -321,7 +289,7 @@ def warp_max(value: UInt32) -> UInt32:
 
 
 @always_inline
-def take_turn(counter: UInt64, last: UInt32) -> UInt32:
+def count_up(counter: UInt64, last: UInt32) -> UInt32:
     """`atom.inc`: the value at this address in global memory; it is one more then, or 0 where it was `last`."""
     return inlined_assembly[
         "atom.global.inc.u32 $0, [$1], $2;",

@@ -5,7 +5,8 @@ For any accelerator but Hopper the build must fail and say "needs Hopper (sm_90)
 
 from max.gpu.host import DeviceContext
 
-from mxfp4.grouped_matmul import BIAS, PLAIN, SWIGLU, grouped_matmul
+from mxfp4.moe.grouped_matmul.config import BIAS, PLAIN, SWIGLU
+from mxfp4.moe.grouped_matmul.launch import grouped_matmul
 
 
 def main() raises:

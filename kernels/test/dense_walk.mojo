@@ -1,11 +1,12 @@
-"""One slot of the dense matmuls for few tokens, walked on the CPU as `dense_tile.mojo`'s index arithmetic has it: the copies of
+"""One slot of the dense matmuls for few tokens, walked on the CPU as `dense/tile.mojo`'s index arithmetic has it: the copies of
 all threads, the tensor core's fragments as the instruction's definition has them, and the banks of shared memory.
 
 Functions take the parameters of the `DenseTile` that they walk.
 """
 
 from harness import hash32
-from mxfp4.dense_tile import COPY, DenseTile, LANES, THREADS, WARPS
+from mxfp4.dense.tile import DenseTile, THREADS, WARPS
+from mxfp4.mma_tile import COPY, LANES
 
 comptime NOTHING = 1 << 40
 """What stands nowhere: it spoils every sum that it gets into."""
@@ -68,7 +69,7 @@ def copy_slot[
 
 def product[
     TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int
-](slot: List[Int], warp: Int, turn: Int, half: Int, m: Int, n: Int) -> List[
+](slot: List[Int], warp: Int, round: Int, half: Int, m: Int, n: Int) -> List[
     Int
 ]:
     """What one instruction of a warp adds to its 16 tokens by 8 rows, token by token."""
@@ -79,14 +80,14 @@ def product[
     for lane in range(LANES):
         var group = lane // 4
         var q = lane % 4 * 2
-        var piece = Tile.piece(warp, turn, lane)
+        var piece = Tile.piece(warp, round, lane)
         var upper = (
-            Tile.place(Tile.first_token(warp) + group, piece) // 2
+            Tile.Mma.place(Tile.first_token(warp) + group, piece) // 2
             + 2 * m * EIGHT
         )
         var lower = upper + EIGHT
         var column = (
-            Tile.place(TOKENS + Tile.first_row(warp) + group, piece) // 2
+            Tile.Mma.place(TOKENS + Tile.first_row(warp) + group, piece) // 2
             + n * EIGHT
         )
         for i in range(2):
@@ -113,7 +114,7 @@ def bank_conflicts[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]() -> Int:
     comptime Tile = DenseTile[TOKENS, ROWS, DOWN, WIDTH]
     var conflicts = 0
     for warp in range(WARPS):
-        for turn in range(Tile.TURNS):
+        for round in range(Tile.ROUNDS):
             for quarter in range(4):
                 for matrix in range(2):
                     var seen = UInt32(0)
@@ -122,7 +123,9 @@ def bank_conflicts[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]() -> Int:
                             TOKENS + Tile.first_row(warp) if matrix
                             == 1 else Tile.first_token(warp)
                         )
-                        var at = Tile.place(row, Tile.piece(warp, turn, lane))
+                        var at = Tile.Mma.place(
+                            row, Tile.piece(warp, round, lane)
+                        )
                         seen |= UInt32(1) << UInt32(at // 16 % 8)
                     conflicts += Int(seen != 255)
     return conflicts

@@ -6,7 +6,7 @@ It reads the checkpoint's own order and shares no code with the kernel package.
 from std.memory import Pointer, bitcast
 
 comptime Bytes = Pointer[UInt8, MutAnyOrigin]
-comptime Half = Pointer[BFloat16, MutAnyOrigin]
+comptime BF16 = Pointer[BFloat16, MutAnyOrigin]
 
 
 @always_inline
@@ -66,7 +66,7 @@ struct Sum(TrivialRegisterPassable):
 
 
 @always_inline
-def dot(x: Half, codes: Bytes, scales: Bytes, row: Int, k: Int) -> Sum:
+def dot(x: BF16, codes: Bytes, scales: Bytes, row: Int, k: Int) -> Sum:
     """Multiply one token, bf16 [k], with one weight row."""
     var value = Float64(0)
     var absolute = Float64(0)

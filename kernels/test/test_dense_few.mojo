@@ -8,7 +8,7 @@ How the GPU orders copies, barriers and reads is not seen here; `test_gpu_dense`
 
 from dense_walk import NOTHING, bank_conflicts, copy_slot, expected, product
 from harness import Report
-from mxfp4.dense_few import (
+from mxfp4.dense.few import (
     BLOCKS_EACH,
     FewShape,
     MOST_BLOCKS,
@@ -20,7 +20,8 @@ from mxfp4.dense_few import (
     few_takes,
     first_step,
 )
-from mxfp4.dense_tile import LANES, THREADS, WARPS, few_tile
+from mxfp4.dense.tile import THREADS, WARPS, few_tile
+from mxfp4.mma_tile import LANES
 
 
 def check_cluster[
@@ -63,7 +64,7 @@ def check_cluster[
                 first + step,
             )
             for warp in range(WARPS):
-                for turn in range(Tile.TURNS):
+                for round in range(Tile.ROUNDS):
                     for m in range(Tile.DOWN // 16):
                         for n in range(Tile.WIDTH // 8):
                             for half in range(2):
@@ -72,7 +73,7 @@ def check_cluster[
                                     Tile.ROWS,
                                     Tile.DOWN,
                                     Tile.WIDTH,
-                                ](slot, warp, turn, half, m, n)
+                                ](slot, warp, round, half, m, n)
                                 for lane in range(LANES):
                                     for i in range(4):
                                         var row = lane // 4 + i // 2 * 8
@@ -88,7 +89,7 @@ def check_cluster[
                                         )
                                         if (
                                             step == 0
-                                            and turn == 0
+                                            and round == 0
                                             and half == 0
                                         ):
                                             # Nobody else's.

@@ -7,14 +7,15 @@ How the GPU orders copies, barriers and reads is not seen here; `test_gpu_dense`
 
 from dense_walk import NOTHING, bank_conflicts, copy_slot, expected, product
 from harness import Report
-from mxfp4.dense_head import (
+from mxfp4.dense.head import (
     HEAD_ROWS,
     HeadShape,
     HeadUnit,
     head_takes,
     next_slot,
 )
-from mxfp4.dense_tile import LANES, WARPS
+from mxfp4.dense.tile import WARPS
+from mxfp4.mma_tile import LANES
 
 
 def check_blocks[
@@ -68,7 +69,7 @@ def check_blocks[
             var batch = now.batch()
             # A lane's four sums of each 16 by 8, warp by warp.
             var sums = List(
-                length=WARPS * Tile.SUMS * LANES * 4,
+                length=WARPS * Tile.Mma.SUMS * LANES * 4,
                 fill=0,
             )
             while True:
@@ -79,7 +80,7 @@ def check_blocks[
                 misplaced += Int(held[Int(target)] not in [multiplied - 1, -1])
                 load()
                 for warp in range(WARPS):
-                    for turn in range(Tile.TURNS):
+                    for round in range(Tile.ROUNDS):
                         for m in range(Tile.DOWN // 16):
                             for n in range(Tile.WIDTH // 8):
                                 for half in range(2):
@@ -91,13 +92,13 @@ def check_blocks[
                                     ](
                                         ring[Int(slot)],
                                         warp,
-                                        turn,
+                                        round,
                                         half,
                                         m,
                                         n,
                                     )
                                     var here = (
-                                        warp * Tile.SUMS
+                                        warp * Tile.Mma.SUMS
                                         + m * (Tile.WIDTH // 8)
                                         + n
                                     ) * LANES
@@ -137,7 +138,7 @@ def check_blocks[
                                     results[at] = sums[
                                         (
                                             (
-                                                warp * Tile.SUMS
+                                                warp * Tile.Mma.SUMS
                                                 + m * (Tile.WIDTH // 8)
                                                 + n
                                             )

@@ -23,12 +23,12 @@ from harness import (
     hash32,
     smallest_only,
 )
-from mxfp4.dense import dense_logits, dense_matmul
-from mxfp4.dense_few import dense_few
-from mxfp4.dense_head import dense_head
-from mxfp4.dense_tile import launch_attributes
+from mxfp4.dense.matmul import dense_logits, dense_matmul
+from mxfp4.dense.few import dense_few
+from mxfp4.dense.head import dense_head
+from mxfp4.dense.tile import launch_attributes
 from mxfp4.ptx import grid_release, grid_wait, sleep
-from reference import Half
+from reference import BF16
 
 comptime POISON = UInt8(0x7D)
 """Every byte behind the result: in both dtypes a number that no sum here comes near."""
@@ -58,9 +58,9 @@ def compare[
 ](
     wrong: Count,
     y: Pointer[Scalar[dtype], MutAnyOrigin],
-    x: Half,
-    w: Half,
-    bias: Half,
+    x: BF16,
+    w: BF16,
+    bias: BF16,
     rows: UInt32,
     columns: UInt32,
     step: UInt32,
@@ -184,7 +184,7 @@ def check[
         )
 
 
-def fill_whole(target: Half, count: UInt64, seed: UInt32):
+def fill_whole(target: BF16, count: UInt64, seed: UInt32):
     """Whole numbers from -4 to 3: sums of their products are exact in float32."""
     var i = Int(global_idx.x)
     if i < Int(count):
@@ -196,8 +196,8 @@ def fill_whole(target: Half, count: UInt64, seed: UInt32):
 def add_up(
     sums: Sums,
     absolutes: Sums,
-    x: Half,
-    w: Half,
+    x: BF16,
+    w: BF16,
     columns: UInt32,
     features: UInt32,
 ):
@@ -226,7 +226,7 @@ def expect_sums[
     y: Pointer[Scalar[dtype], MutAnyOrigin],
     sums: Sums,
     absolutes: Sums,
-    bias: Half,
+    bias: BF16,
     values: UInt64,
     columns: UInt32,
     features: UInt32,
@@ -257,7 +257,7 @@ def expect_exact[
     wrong: Count,
     y: Pointer[Scalar[dtype], MutAnyOrigin],
     sums: Sums,
-    bias: Half,
+    bias: BF16,
     values: UInt64,
     columns: UInt32,
 ):
@@ -309,9 +309,9 @@ def multiply_few[
     dtype: DType, //, OVERLAP: Bool = True
 ](
     y: Pointer[Scalar[dtype], MutAnyOrigin],
-    x: Half,
-    w: Half,
-    bias: Half,
+    x: BF16,
+    w: BF16,
+    bias: BF16,
     *,
     tokens: Int,
     rows: Int,
@@ -355,7 +355,7 @@ struct Case:
     var absolutes: DeviceBuffer[DType.float64]
 
     def __init__[
-        fill: def(Half, UInt64, UInt32) thin -> None
+        fill: def(BF16, UInt64, UInt32) thin -> None
     ](out self, ctx: DeviceContext, columns: Int, features: Int) raises:
         self.ctx = ctx
         self.columns = columns
@@ -541,7 +541,7 @@ comptime LATE_BLOCKS = 64
 comptime LATE_MICROSECONDS = 50
 
 
-def fill_late(x: Half, y: Bytes, values: UInt64, bytes: UInt64, seed: UInt32):
+def fill_late(x: BF16, y: Bytes, values: UInt64, bytes: UInt64, seed: UInt32):
     """What `fill_values` makes, and poison for results, long after the next kernel's blocks may have begun."""
     grid_release()
     for _ in range(LATE_MICROSECONDS):

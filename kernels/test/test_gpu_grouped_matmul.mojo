@@ -14,18 +14,13 @@ from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
 from harness import NEEDS_HOPPER, Report, has_hopper, hash32, smallest_only
 from mxfp4.format import spread_codes
-from mxfp4.grouped_matmul import (
-    BIAS,
-    PLAIN,
-    SWIGLU,
-    decode,
-    grouped_matmul,
-    has_large,
-)
+from mxfp4.moe.grouped_matmul.config import BIAS, PLAIN, SWIGLU
+from mxfp4.moe.grouped_matmul.decode import decode, has_large
+from mxfp4.moe.grouped_matmul.launch import grouped_matmul
 from mxfp4.layout import packed_words
-from mxfp4.ops import pack_kernel
+from mxfp4.pack import pack_kernel
 from mxfp4.ptx import grid_release, grid_wait, sleep
-from reference import Bytes, Half, dot, weight
+from reference import Bytes, BF16, dot, weight
 
 comptime POISON = UInt16(0x7FDE)
 """A NaN that no computation makes: whoever still holds it was not written."""
@@ -47,7 +42,7 @@ def fill_bytes(
         target[unsafe_offset=i] = UInt8(low + hash32(seed, UInt32(i)) % span)
 
 
-def fill_halves(target: Half, count: UInt64, seed: UInt32):
+def fill_halves(target: BF16, count: UInt64, seed: UInt32):
     """Random bf16 in (-2, 2), with a zero now and then."""
     var i = Int(global_idx.x)
     if i < Int(count):
@@ -64,7 +59,7 @@ def fill_poison(target: Halves, count: UInt64):
         target[unsafe_offset=i] = POISON
 
 
-def reverse_rows(to: Half, sources: Starts, x: Half, m: UInt32, k: UInt32):
+def reverse_rows(to: BF16, sources: Starts, x: BF16, m: UInt32, k: UInt32):
     """One block a row: copy the rows of x in reverse order, and say where each now is."""
     var row = Int(block_idx.x)
     var other = Int(m) - 1 - row
@@ -121,11 +116,11 @@ def compare[
     EPILOGUE: Int
 ](
     wrong: Starts,
-    y: Half,
-    x: Half,
+    y: BF16,
+    x: BF16,
     codes: Bytes,
     scales: Bytes,
-    bias: Half,
+    bias: BF16,
     starts: Starts,
     ids: Ids,
     n: UInt32,
@@ -347,10 +342,10 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
     )
     var counter = ctx.enqueue_create_buffer[DType.uint32](1)
     counter.enqueue_fill(0)
-    # The bare product takes its share from the beginning, the others their turns.
-    var turns = UInt64(0)
+    # The bare product has static units, the others dynamic ones.
+    var address = UInt64(0)
     comptime if EPILOGUE != PLAIN:
-        turns = UInt64(Int(counter.unsafe_ptr()))
+        address = UInt64(Int(counter.unsafe_ptr()))
     grouped_matmul[EPILOGUE](
         y.unsafe_ptr().as_unsafe_any_origin(),
         x.unsafe_ptr().as_unsafe_any_origin(),
@@ -364,7 +359,7 @@ def run_case[EPILOGUE: Int](case_: Case, ctx: DeviceContext) raises -> Int:
         k=k,
         groups=groups,
         ctx=ctx,
-        turns=turns,
+        counter=address,
     )
     if m > 0:
         ctx.enqueue_function[compare[EPILOGUE]](
@@ -551,7 +546,7 @@ def check_chain(mut report: Report, tokens: Int, ctx: DeviceContext) raises:
                 k=WIDTH,
                 groups=EXPERTS,
                 ctx=ctx,
-                turns=UInt64(Int(counters.unsafe_ptr())),
+                counter=UInt64(Int(counters.unsafe_ptr())),
             )
             var result = (
                 target.unsafe_ptr()
@@ -575,7 +570,7 @@ def check_chain(mut report: Report, tokens: Int, ctx: DeviceContext) raises:
                     k=WIDTH,
                     groups=EXPERTS,
                     ctx=ctx,
-                    turns=UInt64(Int(counters.unsafe_ptr()) + 4),
+                    counter=UInt64(Int(counters.unsafe_ptr()) + 4),
                 )
             else:
                 ctx.synchronize()

@@ -5,7 +5,7 @@ from std.utils.numerics import inf, nan
 from max.gpu.host import DeviceContext
 
 from harness import NEEDS_HOPPER, Report, has_hopper
-from mxfp4.health import count_broken
+from mxfp4.logits.health import count_broken
 
 comptime ROWS = 7
 

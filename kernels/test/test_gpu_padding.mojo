@@ -5,7 +5,7 @@ from std.utils.numerics import neg_inf
 from max.gpu.host import DeviceContext
 
 from harness import NEEDS_HOPPER, Report, has_hopper
-from mxfp4.padding import mask_padding
+from mxfp4.logits.padding import mask_padding
 
 comptime ROWS = 5
 

@@ -18,10 +18,13 @@ from harness import (
 )
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 from mxfp4.ptx import grid_release, grid_wait, sleep
-from mxfp4.routing import combine, route, route_few, sort_rows
-from mxfp4.scheduler import COUNTERS
+from mxfp4.moe.combine import combine
+from mxfp4.moe.router import route
+from mxfp4.moe.router_few import route_few
+from mxfp4.moe.sort import sort_rows
+from mxfp4.moe.schedule import COUNTERS
 
-comptime Half = Pointer[BFloat16, MutAnyOrigin]
+comptime BF16 = Pointer[BFloat16, MutAnyOrigin]
 
 comptime RANDOM = 0
 """Any numbers: sums are not exact."""
@@ -51,14 +54,14 @@ def random(
     return buffer^
 
 
-def make_whole(target: Half, count: UInt64, seed: UInt32):
+def make_whole(target: BF16, count: UInt64, seed: UInt32):
     """Kernel, one thread a value: whole numbers from -3 to 3."""
     var i = Int(global_idx.x)
     if i < Int(count):
         target[unsafe_offset=i] = BFloat16(Int(hash32(seed, UInt32(i)) % 7) - 3)
 
 
-def break_value(target: Half, at: UInt64):
+def break_value(target: BF16, at: UInt64):
     """Kernel, one thread: make a value no number."""
     target[unsafe_offset=Int(at)] = (Float32(0) / Float32(0)).cast[
         DType.bfloat16
@@ -67,9 +70,9 @@ def break_value(target: Half, at: UInt64):
 
 def plain_logits(
     logits: Pointer[Float64, MutAnyOrigin],
-    x: Half,
-    router: Half,
-    bias: Half,
+    x: BF16,
+    router: BF16,
+    bias: BF16,
     count: UInt64,
     features: UInt32,
     experts: UInt32,
@@ -324,7 +327,7 @@ def check_same(
     _ = bias^
 
 
-def write_late(target: Half, count: UInt64, seed: UInt32):
+def write_late(target: BF16, count: UInt64, seed: UInt32):
     """Kernel, one thread a value: `fill_values`, long after the kernel behind was allowed to begin."""
     grid_wait()
     grid_release()

@@ -5,7 +5,7 @@ from std.utils.numerics import neg_inf
 from max.gpu.host import DeviceContext
 
 from harness import NEEDS_HOPPER, Report, has_hopper
-from mxfp4.token_mask import mask_tokens
+from mxfp4.logits.token_mask import mask_tokens
 
 comptime ROWS = 5
 
@@ -67,7 +67,14 @@ def main() raises:
         report.skipped("token mask", NEEDS_HOPPER)
         return
     var ctx = DeviceContext()
-    for columns, words in [(1, 1), (31, 1), (33, 2), (64, 2), (300, 7), (300, 12)]:
+    for columns, words in [
+        (1, 1),
+        (31, 1),
+        (33, 2),
+        (64, 2),
+        (300, 7),
+        (300, 12),
+    ]:
         check(report, ctx, columns, words)
     check(report, ctx, 201088, 6251)
     check(report, ctx, 201088, 6284)

@@ -4,7 +4,8 @@ puts it, and padding is zero.
 
 from harness import Report, hash32
 from mxfp4.format import gather_codes
-from mxfp4.layout import pack, packed_words, padded
+from mxfp4.layout import packed_words, padded
+from mxfp4.pack import pack
 from reference import Bytes
 
 

@@ -4,9 +4,9 @@ The sizes stand in `python/mxfp4/gpt_oss/self_check.py` (`TOKENS`, `TOP`, `EXPER
 """
 
 from harness import Report
-from mxfp4.grouped_matmul import tile_tokens, unit_parts
-from mxfp4.route_few import few_tokens
-from mxfp4.routing import route_wide
+from mxfp4.moe.grouped_matmul.launch import tile_tokens, unit_row_tiles
+from mxfp4.moe.router_few import few_tokens
+from mxfp4.moe.router import route_wide
 
 comptime TOP = 4
 comptime EXPERTS = 8
@@ -54,7 +54,7 @@ def main() raises:
     ]:
         report.check(
             String(m, " rows, ", experts, " experts, ", n, " features: ", want),
-            Int(unit_parts(m, n, experts, 132) != want),
+            Int(unit_row_tiles(m, n, experts, 132) != want),
             "tiles of rows, it is the other",
         )
     report.finish()

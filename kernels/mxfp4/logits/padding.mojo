@@ -4,20 +4,17 @@ A head has more rows than its vocabulary has tokens: 201088 beside the 200019 of
 from what is left over. MAX's masks it in a copy of all logits; here nothing but those columns is written.
 """
 
-from std.memory import Pointer
 from std.utils.numerics import neg_inf
 
-from extensibility import register
-from extensibility import _MutableInputTensor as MutableInputTensor
 from max.gpu import block_idx, thread_idx
 from max.gpu.host import DeviceContext
 
+from ..pointers import Floats
+
 comptime PADDING_THREADS = 256
 
-comptime Logits = Pointer[Float32, MutAnyOrigin]
 
-
-def padding_kernel(logits: Logits, tokens: UInt32, columns: UInt32):
+def padding_kernel(logits: Floats, tokens: UInt32, columns: UInt32):
     """One block a row; see `mask_padding`."""
     var row = logits.unsafe_offset(Int(block_idx.x) * Int(columns))
     for at in range(
@@ -27,7 +24,7 @@ def padding_kernel(logits: Logits, tokens: UInt32, columns: UInt32):
 
 
 def mask_padding(
-    logits: Logits,
+    logits: Floats,
     *,
     tokens: Int,
     rows: Int,
@@ -52,25 +49,3 @@ def mask_padding(
         grid_dim=rows,
         block_dim=PADDING_THREADS,
     )
-
-
-@register("custom.logits.mask_padding")
-struct LogitsMaskPadding:
-    """Make the logits of columns that stand for no token minus infinity, in place; see `mask_padding`."""
-
-    @staticmethod
-    def execute[
-        target: StaticString, tokens: Int
-    ](
-        logits: MutableInputTensor[dtype=DType.float32, rank=2, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`; `tokens` columns stay."""
-        comptime assert target == "gpu", "logits are masked on a GPU"
-        mask_padding(
-            logits.unsafe_ptr().as_unsafe_any_origin(),
-            tokens=tokens,
-            rows=logits.dim_size(0),
-            columns=logits.dim_size(1),
-            ctx=ctx,
-        )

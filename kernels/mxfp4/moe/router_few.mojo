@@ -24,13 +24,19 @@ from max.gpu import (
     lane_id,
     thread_idx,
 )
-from max.gpu.memory import AddressSpace
+from max.gpu.host import DeviceContext, Dim
+from max.gpu.memory import (
+    AddressSpace,
+    fence_async_view_proxy,
+    fence_mbarrier_init,
+)
+from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
-from .grouped_matmul import Half
-from .ptx import (
+from ..mma_tile import LANES
+from ..pointers import BF16, ExpertIds, Floats
+from ..ptx import (
     barrier_arrive_expect,
     barrier_init,
-    barrier_init_fence,
     barrier_wait_cluster,
     cluster_arrive_relaxed,
     cluster_send,
@@ -40,15 +46,12 @@ from .ptx import (
     multiply16,
     pin,
 )
-from .scheduler import ExpertIds
-from .top_experts import Weights, choose_experts, order_key
+from .router_many import route_columns
+from .top_experts import MAX_EXPERTS, check_sizes, choose_experts, order_key
 
 comptime FEW_BLOCKS = 8
 """Blocks of a cluster: no Hopper GPU must take larger ones."""
 comptime FEW_WARPS = 16
-comptime LANES = 32
-"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
-on the GPU."""
 comptime FEW_THREADS = FEW_WARPS * LANES
 comptime ROWS = 16
 """Experts of a warp: the rows of the instruction."""
@@ -87,7 +90,7 @@ struct FewRoute[COLUMNS: Int, TOKENS: Int]:
     The 90 of GPT-OSS's 2880 features are at most 2 for each of 64 warps with the same experts, and 6 for each of 16; with 16
     tokens there are no registers for six.
     """
-    comptime TURNS = Self.TOKENS // 8
+    comptime EIGHTS = Self.TOKENS // 8
     """Tokens of a warp, in the eights that the instruction takes."""
     comptime STRIDE = Self.COLUMNS + 4
     """Sums from one token to the next: what a warp stores at once then falls into different banks."""
@@ -134,7 +137,7 @@ struct FewRoute[COLUMNS: Int, TOKENS: Int]:
     @staticmethod
     @always_inline
     def choosing_warp(token: UInt32) -> UInt32:
-        """The warp of that block which does: one of the first `TURNS`."""
+        """The warp of that block which does: one of the first `EIGHTS`."""
         return token // UInt32(FEW_BLOCKS)
 
     @staticmethod
@@ -147,7 +150,7 @@ struct FewRoute[COLUMNS: Int, TOKENS: Int]:
 
 
 @always_inline
-def _load(row: Half, feature: UInt32) -> Eight:
+def _load(row: BF16, feature: UInt32) -> Eight:
     """Eight features of a row."""
     return (
         row.unsafe_offset(Int(feature))
@@ -158,12 +161,12 @@ def _load(row: Half, feature: UInt32) -> Eight:
 
 @always_inline
 def _multiply[
-    TURNS: Int
+    EIGHTS: Int
 ](
-    mut logits: StaticTuple[SIMD[DType.float32, 4], 2 * TURNS],
+    mut logits: StaticTuple[SIMD[DType.float32, 4], 2 * EIGHTS],
     upper: Eight,
     lower: Eight,
-    values: StaticTuple[Eight, TURNS],
+    values: StaticTuple[Eight, EIGHTS],
 ):
     """Add the products of a step.
 
@@ -172,7 +175,7 @@ def _multiply[
     upper halves. The halves have sums of their own, so that fewer instructions wait for another.
     """
     comptime for half in range(2):
-        comptime for n in range(TURNS):
+        comptime for n in range(EIGHTS):
             logits[2 * n + half] = multiply16(
                 upper[2 * half],
                 lower[2 * half],
@@ -192,25 +195,25 @@ def route_few_kernel[
     COLUMNS: Int, TOKENS: Int
 ](
     chosen: ExpertIds,
-    weights: Weights,
-    x: Half,
-    router: Half,
-    bias: Half,
+    weights: Floats,
+    x: BF16,
+    router: BF16,
+    bias: BF16,
     tokens: UInt32,
     features: UInt32,
     experts: UInt32,
     top: UInt32,
 ):
-    """One cluster of `FEW_BLOCKS` blocks for `TOKENS` tokens; see `routing.route`. Launch with `FEW_THREADS`.
+    """One cluster of `FEW_BLOCKS` blocks for `TOKENS` tokens; see `router.route`. Launch with `FEW_THREADS`.
 
     Parameters:
-        COLUMNS: Most experts: 32, 128 or 256, see `route_many.route_columns`.
+        COLUMNS: Most experts: 32, 128 or 256, see `router_many.route_columns`.
         TOKENS: See `few_tokens`.
     """
     comptime assert _is_sm_9x(), "mxfp4 routing needs Hopper (sm_90)"
     comptime Shape = FewRoute[COLUMNS, TOKENS]
     comptime STEPS = Shape.STEPS
-    comptime TURNS = Shape.TURNS
+    comptime EIGHTS = Shape.EIGHTS
     comptime EACH = COLUMNS // LANES
     comptime assert Shape.TILES * Shape.PARTS == FEW_WARPS
     # What a warp stores at once are eight experts of every other of eight tokens.
@@ -229,7 +232,7 @@ def route_few_kernel[
         alignment=16,
     ]()
     var arrived = stack_allocation[
-        TURNS, UInt64, address_space=AddressSpace.SHARED, alignment=8
+        EIGHTS, UInt64, address_space=AddressSpace.SHARED, alignment=8
     ]()
     var thread = UInt32(thread_idx.x)
     var lane = UInt32(lane_id())
@@ -238,13 +241,14 @@ def route_few_kernel[
     var first = UInt32(block_idx.x) // UInt32(FEW_BLOCKS) * UInt32(TOKENS)
     var quads = ceildiv(experts, UInt32(QUAD))
     if thread == 0:
-        comptime for n in range(TURNS):
+        comptime for n in range(EIGHTS):
             var address = UInt32(Int(arrived)) + UInt32(n * 8)
             barrier_init(address, 1)
             barrier_arrive_expect(
                 address, quads * UInt32(FEW_BLOCKS * QUAD * 4)
             )
-        barrier_init_fence()
+        fence_mbarrier_init()
+        fence_async_view_proxy()
     # Nobody sends to a block that has not begun; the wait is where it sends.
     cluster_arrive_relaxed()
 
@@ -263,13 +267,13 @@ def route_few_kernel[
     if expert >= experts:
         end = begin
         ragged = False
-    var rows = StaticTuple[Half, 2](router, router)
+    var rows = StaticTuple[BF16, 2](router, router)
     comptime for r in range(2):
         rows[r] = router.unsafe_offset(
             Int(min(expert + group + UInt32(8 * r), experts - 1) * features)
         )
-    var columns = StaticTuple[Half, TURNS](fill=x)
-    comptime for n in range(TURNS):
+    var columns = StaticTuple[BF16, EIGHTS](fill=x)
+    comptime for n in range(EIGHTS):
         columns[n] = x.unsafe_offset(
             Int(min(first + UInt32(8 * n) + group, tokens - 1)) * Int(features)
         )
@@ -287,7 +291,7 @@ def route_few_kernel[
                 w[2 * i + r] = _load(rows[r], feature(begin + UInt32(i)))
     # Those who choose experts need the bias. Its bits are left as they come: to touch them would be to wait for them here.
     var biases = StaticTuple[UInt32, EACH](fill=0)
-    if warp_index < UInt32(TURNS):
+    if warp_index < UInt32(EIGHTS):
         comptime for i in range(EACH):
             biases[i] = UInt32(
                 bias.unsafe_bitcast[UInt16]()[
@@ -301,18 +305,18 @@ def route_few_kernel[
     # for this one's end.
     grid_release()
     grid_wait()
-    var logits = StaticTuple[SIMD[DType.float32, 4], 2 * TURNS]()
-    comptime for i in range(2 * TURNS):
+    var logits = StaticTuple[SIMD[DType.float32, 4], 2 * EIGHTS]()
+    comptime for i in range(2 * EIGHTS):
         logits[i] = SIMD[DType.float32, 4](0)
     var step = begin
     while step < end:
-        var v = StaticTuple[StaticTuple[Eight, TURNS], STEPS]()
+        var v = StaticTuple[StaticTuple[Eight, EIGHTS], STEPS]()
         comptime for i in range(STEPS):
-            comptime for n in range(TURNS):
+            comptime for n in range(EIGHTS):
                 v[i][n] = _load(columns[n], feature(step + UInt32(i)))
         comptime for i in range(STEPS):
             if step + UInt32(i) < end:
-                _multiply[TURNS](logits, w[2 * i], w[2 * i + 1], v[i])
+                _multiply[EIGHTS](logits, w[2 * i], w[2 * i + 1], v[i])
         step += UInt32(STEPS)
         if step < end:
             comptime for i in range(STEPS):
@@ -320,19 +324,19 @@ def route_few_kernel[
                     w[2 * i + r] = _load(rows[r], feature(step + UInt32(i)))
     if ragged:
         # Features that there are not are zero in both: nothing else is sure to be a number.
-        var there = features // UInt32(STEP) * UInt32(STEP) + at
+        var beyond = features // UInt32(STEP) * UInt32(STEP) + at
         var upper = Eight(0)
         var lower = Eight(0)
-        var values = StaticTuple[Eight, TURNS](fill=Eight(0))
-        if there < features:
-            upper = _load(rows[0], there)
-            lower = _load(rows[1], there)
-            comptime for n in range(TURNS):
-                values[n] = _load(columns[n], there)
-        _multiply[TURNS](logits, upper, lower, values)
+        var values = StaticTuple[Eight, EIGHTS](fill=Eight(0))
+        if beyond < features:
+            upper = _load(rows[0], beyond)
+            lower = _load(rows[1], beyond)
+            comptime for n in range(EIGHTS):
+                values[n] = _load(columns[n], beyond)
+        _multiply[EIGHTS](logits, upper, lower, values)
 
     # ---- What the warps of a block have of the same logits, added up for the block that chooses.
-    comptime for n in range(TURNS):
+    comptime for n in range(EIGHTS):
         var sum = logits[2 * n] + logits[2 * n + 1]
         comptime for i in range(4):
             sums[
@@ -346,10 +350,10 @@ def route_few_kernel[
             ] = sum[i]
     barrier()
     cluster_wait()
-    var there = min(UInt32(TOKENS), tokens - first)
+    var present = min(UInt32(TOKENS), tokens - first)
     comptime ACROSS = UInt32(COLUMNS // QUAD)
     var unit = thread
-    while unit < there * ACROSS:
+    while unit < present * ACROSS:
         var token = unit // ACROSS
         var quad = unit % ACROSS
         if quad < quads:
@@ -374,7 +378,7 @@ def route_few_kernel[
 
     # ---- The highest logits, and their softmax: a warp a token. Nobody sends to a block without one.
     var mine = warp_index * UInt32(FEW_BLOCKS) + block
-    if mine >= there:
+    if mine >= present:
         return
     barrier_wait_cluster(UInt32(Int(arrived)) + warp_index * 8, 0)
     var keys = SIMD[DType.uint32, EACH](0)
@@ -393,3 +397,41 @@ def route_few_kernel[
         if UInt32(i * LANES) + lane < experts:
             keys[i] = order_key(logit)
     choose_experts(chosen, weights, keys, Int(first + mine), Int(top))
+
+
+def route_few(
+    chosen: ExpertIds,
+    weights: Floats,
+    x: BF16,
+    router: BF16,
+    bias: BF16,
+    *,
+    tokens: Int,
+    features: Int,
+    experts: Int,
+    top: Int,
+    ctx: DeviceContext,
+) raises:
+    """Enqueue what `route` does, with the kernel for few tokens, of which it takes any number."""
+    check_sizes(experts, top, features)
+    if tokens == 0:
+        return
+    comptime for i in range(6):
+        comptime COLUMNS = [32, 128, MAX_EXPERTS][i // 2]
+        comptime TOKENS = [8, 16][i % 2]
+        if route_columns(experts) == COLUMNS and few_tokens(tokens) == TOKENS:
+            ctx.enqueue_function[route_few_kernel[COLUMNS, TOKENS]](
+                chosen,
+                weights,
+                x,
+                router,
+                bias,
+                UInt32(tokens),
+                UInt32(features),
+                UInt32(experts),
+                UInt32(top),
+                grid_dim=few_blocks(tokens),
+                block_dim=FEW_THREADS,
+                cluster_dim=Dim(FEW_BLOCKS, 1, 1),
+                attributes=pdl_launch_attributes(PDLLevel.ON),
+            )

@@ -1,8 +1,6 @@
-"""What a block of the dense matmuls for few tokens does with a slot of its ring: `dense_few.mojo` and `dense_head.mojo`.
+"""What a block of the dense matmuls for few tokens does with a slot of its ring: `few.mojo` and `head.mojo`.
 
-Tokens are the rows of `mma.m16n8k16`, weight rows its columns. Both go through shared memory, slot by slot (`cp.async`), and
-stand there as in `route_many.mojo`: every other row has its halves of 64 bytes swapped, so that a lane's 16 bytes, eight
-features of one row, serve two instructions and meet no other lane's in a bank.
+Tokens and weights go through shared memory, slot by slot (`cp.async`), and stand there as `mma_tile.mojo` has it.
 
 Some warps copy tokens and the others weights. A thread waits for its own copies alone; a barrier of the block makes them
 everyone's.
@@ -19,27 +17,15 @@ when that one's blocks have all said so or ended, while its results are not to b
 Weights must therefore be there before the kernel before begins: constants are.
 """
 
-from std.utils.static_tuple import StaticTuple
-
 from max.gpu.host import LaunchAttribute
-from max.gpu.memory import AddressSpace
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
-from std.memory import Pointer
 
-from .grouped_matmul import Half
-from .ptx import copy16, copy16_with, evict_first, multiply16
+from ..mma_tile import COPY, LANES, MmaTile
+from ..pointers import BF16, SharedBytes
+from ..ptx import copy16, copy16_with, evict_first
 
 comptime WARPS = 8
-comptime LANES = 32
-"""Threads of a warp, for the host too, which counts the threads of a launch; the library's `WARP_SIZE` is the GPU's only
-on the GPU."""
 comptime THREADS = WARPS * LANES
-comptime COPY = 16
-"""Bytes that a thread copies at once: eight features."""
-
-comptime SharedBytes = Pointer[
-    UInt8, MutUntrackedOrigin, address_space=AddressSpace.SHARED
-]
 
 
 def launch_attributes[OVERLAP: Bool]() -> List[LaunchAttribute]:
@@ -72,7 +58,7 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
     """Warps that have the same tokens and rows, and other features."""
     comptime STEP = max(Self.PARTS * 32, 64) if Self.TOKENS > 16 else 128
     """Features in a slot: at least a line of 128 bytes of each row."""
-    comptime TURNS = Self.STEP // (Self.PARTS * 32)
+    comptime ROUNDS = Self.STEP // (Self.PARTS * 32)
     """How often a warp takes 32 features of a slot, two instructions deep."""
     comptime CHUNKS = Self.STEP * 2 // COPY
     """Pieces of 16 bytes in a row of a slot."""
@@ -88,9 +74,9 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
     comptime ROW_PASS = (WARPS - Self.TOKEN_WARPS) * Self.AT_ONCE
     """The same of weight rows."""
 
-    comptime SUMS = Self.DOWN // 16 * (Self.WIDTH // 8)
-    """Tiles of 16 tokens and 8 rows of a warp: a lane has four sums of each."""
-    comptime Sums = StaticTuple[SIMD[DType.float32, 4], Self.SUMS]
+    comptime Mma = MmaTile[Self.DOWN, Self.WIDTH, Self.CHUNKS]
+    """What a warp multiplies at once."""
+    comptime Sums = Self.Mma.Sums
 
     @staticmethod
     def check():
@@ -100,18 +86,7 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
         comptime assert Self.ROWS % Self.ROW_PASS == 0
         # A thread's rows are all even or all odd.
         comptime assert Self.TOKEN_PASS % 2 == 0 and Self.ROW_PASS % 2 == 0
-        # A warp's first row is even, and what a quarter of a warp loads, two half rows, is all of the banks.
-        comptime assert Self.WIDTH % 8 == 0 and Self.CHUNKS % 8 == 0
-
-    @staticmethod
-    @always_inline
-    def place(row: Int, chunk: Int) -> Int:
-        """The byte of a slot at which this piece of this row stands.
-
-        Every other row has its halves of 64 bytes swapped: eight lanes read two half rows at once, which so fall into
-        different banks.
-        """
-        return (row * Self.CHUNKS + (chunk ^ (row % 2 * 4))) * COPY
+        Self.Mma.check()
 
     @staticmethod
     @always_inline
@@ -141,12 +116,12 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
         var row = Self.copied_row(thread)
         if not Self.copies_tokens(thread):
             row += Self.TOKENS
-        return Self.place(row, Self.copied_chunk(thread))
+        return Self.Mma.place(row, Self.copied_chunk(thread))
 
     @staticmethod
     @always_inline
     def copy_tokens(
-        target: UInt32, x: Half, at: UInt32, left: Int32, features: UInt32
+        target: UInt32, x: BF16, at: UInt32, left: Int32, features: UInt32
     ):
         """Ask for a thread's pieces of the tokens.
 
@@ -159,20 +134,20 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
         """
         comptime for i in range(Self.TOKENS // Self.TOKEN_PASS):
             comptime BELOW = i * Self.TOKEN_PASS
-            var there = Int32(BELOW) < left
+            var in_bounds = Int32(BELOW) < left
             copy16(
                 target + UInt32(BELOW * Self.CHUNKS * COPY),
                 x.unsafe_offset(
-                    Int(at + UInt32(BELOW) * features) if there else 0
+                    Int(at + UInt32(BELOW) * features) if in_bounds else 0
                 ),
-                UInt32(COPY) if there else 0,
+                UInt32(COPY) if in_bounds else 0,
             )
 
     @staticmethod
     @always_inline
     def copy_weights[
         FIRST_OUT: Bool
-    ](target: UInt32, w: Half, at: UInt32, left: Int32, features: UInt32,):
+    ](target: UInt32, w: BF16, at: UInt32, left: Int32, features: UInt32,):
         """Ask for a thread's pieces of the weights; as `copy_tokens`.
 
         Parameters:
@@ -181,12 +156,12 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
         """
         comptime for i in range(Self.ROWS // Self.ROW_PASS):
             comptime BELOW = i * Self.ROW_PASS
-            var there = Int32(BELOW) < left
+            var in_bounds = Int32(BELOW) < left
             var here = target + UInt32(BELOW * Self.CHUNKS * COPY)
             var source = w.unsafe_offset(
-                Int(at + UInt32(BELOW) * features) if there else 0
+                Int(at + UInt32(BELOW) * features) if in_bounds else 0
             )
-            var bytes = UInt32(COPY) if there else 0
+            var bytes = UInt32(COPY) if in_bounds else 0
             comptime if FIRST_OUT:
                 copy16_with(here, source, bytes, evict_first())
             else:
@@ -212,61 +187,20 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
 
     @staticmethod
     @always_inline
-    def piece(warp: Int, turn: Int, lane: Int) -> Int:
+    def piece(warp: Int, round: Int, lane: Int) -> Int:
         """Which piece of 16 bytes of its rows a lane reads."""
-        return (turn * Self.PARTS + Self.part(warp)) * 4 + lane % 4
-
-    @staticmethod
-    @always_inline
-    def no_sums() -> Self.Sums:
-        """A lane's sums, before anything is added."""
-        var sums = Self.Sums()
-        comptime for i in range(Self.SUMS):
-            sums[i] = SIMD[DType.float32, 4](0)
-        return sums
+        return (round * Self.PARTS + Self.part(warp)) * 4 + lane % 4
 
     @staticmethod
     @always_inline
     def multiply(slot: SharedBytes, warp: Int, lane: Int, mut sums: Self.Sums):
-        """Add to a warp's sums what its part of a slot makes.
-
-        A lane's 16 bytes are eight features of one row, and four lanes have 32. Which of them the instruction takes for which
-        k does not matter as long as tokens and weights agree: its first 16 are the lower halves of these 16 bytes, its next
-        16 the upper halves.
-        """
-        comptime HIGH = Self.DOWN // 16
-        comptime WIDE = Self.WIDTH // 8
-        comptime EIGHT = 8 * Self.CHUNKS * COPY
-        """Bytes from a row to the eighth after it, which is as even or odd."""
+        """Add to a warp's sums what its part of a slot makes."""
         var token = Self.first_token(warp) + lane // 4
         var row = Self.TOKENS + Self.first_row(warp) + lane // 4
-        comptime for turn in range(Self.TURNS):
-            var piece = Self.piece(warp, turn, lane)
-            var tokens = slot.unsafe_offset(Self.place(token, piece))
-            var weights = slot.unsafe_offset(Self.place(row, piece))
-            var a = StaticTuple[SIMD[DType.uint32, 4], 2 * HIGH]()
-            comptime for i in range(2 * HIGH):
-                a[i] = (
-                    tokens.unsafe_offset(i * EIGHT)
-                    .unsafe_bitcast[UInt32]()
-                    .unsafe_load[width=4, alignment=16]()
-                )
-            var b = StaticTuple[SIMD[DType.uint32, 4], WIDE]()
-            comptime for n in range(WIDE):
-                b[n] = (
-                    weights.unsafe_offset(n * EIGHT)
-                    .unsafe_bitcast[UInt32]()
-                    .unsafe_load[width=4, alignment=16]()
-                )
-            comptime for half in range(2):
-                comptime for m in range(HIGH):
-                    comptime for n in range(WIDE):
-                        sums[m * WIDE + n] = multiply16(
-                            a[2 * m][2 * half],
-                            a[2 * m + 1][2 * half],
-                            a[2 * m][2 * half + 1],
-                            a[2 * m + 1][2 * half + 1],
-                            b[n][2 * half],
-                            b[n][2 * half + 1],
-                            sums[m * WIDE + n],
-                        )
+        comptime for round in range(Self.ROUNDS):
+            var piece = Self.piece(warp, round, lane)
+            Self.Mma.multiply[AT_ONCE=Self.Mma.WIDE](
+                slot.unsafe_offset(Self.Mma.place(token, piece)),
+                slot.unsafe_offset(Self.Mma.place(row, piece)),
+                sums,
+            )

@@ -1,4 +1,4 @@
-"""Dense matmuls that stay within their outputs: for few tokens `dense_few.mojo`, and to float32 `dense_head.mojo`; for more
+"""Dense matmuls that stay within their outputs: for few tokens `few.mojo`, and to float32 `head.mojo`; for more
 MAX's own in whole tiles, and those two for the tokens that fill none.
 
 The sm_90 matmul of MAX 26.7 writes whole tiles, also where the output ends before: with 6 tokens, 122 rows of whatever stands
@@ -11,21 +11,17 @@ coarse, however exact the layers before were. With a float32 output MAX's matmul
 weights fill no whole tiles it stores the last ones wrongly. A head's 201088 rows are 1571 tiles of 128.
 """
 
-from std.memory import Pointer
-from std.utils import IndexList
 from std.utils.index import Index
 
-from extensibility import InputTensor, OutputTensor, register
 from layout import Coord, Idx, TileTensor, row_major
 from linalg.matmul.gpu.sm90.matmul import warp_specialize_gemm_with_multicasting
 from linalg.utils_gpu import MatmulConfig
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 
-from .dense_few import dense_few
-from .dense_head import Floats, dense_head
-
-comptime Half = Pointer[BFloat16, MutAnyOrigin]
+from ..pointers import BF16, Floats
+from .few import dense_few
+from .head import dense_head
 
 comptime TILE_TOKENS = 128
 """Tokens of a tile of MAX's matmul: two warpgroups have 64 each."""
@@ -55,7 +51,7 @@ def dense_matmul(
     ],
     x: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
     w: TileTensor[DType.bfloat16, address_space=AddressSpace.GENERIC, ...],
-    bias: Half,
+    bias: BF16,
     ctx: DeviceContext,
 ) raises:
     """Enqueue y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; products are accumulated in float32.
@@ -95,7 +91,7 @@ def dense_matmul(
 def dense_tiles[
     N: Int, K: Int
 ](
-    y: Half, x: Half, w: Half, bias: Half, tokens: Int, ctx: DeviceContext
+    y: BF16, x: BF16, w: BF16, bias: BF16, tokens: Int, ctx: DeviceContext
 ) raises:
     """Enqueue what `dense_matmul` does, for a multiple of `TILE_TOKENS` tokens, with MAX's matmul."""
     comptime WIDTH = tile_rows(N)
@@ -184,7 +180,7 @@ def dense_logits(
 
 def head_tiles[
     N: Int, K: Int, *, TOKENS: Int, PAIRS: Bool
-](y: Floats, x: Half, w: Half, tokens: Int, ctx: DeviceContext) raises:
+](y: Floats, x: BF16, w: BF16, tokens: Int, ctx: DeviceContext) raises:
     """Enqueue what `dense_logits` does with MAX's matmul.
 
     Parameters:
@@ -209,91 +205,3 @@ def head_tiles[
         TileTensor(w, row_major((Idx[N], Idx[K]))),
         ctx,
     )
-
-
-@register("custom.dense.matmul")
-struct DenseMatmul:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed, plus bias [N]; bf16 in and out.
-
-    Here and in the other ops w must not be made by the op before: it may be read before that has ended.
-    """
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.bfloat16, rank=2, ...],
-        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        bias: InputTensor[dtype=DType.bfloat16, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`; see `dense_matmul`."""
-        comptime assert (
-            target == "gpu"
-        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
-        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        check_bias(bias.dim_size(0), w.dim_size(0))
-        dense_matmul(
-            y.to_tile_tensor[DType.int64](),
-            x.to_tile_tensor[DType.int64](),
-            w.to_tile_tensor[DType.int64](),
-            bias.unsafe_ptr().as_unsafe_any_origin(),
-            ctx,
-        )
-
-
-@register("custom.dense.matmul_float32")
-struct DenseMatmulFloat32:
-    """Compute y [M, N] = x [M, K] times w [N, K] transposed; bf16 in, float32 out."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=DType.float32, rank=2, ...],
-        x: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        w: InputTensor[dtype=DType.bfloat16, rank=2, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`; see `dense_logits`."""
-        comptime assert (
-            target == "gpu"
-        ), "mxfp4 dense matmul needs Hopper (sm_90): it has no CPU kernel"
-        check_shapes(y.shape(), x.shape(), w.shape(), x.dim_size(0))
-        dense_logits(
-            y.to_tile_tensor[DType.int64](),
-            x.to_tile_tensor[DType.int64](),
-            w.to_tile_tensor[DType.int64](),
-            ctx,
-        )
-
-
-def check_shapes(
-    y: IndexList[2], x: IndexList[2], w: IndexList[2], rows: Int
-) raises:
-    """Refuse shapes other than y [rows, N], x [M, K], w [N, K]."""
-    if w[1] != x[1] or y[0] != rows or y[1] != w[0]:
-        raise Error(
-            "dense matmul: x is ",
-            x,
-            ", w ",
-            w,
-            ", y ",
-            y,
-            "; they must be [M, K], [N, K] and [",
-            rows,
-            ", N]",
-        )
-
-
-def check_bias(biases: Int, features: Int) raises:
-    """Refuse a bias that is not one number for each output feature."""
-    if biases != features:
-        raise Error(
-            "dense matmul: ",
-            features,
-            " output features, but ",
-            biases,
-            " biases",
-        )

@@ -9,7 +9,7 @@ memory busy: blocks on every multiprocessor, each with tens of KiB under way.
 - Blocks with the same rows are one cluster, of 1, 2, 4 or 8. Each leaves its sums in its own shared memory, and all add up
   what they find in that of the others, in a fixed order: one launch, no memory for sums in between, and the same input gives
   the same bits.
-- Inside a block it is as `dense_tile.mojo` has it: tokens are the rows of `mma.m16n8k16`, weight rows its columns, both go
+- Inside a block it is as `tile.mojo` has it: tokens are the rows of `mma.m16n8k16`, weight rows its columns, both go
   through a ring of slots, and warps with the same tokens and rows take other features of a slot.
 
 Numbers of which the last step, the last tile of rows and the last tokens have none are zero in shared memory. N and K are
@@ -29,32 +29,29 @@ from max.gpu import (
     thread_idx,
 )
 from max.gpu.host import DeviceContext, Dim, FuncAttribute
-from max.gpu.memory import AddressSpace, external_memory
-
-from .dense_tile import (
-    COPY,
-    DenseTile,
-    LANES,
-    THREADS,
-    few_tile,
-    launch_attributes,
+from max.gpu.memory import (
+    AddressSpace,
+    async_copy_commit_group,
+    async_copy_wait_group,
+    external_memory,
 )
-from .grouped_matmul import Half
-from .ptx import (
+
+from ..mma_tile import COPY, LANES
+from ..pointers import BF16
+from ..ptx import (
     cluster_arrive,
     cluster_arrive_relaxed,
     cluster_load,
     cluster_wait,
-    copy_commit,
-    copy_wait,
     grid_release,
     grid_wait,
 )
+from .tile import DenseTile, THREADS, few_tile, launch_attributes
 
 comptime FEW_TOKENS = 128
 """Most tokens that one tile holds. With more, weights are read once for each tile.
 
-Up to twice as many that still costs no more than MAX's matmul does; `dense.mojo` gives it whole tiles from there on, and the
+Up to twice as many that still costs no more than MAX's matmul does; `matmul.mojo` gives it whole tiles from there on, and the
 rest to this kernel. `bench_dense` measures both.
 """
 comptime ROWS = 96
@@ -136,10 +133,10 @@ def first_step(block: Int, blocks: Int, steps: Int) -> Int:
 def dense_few_kernel[
     TOKENS: Int
 ](
-    y: Half,
-    x: Half,
-    w: Half,
-    bias: Half,
+    y: BF16,
+    x: BF16,
+    w: BF16,
+    bias: BF16,
     tokens: UInt32,
     rows: UInt32,
     features: UInt32,
@@ -185,34 +182,34 @@ def dense_few_kernel[
         var feature = UInt32(
             (first + step) * Tile.STEP + Tile.copied_chunk(thread) * 8
         )
-        var there = left if feature < features else 0
+        var rows_left = left if feature < features else 0
         if of_tokens:
-            Tile.copy_tokens(slot, x, from_first + feature, there, features)
+            Tile.copy_tokens(slot, x, from_first + feature, rows_left, features)
         else:
             Tile.copy_weights[FIRST_OUT=False](
-                slot, w, from_first + feature, there, features
+                slot, w, from_first + feature, rows_left, features
             )
 
-    # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.
+    # What the kernels before wrote, tokens too, is there after the wait; see `tile.mojo`.
     if of_tokens:
         grid_wait()
     comptime for step in range(STAGES - 1):
         if step < count:
             load(step)
-        copy_commit()
+        async_copy_commit_group()
     if not of_tokens:
         grid_wait()
     grid_release()
 
     # ---- Products.
-    var sums = Tile.no_sums()
+    var sums = Tile.Mma.no_sums()
     for step in range(count):
         # This step has come, and everyone has done with the slot of the one before, which the next load fills.
-        copy_wait[STAGES - 2]()
+        async_copy_wait_group(Int32(STAGES - 2))
         barrier()
         if step + STAGES - 1 < count:
             load(step + STAGES - 1)
-        copy_commit()
+        async_copy_commit_group()
         Tile.multiply(
             memory.unsafe_offset(step % STAGES * Tile.SLOT_BYTES),
             warp_index,
@@ -221,38 +218,27 @@ def dense_few_kernel[
         )
 
     # ---- The sums of all parts, in place of the ring once nobody reads it any more.
-    copy_wait[0]()
+    async_copy_wait_group(Int32(0))
     barrier()
-    comptime DOWN = Tile.DOWN // 16
-    comptime ACROSS = Tile.WIDTH // 8
-    var floats = memory.unsafe_bitcast[Float32]()
-    comptime for m in range(DOWN):
-        comptime for n in range(ACROSS):
-            comptime for half in range(2):
-                floats.unsafe_offset(
-                    Shape.sum_place(
-                        Tile.part(warp_index),
-                        Tile.first_token(warp_index)
-                        + lane // 4
-                        + m * 16
-                        + half * 8,
-                        Tile.first_row(warp_index) + n * 8 + lane % 4 * 2,
-                    )
-                ).unsafe_store[alignment=8](
-                    SIMD[DType.float32, 2](
-                        sums[m * ACROSS + n][2 * half],
-                        sums[m * ACROSS + n][2 * half + 1],
-                    )
-                )
+    Tile.Mma.store[STRIDE](
+        sums,
+        memory.unsafe_bitcast[Float32]().unsafe_offset(
+            Shape.sum_place(
+                Tile.part(warp_index),
+                Tile.first_token(warp_index) + lane // 4,
+                Tile.first_row(warp_index) + lane % 4 * 2,
+            )
+        ),
+    )
     cluster_arrive()
     cluster_wait()
 
     # ---- The results, four neighbours at a time, divided among all threads of the cluster.
     comptime AT_ONCE = 4
     """Blocks whose sums are asked for together. Where there are fewer, a block reads its own instead and adds nothing."""
-    var there = min(TOKENS, Int(tokens) - first_token)
+    var present = min(TOKENS, Int(tokens) - first_token)
     for unit in range(
-        block * THREADS + thread, there * QUADS, blocks * THREADS
+        block * THREADS + thread, present * QUADS, blocks * THREADS
     ):
         var mine = unit // QUADS
         var offset = unit % QUADS * 4
@@ -300,10 +286,10 @@ def dense_few_kernel[
 
 
 def few_takes(
-    y: Half,
-    x: Half,
-    w: Half,
-    bias: Half,
+    y: BF16,
+    x: BF16,
+    w: BF16,
+    bias: BF16,
     *,
     tokens: Int,
     rows: Int,
@@ -322,10 +308,10 @@ def few_takes(
 def dense_few[
     OVERLAP: Bool = True
 ](
-    y: Half,
-    x: Half,
-    w: Half,
-    bias: Half,
+    y: BF16,
+    x: BF16,
+    w: BF16,
+    bias: BF16,
     *,
     tokens: Int,
     rows: Int,

@@ -6,8 +6,9 @@ How the GPU orders copies, barriers and reads is not seen here; `test_gpu_routin
 """
 
 from harness import Report, hash32
-from mxfp4.route_many import COPY, RouteShape, route_columns
-from mxfp4.top_experts import order_key, ordered_number
+from mxfp4.mma_tile import COPY
+from mxfp4.moe.router_many import RouteShape, route_columns
+from mxfp4.moe.top_experts import order_key, ordered_number
 
 
 def value(seed: UInt32, row: Int, feature: Int, features: Int) -> Int:
@@ -37,7 +38,7 @@ def check_block[
                 var chunk = thread % Shape.CHUNKS
                 var row = thread // Shape.CHUNKS + copy * Shape.PASS
                 var at = (
-                    Shape.place(thread // Shape.CHUNKS, chunk)
+                    Shape.Tile.place(thread // Shape.CHUNKS, chunk)
                     + copy * Shape.PASS * Shape.CHUNKS * COPY
                 )
                 for i in range(WORDS):
@@ -67,14 +68,14 @@ def check_block[
                             var q = lane % 4 * 2
                             var piece = part * 4 + lane % 4
                             var upper = (
-                                Shape.place(
+                                Shape.Tile.place(
                                     Shape.first_token(warp) + group, piece
                                 )
                                 + 2 * m * 8 * Shape.CHUNKS * COPY
                             ) // 2
                             var lower = upper + 8 * Shape.CHUNKS * COPY // 2
                             var column = (
-                                Shape.place(
+                                Shape.Tile.place(
                                     Shape.TOKENS
                                     + Shape.first_expert(warp)
                                     + group,
@@ -129,7 +130,9 @@ def check_block[
                         Shape.TOKENS + Shape.first_expert(warp) if matrix
                         == 1 else Shape.first_token(warp)
                     )
-                    var at = Shape.place(row, Shape.part(warp) * 4 + lane % 4)
+                    var at = Shape.Tile.place(
+                        row, Shape.part(warp) * 4 + lane % 4
+                    )
                     seen |= UInt32(1) << UInt32(at // 16 % 8)
                 conflicts += Int(seen != 255)
 

@@ -3,24 +3,22 @@
 A grammar says so with a bit for each token. Requests without one have rows of ones, of which nothing is written.
 """
 
-from std.memory import Pointer
 from std.utils.numerics import neg_inf
 
-from extensibility import InputTensor, register
-from extensibility import _MutableInputTensor as MutableInputTensor
 from max.gpu import block_idx, thread_idx
 from max.gpu.host import DeviceContext
+
+from ..pointers import Floats, Words
 
 comptime MASK_THREADS = 1024
 
 comptime BITS = 32
 """Columns of a word: a warp reads one word and writes its columns."""
 
-comptime Logits = Pointer[Float32, MutAnyOrigin]
-comptime Mask = Pointer[UInt32, MutAnyOrigin]
 
-
-def token_mask_kernel(logits: Logits, mask: Mask, columns: UInt32, words: UInt32):
+def token_mask_kernel(
+    logits: Floats, mask: Words, columns: UInt32, words: UInt32
+):
     """One block a row; see `mask_tokens`."""
     var row = logits.unsafe_offset(Int(block_idx.x) * Int(columns))
     var bits = mask.unsafe_offset(Int(block_idx.x) * Int(words))
@@ -32,8 +30,8 @@ def token_mask_kernel(logits: Logits, mask: Mask, columns: UInt32, words: UInt32
 
 
 def mask_tokens(
-    logits: Logits,
-    mask: Mask,
+    logits: Floats,
+    mask: Words,
     *,
     rows: Int,
     columns: Int,
@@ -60,37 +58,3 @@ def mask_tokens(
         grid_dim=rows,
         block_dim=MASK_THREADS,
     )
-
-
-@register("custom.logits.mask_tokens")
-struct LogitsMaskTokens:
-    """Make the logits of tokens that are not allowed minus infinity, in place; see `mask_tokens`."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        logits: MutableInputTensor[dtype=DType.float32, rank=2, ...],
-        mask: InputTensor[dtype=DType.int32, rank=2, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`."""
-        comptime assert target == "gpu", "logits are masked on a GPU"
-        if mask.dim_size(0) != logits.dim_size(0):
-            raise Error(
-                "token mask: ",
-                mask.dim_size(0),
-                " rows for logits of ",
-                logits.dim_size(0),
-            )
-        mask_tokens(
-            logits.unsafe_ptr().as_unsafe_any_origin(),
-            mask.unsafe_ptr()
-            .unsafe_mut_cast[True]()
-            .unsafe_bitcast[UInt32]()
-            .as_unsafe_any_origin(),
-            rows=logits.dim_size(0),
-            columns=logits.dim_size(1),
-            words=mask.dim_size(1),
-            ctx=ctx,
-        )

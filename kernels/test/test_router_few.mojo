@@ -6,7 +6,7 @@ How the GPU orders barriers and what is sent is not seen here; `test_gpu_routing
 """
 
 from harness import Report, hash32
-from mxfp4.route_few import (
+from mxfp4.moe.router_few import (
     FEW_BLOCKS,
     FEW_THREADS,
     FEW_WARPS,
@@ -40,7 +40,7 @@ def add_step[
     comptime Shape = FewRoute[COLUMNS, TOKENS]
     var expert = Int(Shape.first_expert(UInt32(warp)))
     for half in range(2):
-        for n in range(Shape.TURNS):
+        for n in range(Shape.EIGHTS):
             var a = List(length=16 * 16, fill=0)
             var b = List(length=16 * 8, fill=0)
             for lane in range(32):
@@ -79,7 +79,7 @@ def check_cluster[
     comptime Shape = FewRoute[COLUMNS, TOKENS]
     comptime PLACES = FEW_BLOCKS * Shape.RECEIVED
     var received = List(length=PLACES, fill=NOTHING)
-    var bytes = List(length=FEW_BLOCKS * Shape.TURNS, fill=0)
+    var bytes = List(length=FEW_BLOCKS * Shape.EIGHTS, fill=0)
     var misplaced = 0
     var conflicts = 0
     var quads = (experts + QUAD - 1) // QUAD
@@ -90,7 +90,7 @@ def check_cluster[
             # ---- Products.
             var part = Shape.part(UInt32(warp))
             var expert = Shape.first_expert(UInt32(warp))
-            var logits = List(length=Shape.TURNS * 32 * 4, fill=0)
+            var logits = List(length=Shape.EIGHTS * 32 * 4, fill=0)
             if Int(expert) < experts:
                 for step in range(
                     Int(Shape.first_step(UInt32(block), part, steps)),
@@ -109,7 +109,7 @@ def check_cluster[
                     )
 
             # ---- Sums of the warps.
-            for n in range(Shape.TURNS):
+            for n in range(Shape.EIGHTS):
                 for i in range(4):
                     var banks = UInt32(0)
                     for lane in range(32):
@@ -134,7 +134,7 @@ def check_cluster[
                     continue
                 var to = Int(Shape.choosing_block(token))
                 var warp = Int(Shape.choosing_warp(token))
-                bytes[to * Shape.TURNS + warp] += QUAD * 4
+                bytes[to * Shape.EIGHTS + warp] += QUAD * 4
                 for i in range(QUAD):
                     var sum = 0
                     for other in range(Shape.PARTS):
@@ -168,7 +168,7 @@ def check_cluster[
             found += 1
             # Or it would wait for ever, or not long enough.
             wrong += Int(
-                bytes[block * Shape.TURNS + warp]
+                bytes[block * Shape.EIGHTS + warp]
                 != quads * FEW_BLOCKS * QUAD * 4
             )
             for expert in range(experts):

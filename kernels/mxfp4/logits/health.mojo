@@ -6,24 +6,21 @@ device and only grow; the host reads them now and then, so no step waits for it.
 
 from std.atomic import Atomic
 from std.math import isfinite
-from std.memory import Pointer, stack_allocation
+from std.memory import stack_allocation
 
-from extensibility import InputTensor, register
-from extensibility import _MutableInputTensor as MutableInputTensor
 from max.gpu import barrier, block_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
+
+from ..pointers import Floats, Words
 
 comptime HEALTH_THREADS = 1024
 comptime COUNT_BYTES = 16
 """How much of the buffer's end is the counts': rows that are not finite, rows all alike, two unused."""
 
-comptime Logits = Pointer[Float32, MutAnyOrigin]
-comptime Counts = Pointer[UInt32, MutAnyOrigin]
 
-
-def health_kernel(counts: Counts, logits: Logits, columns: UInt32):
-    """One block a row; see `LogitsHealth`."""
+def health_kernel(counts: Words, logits: Floats, columns: UInt32):
+    """One block a row; see `count_broken`."""
     # Whether a value is not finite, and whether one differs from the first.
     var found = stack_allocation[2, UInt32, address_space=AddressSpace.SHARED]()
     var thread = Int(thread_idx.x)
@@ -52,8 +49,8 @@ def health_kernel(counts: Counts, logits: Logits, columns: UInt32):
 
 
 def count_broken(
-    counts: Counts,
-    logits: Logits,
+    counts: Words,
+    logits: Floats,
     *,
     rows: Int,
     columns: Int,
@@ -77,37 +74,3 @@ def count_broken(
         grid_dim=rows,
         block_dim=HEALTH_THREADS,
     )
-
-
-@register("custom.logits.health")
-struct LogitsHealth:
-    """Add to the counts at the end of a buffer how many rows of logits cannot be; see `count_broken`."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        buffer: MutableInputTensor[dtype=DType.uint8, rank=1, ...],
-        logits: InputTensor[dtype=DType.float32, rank=2, ...],
-        ctx: DeviceContext,
-    ) raises:
-        """Enqueue on `ctx`. The last `COUNT_BYTES` bytes of the buffer are the counts."""
-        comptime assert target == "gpu", "the logits' health is told on a GPU"
-        var size = buffer.dim_size(0)
-        if size < COUNT_BYTES or size % COUNT_BYTES != 0:
-            raise Error(
-                "logits health: the buffer must have a multiple of ",
-                COUNT_BYTES,
-                " bytes, got ",
-                size,
-            )
-        count_broken(
-            buffer.unsafe_ptr()
-            .unsafe_offset(size - COUNT_BYTES)
-            .unsafe_bitcast[UInt32]()
-            .as_unsafe_any_origin(),
-            logits.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
-            rows=logits.dim_size(0),
-            columns=logits.dim_size(1),
-            ctx=ctx,
-        )

@@ -1,6 +1,6 @@
 """The dense matmul for few tokens and very many weight rows, with float32 results: the head, whose rows are the vocabulary.
 
-With 201088 rows there are many more tiles than multiprocessors, so `dense_few.mojo`'s division of K and its sums through a
+With 201088 rows there are many more tiles than multiprocessors, so `few.mojo`'s division of K and its sums through a
 cluster are not wanted. What matters is that weights never stop coming:
 
 - **A block stays** on each multiprocessor, and takes one tile after the other. Its ring knows no tiles: while the last steps
@@ -15,7 +15,6 @@ any batch that this kernel takes.
 """
 
 from std.math import ceildiv
-from std.memory import Pointer
 from std.sys.info import _is_sm_9x
 from std.utils.static_tuple import StaticTuple
 
@@ -28,25 +27,17 @@ from max.gpu import (
     thread_idx,
 )
 from max.gpu.host import DeviceAttribute, DeviceContext, FuncAttribute
-from max.gpu.memory import AddressSpace, external_memory
-
-from .dense_tile import (
-    COPY,
-    DenseTile,
-    LANES,
-    THREADS,
-    few_tile,
-    launch_attributes,
-)
-from .grouped_matmul import Half
-from .ptx import (
-    copy_commit,
-    copy_wait,
-    grid_release,
-    grid_wait,
+from max.gpu.memory import (
+    AddressSpace,
+    async_copy_commit_group,
+    async_copy_wait_group,
+    external_memory,
 )
 
-comptime Floats = Pointer[Float32, MutAnyOrigin]
+from ..mma_tile import COPY, LANES
+from ..pointers import BF16, Floats
+from ..ptx import grid_release, grid_wait
+from .tile import DenseTile, THREADS, few_tile, launch_attributes
 
 comptime HEAD_ROWS = 192
 """Weight rows of a tile."""
@@ -184,26 +175,26 @@ struct HeadLoader[TOKENS: Int]:
         self.left = Int32(Int(self.rows) - first)
 
     @always_inline
-    def load(mut self, x: Half, w: Half):
+    def load(mut self, x: BF16, w: BF16):
         """Ask for the next step, if there is one, as one group of copies."""
         if self.next.is_there():
             var feature = (
                 UInt32(self.next.step * Self.Tile.STEP) + self.first_feature
             )
-            var there = self.left if feature < self.features else 0
+            var rows_left = self.left if feature < self.features else 0
             var slot = self.target + self.slot * UInt32(Self.Tile.SLOT_BYTES)
             var at = self.from_first + feature
             if self.of_tokens:
-                Self.Tile.copy_tokens(slot, x, at, there, self.features)
+                Self.Tile.copy_tokens(slot, x, at, rows_left, self.features)
             else:
                 # Each weight is read once, or by a few blocks at about the same time; tokens by every tile of rows.
                 Self.Tile.copy_weights[FIRST_OUT=True](
-                    slot, w, at, there, self.features
+                    slot, w, at, rows_left, self.features
                 )
             if self.next.advance():
                 self.begin()
         self.slot = next_slot[Self.TOKENS](self.slot)
-        copy_commit()
+        async_copy_commit_group()
 
 
 @always_inline
@@ -218,7 +209,7 @@ def next_slot[TOKENS: Int](slot: UInt32) -> UInt32:
 )
 def dense_head_kernel[
     TOKENS: Int
-](y: Floats, x: Half, w: Half, tokens: UInt32, rows: UInt32, features: UInt32):
+](y: Floats, x: BF16, w: BF16, tokens: UInt32, rows: UInt32, features: UInt32):
     """A block for each unit, or blocks that take several; see `dense_head`.
 
     Parameters:
@@ -249,7 +240,7 @@ def dense_head_kernel[
     var loader = HeadLoader[TOKENS](
         now.copy(), UInt32(Int(memory)), thread, tokens, rows, features
     )
-    # What the kernels before wrote, tokens too, is there after the wait; see `dense_tile.mojo`.
+    # What the kernels before wrote, tokens too, is there after the wait; see `tile.mojo`.
     if loader.of_tokens:
         grid_wait()
     for _ in range(STAGES - 1):
@@ -264,10 +255,10 @@ def dense_head_kernel[
     while now.is_there():
         var tile = now.tile()
         var batch = now.batch()
-        var sums = Tile.no_sums()
+        var sums = Tile.Mma.no_sums()
         while True:
             # This step has come, and everyone has done with the slot of the one before, which the next load fills.
-            copy_wait[STAGES - 2]()
+            async_copy_wait_group(Int32(STAGES - 2))
             barrier()
             loader.load(x, w)
             Tile.multiply(
@@ -315,7 +306,7 @@ def store_two(
 
 
 def head_takes(
-    y: Floats, x: Half, w: Half, *, tokens: Int, rows: Int, features: Int
+    y: Floats, x: BF16, w: BF16, *, tokens: Int, rows: Int, features: Int
 ) -> Bool:
     """Whether sizes and pointers are such that `dense_head` can copy 16 bytes at once and count in 32 bits."""
     return (
@@ -331,8 +322,8 @@ def dense_head[
     OVERLAP: Bool = True
 ](
     y: Floats,
-    x: Half,
-    w: Half,
+    x: BF16,
+    w: BF16,
     *,
     tokens: Int,
     rows: Int,

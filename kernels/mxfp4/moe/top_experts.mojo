@@ -1,19 +1,37 @@
 """Which experts a token goes to: the highest of its logits, and their softmax."""
 
 from std.math import exp
-from std.memory import Pointer, bitcast
+from std.memory import bitcast
 
 from max.gpu import WARP_SIZE, lane_id
 
-from .ptx import warp_max, warp_min
-from .scheduler import ExpertIds
+from ..ptx import warp_max, warp_min
+from ..pointers import ExpertIds, Floats
 
 comptime MAX_EXPERTS = 256
 """Most experts of a layer: the router's logits and the counts of the sort live in shared memory."""
 comptime MAX_TOP = 8
 """Most experts of a token."""
 
-comptime Weights = Pointer[Float32, MutAnyOrigin]
+
+def check_sizes(experts: Int, top: Int, features: Int) raises:
+    """Refuse numbers that no kernel of the routing takes."""
+    if experts < 1 or experts > MAX_EXPERTS:
+        raise Error(
+            "mxfp4 routing: 1 to ", MAX_EXPERTS, " experts, got ", experts
+        )
+    if top < 1 or top > min(MAX_TOP, experts):
+        raise Error(
+            "mxfp4 routing: 1 to ",
+            min(MAX_TOP, experts),
+            " experts a token, got ",
+            top,
+        )
+    if features < 8 or features % 8 != 0:
+        raise Error(
+            "mxfp4 routing: features must be a positive multiple of 8, got ",
+            features,
+        )
 
 
 @always_inline
@@ -39,7 +57,7 @@ def choose_experts[
     EACH: Int
 ](
     chosen: ExpertIds,
-    weights: Weights,
+    weights: Floats,
     keys: SIMD[DType.uint32, EACH],
     token: Int,
     top: Int,
