@@ -76,8 +76,7 @@ GROWTH = 64 << 20
 # the longest prompt needs, less than the long prompts do together.
 CACHE = 0.46e9 * LAYERS
 LONG_PROMPTS, LONG_PROMPT = 56, 10_000
-# What MAX plans for a step beside the weights and the cache. The share it is told is
-# one of what it took of the GPU, a little less than was free.
+# What MAX plans for a step beside the weights and the cache.
 STEP = 5e9
 
 MAX_LENGTH = SETTINGS["max_position_embeddings"]
@@ -145,6 +144,15 @@ def gpu(what: str) -> int:
     return int(subprocess.check_output(query, env=dict(os.environ))) << 20
 
 
+def available() -> int:
+    """Bytes of it that MAX takes for a model and its cache, of which it is told a share.
+
+    Asked in a process of its own, which holds them as long as it runs.
+    """
+    ask = "from max.driver import Accelerator as A; print(A().stats['free_memory'])"
+    return int(subprocess.check_output([sys.executable, "-c", ask]))
+
+
 def mxfp4_serve(port: int, *flags: str) -> list[str]:
     """The command that serves the model."""
     # In an unpacked bundle, in a checkout, or on PATH.
@@ -170,7 +178,7 @@ def ready(url: str) -> bool:
 def starting(port: int) -> tuple[list[str], dict[str, str]]:
     """The command for the model, and the variables it needs: those of any user."""
     weights = sum(file.stat().st_size for file in Path(MODEL).glob("*.safetensors"))
-    share = (weights + STEP + CACHE) / gpu("free")
+    share = (weights + STEP + CACHE) / available()
     flags = ["--host", "127.0.0.1", "--", "--device-memory-utilization", f"{share:.3f}"]
     # The tests' packages are not the server's.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
