@@ -145,7 +145,7 @@ def gpu(what: str) -> int:
 
 
 def available() -> int:
-    """Bytes of it that MAX takes for a model and its cache, of which it is told a share.
+    """Bytes of it that MAX takes for a model and its cache, and is told a share of.
 
     Asked in a process of its own, which holds them as long as it runs.
     """
