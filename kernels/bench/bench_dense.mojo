@@ -2,7 +2,7 @@
 
     bench_dense [--tokens 1,2,...]
 
-Prints a table. `here` is `dense_matmul`, and for the head `dense_head`; `MAX` is its matmul as it chooses tiles itself, with an
+Prints a table. `here` is `dense_matmul`, and for the head `dense_logits`; `MAX` is its matmul as it chooses tiles itself, with an
 epilogue that stores within bounds; both launched by themselves. `graph` is our kernel for few tokens as a device graph of one
 node. Microseconds are medians of 20, L2 flushed before each, as events on the device give them; GB/s count the weights once
 and TFLOP/s the products, in the time of `here` and of `MAX`. The first shapes are the head, whose results are float32,
@@ -26,7 +26,7 @@ from max.gpu.host import (
     Dim,
     FuncAttribute,
 )
-from mxfp4.dense.matmul import dense_matmul
+from mxfp4.dense.matmul import dense_logits, dense_matmul
 from mxfp4.dense.few import (
     FEW_TOKENS,
     FewShape,
@@ -37,7 +37,6 @@ from mxfp4.dense.few import (
 from mxfp4.dense.head import (
     HEAD_ROWS,
     HeadShape,
-    dense_head,
     dense_head_kernel,
 )
 from mxfp4.dense.tile import THREADS, few_tile
@@ -45,7 +44,7 @@ from mxfp4.dense.tile import THREADS, few_tile
 
 comptime SPARE_ROWS = 128
 """No tile that MAX's matmul writes is taller."""
-comptime MOST_LOGITS = 256
+comptime MOST_LOGITS = 512
 """Tokens of which the head is timed: it is asked for one a request."""
 
 
@@ -91,14 +90,14 @@ struct Layer[N: Int, K: Int, dtype: DType]:
         )
         var y = self.y.unsafe_ptr().unsafe_mut_cast[True]()
         comptime if Self.dtype == DType.float32:
-            dense_head(
-                y.unsafe_bitcast[Float32]().as_unsafe_any_origin(),
-                x,
-                w,
-                tokens=self.tokens,
-                rows=Self.N,
-                features=Self.K,
-                ctx=self.ctx,
+            dense_logits(
+                TileTensor(
+                    y.unsafe_bitcast[Float32](),
+                    row_major((self.tokens, Idx[Self.N])),
+                ),
+                TileTensor(x, row_major((self.tokens, Idx[Self.K]))),
+                TileTensor(w, row_major((Idx[Self.N], Idx[Self.K]))),
+                self.ctx,
             )
         else:
             dense_matmul(
