@@ -53,7 +53,6 @@ pub fn answers(walker: &Walker) -> Result<(), String> {
             "<|channel|>final<|message|>{\"a\": 1}",
             "<|channel|>final<|message|>{\"a\": 1, \"b\": 2, \"c\": 3}",
             "<|channel|>final<|message|>{\"a\": 1.5, \"b\": 2}",
-            "<|channel|>final<|message|>{\"a\": 1,                                  \"b\": 2}",
             "<|channel|>analysis<|message|>Hm.",
             "<|channel|>commentary<|message|>{\"a\": 1, \"b\": 2}",
             "<|channel|>commentary to=functions.add<|message|>{\"a\": 1, \"b\": 2}",

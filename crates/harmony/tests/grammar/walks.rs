@@ -184,11 +184,14 @@ pub fn wild(walker: &Walker) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a text is of a form.
+type IsIt<'a> = dyn Fn(&str) -> bool + 'a;
+
 pub fn texts(walker: &Walker) -> Result<(), String> {
     let harmony = harmony()?;
     let vocabulary = harmony.vocabulary();
     let choice = ["yes", "yes, but", "no", "été"].map(str::to_owned).to_vec();
-    let cases: [(Text, &dyn Fn(&str) -> bool); 3] = [
+    let cases: [(Text, &IsIt<'_>); 3] = [
         (Text::Choice(choice.clone()), &|text| {
             choice.iter().any(|each| each == text)
         }),
