@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -72,7 +72,9 @@ fn is_open(app: &App, route: Route) -> bool {
     }
 }
 
+/// Whether the page answers. Where there is none, `/` is a path like any other.
 fn is_page(request: &Request) -> bool {
     let is_read = [Method::GET, Method::HEAD].contains(request.method());
-    is_read && request.uri().path() == "/"
+    let route = request.extensions().get::<MatchedPath>();
+    is_read && route.is_some_and(|route| route.as_str() == "/")
 }

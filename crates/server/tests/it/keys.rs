@@ -123,6 +123,43 @@ async fn all_routes_but_health_and_live_need_a_key() {
 }
 
 #[tokio::test]
+async fn the_page_asks_for_the_key_itself() {
+    let rig = hi(with_keys(one_key())).await;
+    let page = send(rig.address, "GET", "/", &bearer(KEY), "").await;
+    assert_eq!(page.status, 200);
+    let known = format!("if-none-match: {}\r\n", page.header("etag").unwrap());
+    for lines in [String::new(), bearer("wrong"), known] {
+        let reply = send(rig.address, "GET", "/", &lines, "").await;
+        assert_eq!(reply.status, 401, "{lines}");
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        let policy = "content-security-policy";
+        assert_eq!(reply.header(policy), page.header(policy));
+        assert_eq!(reply.text(), page.text());
+        let head = send(rig.address, "HEAD", "/", &lines, "").await;
+        assert_eq!((head.status, head.body.len()), (401, 0));
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_page_its_path_needs_a_key_as_any() {
+    let rig = hi(Config {
+        page: false,
+        ..with_keys(one_key())
+    })
+    .await;
+    for address in [rig.address, rig.server.metrics_addresses()[0]] {
+        let reply = send(address, "GET", "/", "", "").await;
+        assert_eq!(
+            (reply.status, reply.error().2),
+            (401, json!("invalid_api_key"))
+        );
+        let reply = send(address, "GET", "/", &bearer(KEY), "").await;
+        assert_eq!((reply.status, reply.error().2), (404, json!("not_found")));
+    }
+}
+
+#[tokio::test]
 async fn metrics_may_go_without() {
     let rig = hi(Config {
         metrics_without_key: true,

@@ -85,6 +85,12 @@ class Browser {
     return this.page.locator(".answer");
   }
 
+  /** A number beside the chat. */
+  card(title) {
+    const named = this.page.locator("dt", { hasText: title });
+    return this.page.locator(".card").filter({ has: named }).locator(".value");
+  }
+
   async ended(answer) {
     await answer.locator("footer").waitFor({ timeout: 60_000 });
   }

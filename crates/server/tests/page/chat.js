@@ -88,8 +88,7 @@ async function byCurl(browser) {
 }
 
 async function numbers(browser) {
-  const { page } = browser;
-  const card = (title) => page.locator(".card").filter({ has: page.locator("dt", { hasText: title }) }).locator(".value");
+  const card = (title) => browser.card(title);
   await card("First token").filter({ hasText: /s$/ }).waitFor();
   assert.equal(await card("KV cache").textContent(), "38 %");
   assert.match(await card("Prefix hits").textContent(), /^(49|50) %$/);

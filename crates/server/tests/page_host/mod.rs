@@ -3,14 +3,16 @@
 mod answers;
 mod engine_metrics;
 
+use std::io::{Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mxfp4_engine::scripted::Options;
 use mxfp4_engine::{EngineListener, ScriptedEngine};
 use mxfp4_harmony::Vocabulary;
-use mxfp4_server::{Config, Date, Server};
+use mxfp4_server::{Config, Date, KeySource, Keys, Server};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 
 pub const MODEL: &str = "openai/gpt-oss-20b";
@@ -20,6 +22,8 @@ pub struct Host {
     runtime: Runtime,
     vocabulary: Arc<Vocabulary>,
     config: Config,
+    /// The key that the server wants, once it wants one.
+    key_file: NamedTempFile,
     /// The time of a token.
     step: Duration,
     server: Option<Server>,
@@ -30,8 +34,10 @@ impl Host {
     pub fn start(vocabulary: Arc<Vocabulary>, step: Duration) -> Result<Self, String> {
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
         let engine_metrics = runtime.block_on(engine_metrics::serve());
+        let key_file = NamedTempFile::new().map_err(|error| error.to_string())?;
         let mut host = Self {
             runtime,
+            key_file,
             vocabulary,
             config: Config {
                 port: 0,
@@ -55,6 +61,10 @@ impl Host {
 
     /// Does what a line asks for, and answers with one.
     pub fn answer(&mut self, asked: &str) -> Result<Value, String> {
+        if let Some(key) = asked.strip_prefix("want key ") {
+            self.want(key)?;
+            return Ok(json!(null));
+        }
         match asked {
             "stop" => self.stop(),
             "bind" => self.bind()?,
@@ -73,6 +83,29 @@ impl Host {
 
     fn engine(&self) -> &ScriptedEngine {
         self.engine.as_ref().expect("the engine runs")
+    }
+
+    /// From now on this key is right and no other. A server that wanted none starts anew; one that did reads its file
+    /// again.
+    fn want(&mut self, key: &str) -> Result<(), String> {
+        let file = self.key_file.as_file_mut();
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "page {key}"));
+        written.map_err(|error| error.to_string())?;
+        if self.config.keys.is_required() {
+            self.server.as_ref().ok_or("no server listens")?.reload();
+            return Ok(());
+        }
+        let source = KeySource {
+            file: Some(self.key_file.path().to_owned()),
+            ..KeySource::default()
+        };
+        self.config.keys = Keys::new(source).map_err(|error| error.to_string())?;
+        self.stop();
+        self.bind()?;
+        self.ready()
     }
 
     fn stop(&mut self) {
