@@ -2,7 +2,9 @@
 
     .venv/bin/python scripts/record_screen.py OUT.svg --frame TEXT ... -- COMMAND
 
-A frame is taken when the screen first holds its TEXT; then the command is interrupted.
+A frame is taken when the screen first holds its TEXT; --wait TEXT waits for one and takes none.
+A LINE is typed once what stands before it is done. In the end the command is interrupted, or
+gets the key that --end names.
 Needs tmux; rich comes with the SDK.
 """
 
@@ -38,19 +40,46 @@ def frame(text: str) -> str:
     raise SystemExit(f"the screen never held {text!r}:\n{tmux('capture-pane', '-p')}")
 
 
+def steps(kind: str) -> type[argparse.Action]:
+    """Keeps what is to be done in the order of the command line."""
+
+    class Step(argparse.Action):
+        def __call__(self, parser, namespace, value, option_string=None) -> None:
+            namespace.steps = [*(namespace.steps or []), (kind, value)]
+
+    return Step
+
+
+def recorded(steps: list[tuple[str, str]]) -> list[str]:
+    """The frames, with lines typed in between."""
+    frames = []
+    for kind, text in steps:
+        if kind == "type":
+            tmux("send-keys", "-l", text)
+            tmux("send-keys", "Enter")
+            continue
+        screen = frame(text)
+        if kind == "frame":
+            frames.append(screen)
+    return frames
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--frame", action="append", required=True)
+    parser.add_argument("--frame", action=steps("frame"), dest="steps", required=True)
+    parser.add_argument("--wait", action=steps("wait"), dest="steps")
+    parser.add_argument("--type", action=steps("type"), dest="steps")
+    parser.add_argument("--end", default="C-c")
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
     size = ("-x", str(COLUMNS), "-y", str(ROWS))
     # The shell outlives the command, so that the last screen can still be read.
     shell = f"{shlex.join(args.command)}; echo; echo {OVER}; sleep {PATIENCE}"
-    tmux("new-session", "-d", *size, shell)
+    tmux("-u", "new-session", "-d", *size, shell)
     try:
-        frames = [frame(text) for text in args.frame]
-        tmux("send-keys", "C-c")
+        frames = recorded(args.steps)
+        tmux("send-keys", args.end)
         frame(OVER)
     finally:
         tmux("kill-server")

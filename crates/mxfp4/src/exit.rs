@@ -14,7 +14,7 @@ pub enum Exit {
     Config = 3,
     /// There is no SDK, or it could not be made.
     Sdk = 4,
-    /// Something that serving or measuring needs is missing: GPU, memory, port, model, package.
+    /// Something needed is missing: GPU, memory, port, model, package, server, key.
     Precondition = 5,
 }
 

@@ -1,4 +1,10 @@
-//! How this program asks a server: with a key, and by TLS.
+//! How this program asks a server: with a key, and by TLS; and one connection, whose answers may stream.
+
+mod connection;
+mod server;
+mod sse;
+mod tls;
+mod url;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +18,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
+pub use self::connection::Connection;
+pub use self::server::{Lost, Server};
+pub use self::sse::Events;
+pub use self::url::Url;
 use crate::exit::{Exit, Failure};
 
 /// What a server wants of its clients.
@@ -123,17 +133,6 @@ fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(all)
 }
 
-/// A request with what the server wants of its clients.
-pub fn authorized<B>(
-    request: ureq::RequestBuilder<B>,
-    client: &ClientArgs,
-) -> ureq::RequestBuilder<B> {
-    match client.authorization() {
-        Some(authorization) => request.header("authorization", authorization),
-        None => request,
-    }
-}
-
 /// The name that a certificate must have for the server of this host.
 pub fn server_name(host: &str) -> anyhow::Result<rustls::pki_types::ServerName<'static>> {
     let bare = host
@@ -142,6 +141,14 @@ pub fn server_name(host: &str) -> anyhow::Result<rustls::pki_types::ServerName<'
         .to_owned();
     rustls::pki_types::ServerName::try_from(bare)
         .with_context(|| format!("{host} is no name that a certificate can have"))
+}
+
+/// The message of an error object, in the forms that servers give it.
+pub fn message(data: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
+    let error = value.get("error").unwrap_or(&value);
+    let message = error.get("message").unwrap_or(error).as_str()?;
+    Some(message.lines().next()?.to_owned())
 }
 
 #[cfg(test)]

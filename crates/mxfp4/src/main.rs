@@ -7,6 +7,7 @@ mod allow;
 mod bench;
 mod build;
 mod bundle;
+mod chat;
 mod clean;
 mod code;
 mod color;
@@ -30,8 +31,10 @@ mod run;
 mod serve;
 mod setup;
 mod shell;
+mod state;
 mod test;
 mod version;
+mod visible;
 mod vscode;
 mod warm;
 
@@ -113,6 +116,7 @@ enum Command {
 /// What needs no workspace.
 #[derive(Subcommand)]
 enum Anywhere {
+    Chat(Box<chat::Args>),
     Init(init::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -126,7 +130,7 @@ Exit codes:
   2      the command line is wrong
   3      mxfp4.toml is wrong, or there is no workspace
   4      there is no SDK, or it could not be made
-  5      serving or measuring lacks something: Hopper GPU, memory, port, model, kernel package
+  5      something needed is missing: Hopper GPU, memory, port, model, kernel package, server, key
   128+n  ended by signal n";
 
 fn main() -> ExitCode {
@@ -184,6 +188,16 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     };
     let command = match command {
         AnyCommand::InWorkspace(command) => command,
+        AnyCommand::Anywhere(Anywhere::Chat(args)) => {
+            follow_grace(&ambient)?;
+            let place = chat::Place {
+                root,
+                cwd,
+                ambient,
+                verbosity,
+            };
+            return chat::run(place, *args);
+        }
         AnyCommand::Anywhere(Anywhere::Init(args)) => return init::run(&cwd, args),
         AnyCommand::Anywhere(Anywhere::Completions(args)) => return completions::run(args),
         AnyCommand::Anywhere(Anywhere::Man(args)) => return man::run(args),
@@ -195,11 +209,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         let (root, _) = Workspace::locate(root.as_deref(), &cwd)?;
         return allow::deny(&ambient, &root, cli.quiet);
     }
-    if let Some(grace) = ambient.get_nonempty("MXFP4_GRACE") {
-        let grace = duration::parse(&grace.to_string_lossy())
-            .map_err(|wrong| Failure::new(Exit::Usage, format!("MXFP4_GRACE: {wrong}")))?;
-        mxfp4_process::set_grace(grace);
-    }
+    follow_grace(&ambient)?;
     let context = Context {
         workspace: Workspace::find(root.as_deref(), &cwd)?,
         ambient,
@@ -227,6 +237,16 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Command::Fmt(args) => fmt::run(&context, args),
         Command::Clean(args) => clean::run(&context, args),
     }
+}
+
+/// Has children get the time that MXFP4_GRACE says once they are to end.
+fn follow_grace(ambient: &Ambient) -> Result<(), Failure> {
+    if let Some(grace) = ambient.get_nonempty("MXFP4_GRACE") {
+        let grace = duration::parse(&grace.to_string_lossy())
+            .map_err(|wrong| Failure::new(Exit::Usage, format!("MXFP4_GRACE: {wrong}")))?;
+        mxfp4_process::set_grace(grace);
+    }
+    Ok(())
 }
 
 /// Log lines go to stderr: stdout belongs to what a command was asked to print. `timed` is for who wants to know it

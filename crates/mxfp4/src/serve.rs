@@ -19,7 +19,7 @@ mod startup;
 mod view;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -40,16 +40,16 @@ pub use self::flags::Flags;
 use self::front_end::FrontEnd;
 pub use self::front_end::Frontend;
 pub use self::launch::{Launch, Request, Task, python};
-pub use self::log_line::visible;
 pub use self::log_tail::LogTail;
 pub use self::model::{Model, hub_cache, hub_home, is_offline};
-pub use self::server::{Server, Wait, is_healthy};
+pub use self::server::{Address, Server, Wait, is_healthy};
 pub use self::startup::{Lap, Past};
 pub use self::view::View;
 use crate::build::ensure_built;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::setup::ensure_sdk;
+use crate::visible::visible;
 
 /// Build, check the machine, and serve a model.
 ///
@@ -263,6 +263,28 @@ pub fn start(
             launch.model.arrivals(&context.ambient),
         ),
     ))
+}
+
+/// Starts a server that another command talks to, MAX's log in the file `log`, and waits until it is ready; a code where
+/// it was ended before that.
+pub fn start_for_command(
+    context: &Context,
+    launch: &Launch,
+    made: (&Sdk, &Environment),
+    log: &Path,
+) -> anyhow::Result<Result<Server, i32>> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot write {}", log.display()))?;
+    }
+    let view = View::new(context.verbosity, false, Some(create(log)?));
+    let mut server = start(context, launch, made, view, Access::default())?;
+    match server.await_ready()? {
+        Wait::Ready => Ok(Ok(server)),
+        Wait::Ended(0) => {
+            Err(Failure::new(Exit::Failed, "MAX stopped before it was ready to serve").into())
+        }
+        Wait::Ended(code) => Ok(Err(code)),
+    }
 }
 
 /// This command line without what is done by now: the log is where the streams go, and the one who waits is here.

@@ -35,5 +35,5 @@ pub use background::Background;
 pub use command::{Command, Error, Output, set_grace};
 pub use line::{Line, Stream};
 pub use outcome::Outcome;
-pub use signals::{CaughtSignals, interrupted, on_hangup};
+pub use signals::{CaughtSignals, Interrupts, interrupted, on_hangup};
 pub use stopper::Stopper;

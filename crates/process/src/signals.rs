@@ -84,6 +84,29 @@ impl Drop for CaughtSignals {
     }
 }
 
+/// What is told of Ctrl-C, where it is not to end anything.
+static INTERRUPTS: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+
+/// While it lives, SIGINT ends neither this process nor a child: it is told to one who asked, and to nobody else. For
+/// work that is ended by Ctrl-C within a program that goes on.
+#[derive(Debug)]
+pub struct Interrupts(());
+
+impl Interrupts {
+    /// `told` is called for each SIGINT from now on, on the thread that receives signals. There is one at a time.
+    pub fn start(told: impl Fn() + Send + 'static) -> io::Result<Self> {
+        listen()?;
+        *INTERRUPTS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(told));
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        *INTERRUPTS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// A running child that signals are passed on to, until it is dropped.
 pub(crate) struct Registration(u64);
 
@@ -147,6 +170,11 @@ fn start() -> io::Result<()> {
 fn pass_on(signal: i32) {
     if acts_at(signal) {
         return;
+    }
+    if signal == SIGINT
+        && let Some(told) = &*INTERRUPTS.lock().unwrap_or_else(PoisonError::into_inner)
+    {
+        return told();
     }
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     if signal == SIGTSTP {

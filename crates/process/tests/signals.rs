@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use mxfp4_process::{CaughtSignals, Command, interrupted};
+use mxfp4_process::{CaughtSignals, Command, Interrupts, interrupted};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -31,7 +31,10 @@ fn caller() {
     if std::env::var_os("WHOLE_TREE").is_some() {
         command = command.whole_tree();
     }
+    let told = std::env::var_os("INTERRUPTS")
+        .map(|_| Interrupts::start(|| std::fs::write("told", "").unwrap()).unwrap());
     let outcome = command.status().unwrap();
+    drop(told);
     if std::env::var_os("CATCH").is_some() {
         let _caught = CaughtSignals::start().unwrap();
         std::fs::write("catching", "").unwrap();
@@ -326,6 +329,19 @@ fn a_caught_signal_is_told_and_a_second_one_ends_it() {
         let status = caller.wait();
         assert_eq!((status.code(), status.signal()), (code, signal), "{more}");
     }
+}
+
+#[test]
+fn ctrl_c_that_is_told_to_another_ends_nothing() {
+    let mut caller = Caller::start_with(
+        "> ready; while ! test -e told; do sleep 0.05; done; exit 3",
+        |command| {
+            command.env("INTERRUPTS", "1");
+        },
+    );
+    caller.signal(Signal::SIGINT);
+    assert_eq!(caller.wait().code(), Some(3));
+    assert_eq!(caller.read("told"), "");
 }
 
 #[test]

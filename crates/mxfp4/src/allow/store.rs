@@ -67,12 +67,7 @@ impl Allowed {
     /// That of the user: `$XDG_STATE_HOME/mxfp4/allowed`, or the same below
     /// `~/.local/state`.
     pub fn of(ambient: &Ambient) -> Result<Self, Failure> {
-        let absolute = |name: &str| {
-            let path = ambient.get_nonempty(name).map(PathBuf::from);
-            path.filter(|path| path.is_absolute())
-        };
-        let state = absolute("XDG_STATE_HOME")
-            .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        let state = crate::state::folder(ambient)
             .ok_or_else(|| {
                 Failure::new(
                     Exit::Failed,
@@ -81,7 +76,7 @@ impl Allowed {
                 )
             })?;
         Ok(Self {
-            folder: state.join("mxfp4/allowed"),
+            folder: state.join("allowed"),
         })
     }
 

@@ -10,13 +10,12 @@ mod profile;
 mod prompts;
 mod record;
 mod report;
-mod sse;
 mod table;
 mod target;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -35,8 +34,8 @@ use super::file;
 use super::record::{Gpu as GpuName, Versions};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::http::ClientArgs;
-use crate::serve::{self, Access, Launch, Model, StartArgs, View, Wait};
+use crate::http::{ClientArgs, Url};
+use crate::serve::{self, Launch, Model, StartArgs};
 use crate::setup::ensure_sdk;
 
 /// Start a server, drive it, and print how fast it answers.
@@ -147,32 +146,6 @@ impl fmt::Display for Shape {
     }
 }
 
-/// The address of a server, without a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Url(String);
-
-impl FromStr for Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim_end_matches('/');
-        let text = text.strip_suffix("/v1").unwrap_or(text);
-        let rest = ["http://", "https://"].map(|scheme| text.strip_prefix(scheme));
-        match rest.into_iter().flatten().next() {
-            Some("") | None => {
-                Err("write it as in http://127.0.0.1:8000 or https://example.com".into())
-            }
-            Some(_) => Ok(Self(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl LoadArgs {
     /// The shapes of the requests.
     fn shapes(&self) -> Vec<Shape> {
@@ -226,7 +199,7 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
         }
         return measure_own(context, args, &launch);
     };
-    if !serve::is_healthy(&url.0) {
+    if !serve::is_healthy(url.as_str()) {
         let message = format!(
             "no server is ready on {url}; start one, or leave --url out to measure one that is started"
         );
@@ -255,24 +228,10 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
         || context.workspace.state_dir().join("bench-serve.log"),
         |path| context.cwd.join(path),
     );
-    if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot write {}", log.display()))?;
-    }
-    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let view = View::new(context.verbosity, false, Some(file));
-    let mut server = serve::start(
-        context,
-        launch,
-        (&sdk, &environment),
-        view,
-        Access::default(),
-    )?;
-    if let Wait::Ended(code) = server.await_ready()? {
-        return match code {
-            0 => Err(Failure::new(Exit::Failed, "MAX stopped before it was ready to serve").into()),
-            code => Ok(code),
-        };
-    }
+    let mut server = match serve::start_for_command(context, launch, (&sdk, &environment), &log)? {
+        Ok(server) => server,
+        Err(code) => return Ok(code),
+    };
     let start = server.startup(|startup, compiled| Start {
         seconds: startup.elapsed().as_secs_f64(),
         phases: startup.laps(),
@@ -284,7 +243,7 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
         launch,
         made: Some((&sdk, &environment)),
     };
-    let result = bench.drive(&Url(launch.address().url()), Some(start));
+    let result = bench.drive(&launch.address().target()?, Some(start));
     if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
         server.end()?;
@@ -455,21 +414,6 @@ mod tests {
         assert_eq!(shape.to_string(), "2000/256");
         for text in ["", "1", "1/", "/1", "0/1", "1/2/3", "-1/2", "1/99999999999"] {
             assert!(text.parse::<Shape>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_kept_without_its_path() {
-        for text in [
-            "http://h:1",
-            "http://h:1/",
-            "http://h:1/v1",
-            "http://h:1/v1/",
-        ] {
-            assert_eq!(text.parse(), Ok(Url("http://h:1".into())), "{text}");
-        }
-        for text in ["", "h:1", "http://", "https://", "ftp://h:1", "--help"] {
-            assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }
 }

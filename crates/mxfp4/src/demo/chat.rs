@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::http::ClientArgs;
-use crate::serve::visible;
+use crate::visible::visible;
 
 /// What is asked.
 const QUESTION: &str = "What is a Hopper GPU good at?";

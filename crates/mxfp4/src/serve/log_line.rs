@@ -63,21 +63,6 @@ fn logged(line: &str) -> Option<Level> {
     }
 }
 
-/// The line with what would act on a terminal made visible: clients decide what some lines hold.
-pub fn visible(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for c in line.chars() {
-        // Marks of writing direction show a text other than it is.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() && c != '\t') || turns {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -85,6 +70,7 @@ mod tests {
     use super::*;
     use crate::serve::log_tail::LogTail;
     use crate::serve::phase::Phase;
+    use crate::visible::visible;
 
     #[test]
     fn levels_are_told() {
@@ -102,13 +88,6 @@ mod tests {
         ] {
             assert_eq!(levels.of(line), expect, "{line}");
         }
-    }
-
-    #[test]
-    fn what_acts_on_a_terminal_is_shown() {
-        assert_eq!(visible("a\tb ☃"), "a\tb ☃");
-        assert_eq!(visible("\x1b[2Jx\r\x07"), "\\u{1b}[2Jx\\r\\u{7}");
-        assert_eq!(visible("a\u{202e}b\u{9b}"), "a\\u{202e}b\\u{9b}");
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use super::log_tail::LogTail;
 use super::startup::{Past, Startup};
 use super::view::View;
 use crate::exit::{Exit, Failure};
+use crate::http::Url;
 use crate::http::agent_for_anyone;
 
 /// How long between two questions whether the server is ready, or has ended.
@@ -200,6 +201,13 @@ impl Address {
     /// What the address begins with.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
+    }
+
+    /// The same for a client.
+    pub fn target(&self) -> Result<Url, Failure> {
+        let url = self.url();
+        let wrong = |why| Failure::new(Exit::Usage, format!("{url}: {why}"));
+        url.parse().map_err(wrong)
     }
 
     /// Whether a server there says that it is ready.

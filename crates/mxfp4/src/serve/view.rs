@@ -9,10 +9,11 @@ use mxfp4_process::{Line, Stream};
 use serde_json::{Value, json};
 
 use super::access_log::{self, Place};
-use super::log_line::{Level, Levels, visible};
+use super::log_line::{Level, Levels};
 use super::startup::Startup;
 use crate::context::Verbosity;
 use crate::progress::Progress;
+use crate::visible::visible;
 
 /// As many as fit into 80 columns, the longest numbers and words included.
 const PHASES_A_LINE: usize = 3;

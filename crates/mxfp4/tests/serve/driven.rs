@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,10 @@ pub fn trials() -> Vec<Trial> {
         trial(
             "bench_serve_accounts_for_every_token_and_leaves_no_process",
             bench_serve,
+        ),
+        trial(
+            "chat_asks_a_server_that_it_starts_and_leaves_no_process",
+            chat,
         ),
     ]
 }
@@ -291,6 +295,27 @@ fn events(log: &Path, url: &str) -> Result<(), Stop> {
         return Ok(());
     }
     fail(text)
+}
+
+fn chat() -> Result<(), Stop> {
+    let home = Home::new("chat")?;
+    // The model of this server repeats its prompt, which is a chat's and ends before the answer has a text.
+    let ran = run(home
+        .mxfp4(&["chat", "--json", "Hello"])
+        .stdin(Stdio::null()));
+    home.nothing_is_left()?;
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    let tokens = |name: &str| told["usage"][name].as_u64();
+    if ran.code != Some(0)
+        || tokens("prompt_tokens") < Some(10)
+        || tokens("completion_tokens") < Some(10)
+        || told["answer"].as_str().is_none()
+        || told["model"] != home.model.to_string_lossy().as_ref()
+        || !repository().join(".mxfp4/chat.log").is_file()
+    {
+        return fail(format!("{ran:#?}"));
+    }
+    Ok(())
 }
 
 fn bench_serve() -> Result<(), Stop> {

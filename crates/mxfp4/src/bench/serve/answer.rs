@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::http::message;
+
 /// An answer that came to its end.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
@@ -131,14 +133,6 @@ impl Answer {
         let more = self.tokens.checked_sub(1).filter(|more| *more > 0)?;
         Some((self.took - self.first?).as_secs_f64() / more as f64)
     }
-}
-
-/// The message of an error object, in the forms that servers give it.
-pub fn message(data: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
-    let error = value.get("error").unwrap_or(&value);
-    let message = error.get("message").unwrap_or(error).as_str()?;
-    Some(message.lines().next()?.to_owned())
 }
 
 #[cfg(test)]

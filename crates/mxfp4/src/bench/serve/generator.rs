@@ -15,9 +15,9 @@ use super::level::{Level, Load, Whose};
 use super::profile;
 use super::prompts::Prompts;
 use super::target::Target;
-use super::{LoadArgs, Shape, Url};
+use super::{LoadArgs, Shape};
 use crate::exit::{Exit, Failure};
-use crate::http::ClientArgs;
+use crate::http::{ClientArgs, Url};
 
 /// Sends a load and measures what comes back.
 pub struct Generator<'a> {
@@ -56,11 +56,15 @@ impl<'a> Generator<'a> {
         let vocabulary = Vocabulary::from_file(&file)
             .map_err(|error| Failure::new(Exit::Precondition, error.to_string()))?;
         let prompts = Prompts::of(vocabulary);
-        let mut servers = vec![(Whose::Ours, Arc::new(Target::find(url, client)?))];
+        let runtime = drive::runtime().context("cannot start the load generator's threads")?;
+        let mut servers = vec![(Whose::Ours, Arc::new(Target::find(url, client, &runtime)?))];
         if let Some(peer) = peer {
             // The key is ours alone.
             let client = client.without_key();
-            servers.push((Whose::Peer, Arc::new(Target::find(peer, &client)?)));
+            servers.push((
+                Whose::Peer,
+                Arc::new(Target::find(peer, &client, &runtime)?),
+            ));
         }
         let most = load.concurrency.iter().max();
         room_for(most.map_or(1, |most| most.get().into()));
@@ -69,7 +73,7 @@ impl<'a> Generator<'a> {
             prompts,
             servers,
             profile,
-            runtime: drive::runtime().context("cannot start the load generator's threads")?,
+            runtime,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::level::{Level, Spread};
 use super::record::Record;
 use crate::bench::table::{Column, NOTHING, head, line, number};
-use crate::serve::visible;
+use crate::visible::visible;
 
 /// The columns of [`cells`].
 pub const LEVEL: [Column; 12] = [
