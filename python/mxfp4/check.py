@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
-from mxfp4 import custom_extensions
+from mxfp4.kernels import custom_extensions
 
 OLD_SUFFIX = ".mojopkg"
 
@@ -40,7 +40,7 @@ def problem(value: str) -> str | None:
     # Importing MAX takes a second; the checks above need none of it.
     from max.graph.graph import KernelLibrary
 
-    from mxfp4 import ops
+    from mxfp4.kernels import ops
 
     packages = ", ".join(map(str, extensions.paths))
     library = KernelLibrary()

@@ -17,7 +17,7 @@ from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
-from mxfp4 import guard, ops
+from mxfp4.kernels import guard, ops
 
 EXPERTS = 32
 # gate_up and down, with what is fused into each.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mxfp4 import custom_extensions
+from mxfp4.kernels import custom_extensions
 
 # Read when numpy is imported. Its threads wait for one another in busy loops, which
 # takes seconds where other builds share the cores.
@@ -24,7 +24,7 @@ def _has_hopper() -> bool:
     """Asks a process of its own: virtual devices are process-wide."""
     program = (
         "from max.driver import Accelerator, accelerator_count\n"
-        "from mxfp4.guard import require_hopper\n"
+        "from mxfp4.kernels.guard import require_hopper\n"
         "assert accelerator_count()\n"
         "require_hopper(Accelerator().api, Accelerator().architecture_name)\n"
     )

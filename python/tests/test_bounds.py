@@ -14,7 +14,7 @@ from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     make_grammar_backend,
 )
 
-from mxfp4 import bounds
+from mxfp4.max_patches import bounds
 from test_grammars import ENDS, letters
 
 Form = dict[str, Any]

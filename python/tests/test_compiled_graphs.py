@@ -11,9 +11,9 @@ from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
-from mxfp4 import guard
-from mxfp4.gpt_oss import compiled_graphs
-from mxfp4.gpt_oss.compiled_graphs import CompiledGraphs, file_name
+from mxfp4.kernels import guard
+from mxfp4.max_patches import compiled_graphs
+from mxfp4.max_patches.compiled_graphs import CompiledGraphs, file_name
 
 X = TensorType(DType.float32, (2,), DeviceRef.CPU())
 

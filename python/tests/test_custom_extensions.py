@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mxfp4 import custom_extensions
+from mxfp4.kernels import custom_extensions
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from max.pipelines.modeling.types import RequestID
 from max.pipelines.modeling.types.utils.serialization import msgpack_numpy_oob_encoder
 from max.serve.telemetry.metrics import METRICS, MaxMeasurement, MetricClient
 
-from mxfp4.gpt_oss import decode_steps, worker_process
+from mxfp4.max_patches import decode_steps, worker_process
 from test_worker_process import as_it_was, state_of  # noqa: F401
 from worker import VOCABULARY, Outbox, Worker, devices
 

@@ -27,10 +27,10 @@ from max.pipelines.lib import TextTokenizer
 from max.pipelines.modeling.types import RequestID
 from max.serve.scheduler_result import SchedulerResult
 
-from mxfp4 import bounds
 from mxfp4.engine import hello, lifeline, names, wire
 from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
+from mxfp4.max_patches import bounds
 
 ROOT = Path(__file__).parents[2]
 VECTORS = json.loads(Path(__file__).with_name("frames.json").read_text())

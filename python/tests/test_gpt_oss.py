@@ -20,7 +20,7 @@ from max.graph.weights import SafetensorWeights, WeightData
 from max.nn.comm import Signals
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
 
-from mxfp4 import checkpoint, custom_extensions, ops
+from mxfp4 import checkpoint
 from mxfp4.gpt_oss import ARCHITECTURES, packing
 from mxfp4.gpt_oss.inputs import GptOssInputs
 from mxfp4.gpt_oss.memory_planner import (
@@ -33,6 +33,7 @@ from mxfp4.gpt_oss.memory_planner import (
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
 from mxfp4.gpt_oss.weight_adapter import convert_safetensor_state_dict
+from mxfp4.kernels import custom_extensions, ops
 
 pytestmark = pytest.mark.job(first=True)
 

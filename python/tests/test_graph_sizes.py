@@ -9,7 +9,7 @@ import pytest
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
-from mxfp4.gpt_oss import graph_sizes
+from mxfp4.max_patches import graph_sizes
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxfp4 import custom_extensions, guard
+from mxfp4.kernels import custom_extensions, guard
 
 
 def test_no_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ from max.dtype import DType
 from max.graph import BufferType, DeviceRef, Graph, TensorType
 from max.serve.telemetry.metrics import METRICS, MetricClient
 
-from mxfp4 import custom_extensions, guard, ops
-from mxfp4.gpt_oss import health
-from mxfp4.gpt_oss.measurement import Count
+from mxfp4.kernels import custom_extensions, guard, ops
+from mxfp4.max_patches import health
+from mxfp4.max_patches.measurement import Count
 
 GPU = DeviceRef.GPU()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxfp4 import custom_extensions, guard, ops
+from mxfp4.kernels import custom_extensions, guard, ops
 from reference import dequantize, from_bfloat16, grouped_matmul, swiglu, to_bfloat16
 
 # Compiles for most of a minute in each test, and nothing twice.

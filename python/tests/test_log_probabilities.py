@@ -20,7 +20,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 from max.pipelines.modeling.types import RequestID, TextGenerationInputs
 
 from mxfp4 import gpt_oss
-from mxfp4.gpt_oss import log_probabilities
+from mxfp4.max_patches import log_probabilities
 
 
 def context(name: str, wanted: int) -> TextContext:

@@ -23,7 +23,7 @@ from max.pipelines.modeling.types import RequestID
 from max.pipelines.sampling import SamplingConfig
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
-from mxfp4.gpt_oss import masks
+from mxfp4.max_patches import masks
 
 VOCABULARY = 70
 """Tokens: letters and digits, some without a name, and an end. No multiple of 32."""

@@ -11,7 +11,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorType, TensorValue
 from max.graph.ops import gather
 
-from mxfp4 import custom_extensions, guard, ops
+from mxfp4.kernels import custom_extensions, guard, ops
 
 GPU = DeviceRef.GPU()
 EXPERTS, OUT, IN = 4, 96, 160

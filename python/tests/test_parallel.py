@@ -15,7 +15,7 @@ from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef, Graph, ShardingStrategy, TensorValue, Weight
 
-from mxfp4 import checkpoint, custom_extensions, ops
+from mxfp4 import checkpoint
 from mxfp4.gpt_oss import packing
 from mxfp4.gpt_oss.dense import Linear
 from mxfp4.gpt_oss.memory_planner import (
@@ -26,6 +26,7 @@ from mxfp4.gpt_oss.memory_planner import (
 )
 from mxfp4.gpt_oss.packing import pack_experts, parts
 from mxfp4.gpt_oss.shares import check_division, shares, slices, spread
+from mxfp4.kernels import custom_extensions, ops
 from reference import dequantize, swiglu
 from test_gpt_oss import GIB, model_config, set_bits
 

@@ -11,8 +11,8 @@ from max.graph import BufferType, DeviceRef, Graph, TensorType
 from max.pipelines.lib.pipeline_variants import text_generation
 from max.pipelines.sampling import SamplingConfig
 
-from mxfp4 import custom_extensions, guard, ops
-from mxfp4.gpt_oss import sampler
+from mxfp4.kernels import custom_extensions, guard, ops
+from mxfp4.max_patches import sampler
 
 GPU = DeviceRef.GPU()
 

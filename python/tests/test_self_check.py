@@ -12,7 +12,6 @@ import pytest
 from max.driver import CPU
 
 import reference
-from mxfp4 import contract, custom_extensions, ops
 from mxfp4.gpt_oss import self_check
 from mxfp4.gpt_oss.self_check import (
     TOKENS,
@@ -20,6 +19,7 @@ from mxfp4.gpt_oss.self_check import (
     draw_tokens,
     draw_weights,
 )
+from mxfp4.kernels import contract, custom_extensions, ops
 
 WEIGHTS = draw_weights()
 COUNT = 30

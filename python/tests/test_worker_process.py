@@ -44,7 +44,7 @@ from max.serve.scheduler.batch_constructor.text_batch_constructor import (
 )
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
-from mxfp4.gpt_oss import pages, request_state, worker_process
+from mxfp4.max_patches import pages, request_state, worker_process
 from worker import cache
 
 REPLACED: dict[Any, tuple[str, ...]] = {

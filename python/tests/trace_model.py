@@ -24,9 +24,9 @@ from max.driver import (
 from max.nn.transformer import ReturnLogits
 from max.pipelines import PipelineArgs, PipelineConfig
 
-from mxfp4 import guard
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.model import GptOss
+from mxfp4.kernels import guard
 
 HEAD = "language_model.lm_head.weight"
 

@@ -47,8 +47,8 @@ from max.pipelines.sampling import sampling_logits_processor as sampling
 from max.serve.scheduler.config import TokenGenerationSchedulerConfig
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
-from mxfp4.gpt_oss.health import COUNT_BYTES
 from mxfp4.gpt_oss.inputs import BatchProcessor
+from mxfp4.max_patches.health import COUNT_BYTES
 
 PAGE = 128
 VOCABULARY = 1000
@@ -445,7 +445,7 @@ def main() -> None:
     parser.add_argument("--profile")
     parser.add_argument("--lean", action="store_true", help="with what replaces MAX's")
     options = parser.parse_args()
-    from mxfp4.gpt_oss import worker_process
+    from mxfp4.max_patches import worker_process
 
     if options.lean:
         worker_process.replace()

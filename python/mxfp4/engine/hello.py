@@ -12,7 +12,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 
 from mxfp4.engine import wire
 
-OURS = "mxfp4.gpt_oss.log_probabilities"
+OURS = "mxfp4.max_patches.log_probabilities"
 """The module that has the overlap scheduler give log-probabilities."""
 
 LONGEST = (1 << 32) - 1

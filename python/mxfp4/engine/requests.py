@@ -15,8 +15,8 @@ from max.pipelines.context.context import TextGenerationResponseFormat
 from max.pipelines.context.exceptions import InputError
 from max.pipelines.modeling.types import RequestID, TextGenerationRequest
 
-from mxfp4 import bounds
 from mxfp4.engine import wire
+from mxfp4.max_patches import bounds
 
 MOST_THINKING = 999_999_999
 """The largest budget; more than any model has room for."""

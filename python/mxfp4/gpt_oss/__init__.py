@@ -5,8 +5,9 @@ For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
 
 from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
 
-from mxfp4 import bounds
-from mxfp4.gpt_oss import (
+from mxfp4.gpt_oss.arch import gpt_oss_arch
+from mxfp4.max_patches import (
+    bounds,
     compiled_graphs,
     graph_sizes,
     health,
@@ -15,7 +16,6 @@ from mxfp4.gpt_oss import (
     sampler,
     worker_process,
 )
-from mxfp4.gpt_oss.arch import gpt_oss_arch
 
 HOST = "x86-64-v3"
 """What the little code that runs on the host is compiled for, unless something else

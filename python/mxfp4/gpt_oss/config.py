@@ -12,9 +12,9 @@ from max.pipelines.lib import MAXModelConfig, PipelineConfig
 from max.pipelines.modeling.config_enums import SupportedEncoding
 from typing_extensions import Self, override
 
-from mxfp4 import guard
 from mxfp4.gpt_oss.shares import check_division
-from mxfp4.ops import SWIGLU_LIMIT
+from mxfp4.kernels import guard
+from mxfp4.kernels.ops import SWIGLU_LIMIT
 
 
 @dataclass(kw_only=True)

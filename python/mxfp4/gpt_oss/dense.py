@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.shares import first_alone, spread
-from mxfp4.ops import count_broken, dense, dense_float32
+from mxfp4.kernels.ops import count_broken, dense, dense_float32
 
 
 class Linear(Module):

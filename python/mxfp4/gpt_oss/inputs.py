@@ -13,7 +13,7 @@ from max.pipelines.architectures.gpt_oss.model import GptOssInputs as BuiltinInp
 from max.pipelines.context import TextContext
 
 from mxfp4.gpt_oss import timeline
-from mxfp4.gpt_oss.health import Watch
+from mxfp4.max_patches.health import Watch
 
 
 @dataclasses.dataclass

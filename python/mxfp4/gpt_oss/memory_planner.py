@@ -11,7 +11,7 @@ from max.pipelines.lib.config import PipelineConfig
 from transformers import AutoConfig
 
 from mxfp4.gpt_oss.shares import shares
-from mxfp4.ops import GROUP, packed_shape
+from mxfp4.kernels.ops import GROUP, packed_shape
 
 RUNTIME_BYTES = 2 << 30
 """Set aside on each GPU for the CUDA context, kernels and allocator fragmentation."""

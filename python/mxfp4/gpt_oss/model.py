@@ -24,7 +24,6 @@ from max.pipelines.lib import ModelInputs, ModelOutputs
 from max.pipelines.lib.graph_specs import GraphRole, GraphSpec
 from max.pipelines.lib.log_probabilities import LogProbabilitiesMixin
 
-from mxfp4 import guard
 from mxfp4.gpt_oss import self_check
 from mxfp4.gpt_oss.block import TransformerBlock
 from mxfp4.gpt_oss.config import GptOssConfig
@@ -33,6 +32,7 @@ from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.gpt_oss.packing import pack_experts
 from mxfp4.gpt_oss.rope import RotaryEmbedding
 from mxfp4.gpt_oss.shares import to_all
+from mxfp4.kernels import guard
 
 
 class TextModel(GptOssTextModel):

@@ -20,7 +20,13 @@ from max.nn.layer import Module
 from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import Linear
 from mxfp4.gpt_oss.shares import first_alone, shares, slices, spread, to_all
-from mxfp4.ops import combine, grouped_mxfp4_matmul, packed_shape, route, sort_rows
+from mxfp4.kernels.ops import (
+    combine,
+    grouped_mxfp4_matmul,
+    packed_shape,
+    route,
+    sort_rows,
+)
 
 
 class ExpertProjection(Module):

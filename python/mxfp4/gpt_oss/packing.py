@@ -14,8 +14,8 @@ from max.dtype import DType
 from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph, TensorType
 
-from mxfp4 import guard, ops
 from mxfp4.gpt_oss.shares import shares
+from mxfp4.kernels import guard, ops
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 

@@ -19,8 +19,8 @@ from max.dtype import DType
 from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph, TensorType, TensorValue
 
-from mxfp4 import contract, guard, ops
-from mxfp4.contract import Answer, from_bfloat16, to_bfloat16
+from mxfp4.kernels import contract, guard, ops
+from mxfp4.kernels.contract import Answer, from_bfloat16, to_bfloat16
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 

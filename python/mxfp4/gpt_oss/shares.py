@@ -16,7 +16,7 @@ from max.graph import (
 )
 from transformers import AutoConfig
 
-from mxfp4.ops import GROUP
+from mxfp4.kernels.ops import GROUP
 
 
 def shares(features: int, devices: int) -> list[range]:

@@ -132,7 +132,7 @@ mod tests {
         for (path, expect) in [
             ("", true),
             ("python", true),
-            ("python/mxfp4/ops.py", true),
+            ("python/mxfp4/kernels/ops.py", true),
             ("python/mxfp4/__pycache__", false),
             ("a", true),
             ("a/b/c", true),

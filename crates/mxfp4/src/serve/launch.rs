@@ -478,7 +478,7 @@ fn no_engine(environment: &Environment) -> Failure {
     )
 }
 
-/// What tells our Python package where compiled graphs are; see `mxfp4.gpt_oss.compiled_graphs`.
+/// What tells our Python package where compiled graphs are; see `mxfp4.max_patches.compiled_graphs`.
 fn graphs_variable(task: Task<'_>) -> &'static str {
     match task {
         Task::Serve => "MXFP4_COMPILED_GRAPHS",

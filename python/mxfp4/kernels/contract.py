@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mxfp4.ops import COUNTERS, GROUP, SWIGLU_LIMIT
+from mxfp4.kernels.ops import COUNTERS, GROUP, SWIGLU_LIMIT
 
 BFLOAT16_STEP = 2.0**-8
 """What rounding to bfloat16 may change, relative to the value."""

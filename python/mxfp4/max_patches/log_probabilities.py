@@ -24,7 +24,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 )
 from max.pipelines.modeling.types import TextGenerationInputs
 
-from mxfp4.gpt_oss.masks import MaskedSampling
+from mxfp4.max_patches.masks import MaskedSampling
 
 LEVELS = 5
 """Of the heap: there is room for 31."""

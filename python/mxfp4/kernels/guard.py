@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-from mxfp4 import custom_extensions
+from mxfp4.kernels import custom_extensions
 
 BUILD_HINT = (
     "Build the kernel package with `mxfp4 build` and start through `mxfp4 serve`, "

@@ -20,7 +20,7 @@ from typing import Any
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
-from mxfp4.gpt_oss.worker_process import MAX, is_child
+from mxfp4.max_patches.worker_process import MAX, is_child
 
 EACH = 128
 """Up to so many requests each batch has its graph: MAX's limit."""

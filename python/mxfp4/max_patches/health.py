@@ -19,7 +19,7 @@ from max.dtype import DType
 from max.nn.comm import Signals
 from max.serve.telemetry.metrics import METRICS
 
-from mxfp4.gpt_oss.measurement import Count
+from mxfp4.max_patches.measurement import Count
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from max.dtype import DType
 from max.graph import BufferValue, Dim, Graph, StaticDim, TensorType, TensorValue, ops
 
-from mxfp4 import guard
+from mxfp4.kernels import guard
 
 OVERRIDE = "MAX_MXFP4_KERNEL_OP"
 """Environment variable that names the matmul op to use, and no other."""

@@ -49,7 +49,7 @@ from max.serve.scheduler.batch_constructor.token_budget import (
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 from max.serve.scheduler_result import SchedulerResult
 
-from mxfp4.gpt_oss.pages import HELD, Held
+from mxfp4.max_patches.pages import HELD, Held
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 

@@ -23,7 +23,7 @@ from max.driver import get_virtual_cpu_target
 from max.engine import InferenceSession, MefStore
 from max.graph import Graph
 
-from mxfp4 import guard
+from mxfp4.kernels import guard
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 

@@ -46,7 +46,7 @@ def is_child() -> bool:
 def replace() -> None:
     """Does so in this process."""
     # They name much of MAX's that another version may lack.
-    from mxfp4.gpt_oss import decode_steps, pages, request_state
+    from mxfp4.max_patches import decode_steps, pages, request_state
 
     request_state.install()
     pages.install()

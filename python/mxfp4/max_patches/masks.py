@@ -25,7 +25,7 @@ from max.dtype import DType
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
-from mxfp4.gpt_oss.worker_process import MAX, is_child
+from mxfp4.max_patches.worker_process import MAX, is_child
 
 MASKS = "_mxfp4_masks"
 """Where a pipeline has its masks."""

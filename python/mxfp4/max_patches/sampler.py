@@ -15,7 +15,7 @@ from max.graph import BufferValue, DeviceRef, Graph, TensorValue, Value
 from max.pipelines.lib.pipeline_variants import text_generation
 from max.pipelines.sampling import TopKSampler
 
-from mxfp4 import ops
+from mxfp4.kernels import ops
 
 
 class Sampler(TopKSampler):
