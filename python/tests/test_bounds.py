@@ -14,7 +14,7 @@ from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     make_grammar_backend,
 )
 
-from mxfp4.max_patches import bounds
+from mxfp4.max_patches import bounds, registry
 from test_grammars import ENDS, letters
 
 Form = dict[str, Any]
@@ -90,7 +90,7 @@ class Harmony:
 
 @pytest.fixture(scope="module")
 def harmony() -> Harmony:
-    bounds.install()
+    assert registry.apply("bounds").kind is registry.Kind.APPLIES
     return Harmony()
 
 

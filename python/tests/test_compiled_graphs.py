@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from max.engine import InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
 from mxfp4.kernels import guard
-from mxfp4.max_patches import compiled_graphs
+from mxfp4.max_patches import compiled_graphs, registry
 from mxfp4.max_patches.compiled_graphs import CompiledGraphs, file_name
 
 X = TensorType(DType.float32, (2,), DeviceRef.CPU())
@@ -28,10 +29,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Lets a test put another store into place."""
-    monkeypatch.setattr(InferenceSession, "default_mef_store", None)
-    return monkeypatch
+    registry.undo("compiled_graphs")
+    yield monkeypatch
+    registry.undo("compiled_graphs")
+
+
+def use_store() -> None:
+    assert registry.apply("compiled_graphs").kind is registry.Kind.APPLIES
 
 
 def graph(addend: float) -> Graph:
@@ -53,15 +59,15 @@ def test_a_graph_is_taken_from_the_folder_that_has_it(
 ) -> None:
     folder = tmp_path / "graphs"
     store.setenv(compiled_graphs.EXPORT, str(folder))
-    compiled_graphs.install()
+    use_store()
     assert answer(1) == [2, 3]
     (file,) = folder.iterdir()
     assert file.name == file_name(graph(1))
 
-    store.setattr(InferenceSession, "default_mef_store", None)
+    registry.undo("compiled_graphs")
     store.delenv(compiled_graphs.EXPORT)
     store.setenv(compiled_graphs.IMPORT, str(folder))
-    compiled_graphs.install()
+    use_store()
     # The other one's file in its place shows that none is compiled.
     file.rename(folder / file_name(graph(5)))
     assert answer(5) == [2, 3]
@@ -107,5 +113,5 @@ def test_half_a_file_is_not_taken(package: Path, tmp_path: Path) -> None:
 def test_nothing_changes_where_no_folder_is_named(store: pytest.MonkeyPatch) -> None:
     store.delenv(compiled_graphs.EXPORT, raising=False)
     store.delenv(compiled_graphs.IMPORT, raising=False)
-    compiled_graphs.install()
+    use_store()
     assert InferenceSession.default_mef_store is None

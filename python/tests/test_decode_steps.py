@@ -19,8 +19,10 @@ from max.pipelines.modeling.types import RequestID
 from max.pipelines.modeling.types.utils.serialization import msgpack_numpy_oob_encoder
 from max.serve.telemetry.metrics import METRICS, MaxMeasurement, MetricClient
 
-from mxfp4.max_patches import decode_steps, worker_process
-from test_worker_process import as_it_was, state_of  # noqa: F401
+from mxfp4 import served  # noqa: F401
+from mxfp4.max_patches import decode_steps, registry
+from mxfp4.max_patches.catalog import LEAN
+from test_worker_process import as_it_was, make_lean, state_of  # noqa: F401
 from worker import VOCABULARY, Outbox, Worker, devices
 
 History = list[Any]
@@ -146,21 +148,21 @@ CONFIGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_a_server_answers_the_same(config: dict[str, Any], seed: int) -> None:
-    history = twice(lambda: serve(seed, **config), worker_process.replace)
+    history = twice(lambda: serve(seed, **config), make_lean)
     # There was something to compare: answers, and with few pages preemptions.
     assert sum(map(len, history[5::7])) > 100
     assert history[-1] > 0 or config["pages"] > 24
 
 
 def _serve_elsewhere(found: Any) -> None:
-    found.put((serve(3, 40), decode_steps.is_installed()))
+    found.put((serve(3, 40), registry.is_applied("decode_steps")))
 
 
 def test_the_variable_alone_makes_the_difference() -> None:
     spawn = multiprocessing.get_context("spawn")
 
     def run(lean: str) -> tuple[History, bool]:
-        os.environ[worker_process.VARIABLE] = lean
+        os.environ[LEAN] = lean
         found = spawn.Queue()
         other = spawn.Process(target=_serve_elsewhere, args=(found,))
         other.start()
@@ -170,20 +172,20 @@ def test_the_variable_alone_makes_the_difference() -> None:
             other.join()
         return history
 
-    before = os.environ.get(worker_process.VARIABLE)
+    before = os.environ.get(LEAN)
     try:
         (theirs, without), (ours, with_it) = run("0"), run("1")
     finally:
-        os.environ.pop(worker_process.VARIABLE)
+        os.environ.pop(LEAN)
         if before is not None:
-            os.environ[worker_process.VARIABLE] = before
+            os.environ[LEAN] = before
     assert (without, with_it) == (False, True)
     assert theirs == ours
 
 
 def test_most_steps_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """MAX's code for each request runs when a page fills, and hardly otherwise."""
-    worker_process.replace()
+    make_lean()
     calls = 0
     own = decode_steps.JengaKVCacheManager.step
 

@@ -30,7 +30,7 @@ from max.serve.scheduler_result import SchedulerResult
 from mxfp4.engine import hello, lifeline, names, wire
 from mxfp4.engine.requests import Contexts, Refused
 from mxfp4.engine.steps import Steps
-from mxfp4.max_patches import bounds
+from mxfp4.max_patches import bounds, registry
 
 ROOT = Path(__file__).parents[2]
 VECTORS = json.loads(Path(__file__).with_name("frames.json").read_text())
@@ -340,10 +340,10 @@ def test_a_budget_of_thinking_goes_with_the_grammar(
         made(contexts, thinking_token_budget=5)
     with pytest.raises(Refused, match="at most"):
         made(contexts, grammar="{}", thinking_token_budget=1_000_000_000)
-    monkeypatch.setattr(bounds, "is_installed", lambda: False)
+    monkeypatch.setattr(registry, "is_applied", lambda _: False)
     with pytest.raises(Refused, match=r"for models of mxfp4\.gpt_oss"):
         made(contexts, grammar="{}", thinking_token_budget=5)
-    monkeypatch.setattr(bounds, "is_installed", lambda: True)
+    monkeypatch.setattr(registry, "is_applied", lambda _: True)
     context = made(contexts, grammar='{"a": 1}', thinking_token_budget=5)
     assert context.grammar is not None
     assert bounds.without_budget(context.grammar) == ('{"a": 1}', 5)

@@ -306,9 +306,10 @@ def test_a_captured_graph_reads_the_inputs_in_the_model_s_order() -> None:
 def test_host_code_is_compiled_for_any_such_cpu() -> None:
     # A cache of compiled models would be of use on machines of one CPU alone.
     program = (
-        "from mxfp4 import gpt_oss\n"
+        "from mxfp4 import gpt_oss, served\n"
         "from max.driver import get_virtual_cpu_target\n"
-        "print(get_virtual_cpu_target() == gpt_oss.HOST)\n"
+        "assert gpt_oss.ARCHITECTURES is served.ARCHITECTURES\n"
+        "print(get_virtual_cpu_target() == served.HOST)\n"
     )
     run = [sys.executable, "-c", program]
     said = subprocess.run(run, env=dict(os.environ), capture_output=True, text=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import random
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
-from mxfp4.max_patches import graph_sizes
+from mxfp4.max_patches import graph_sizes, registry
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -53,12 +55,20 @@ def test_max_s_limit_and_its_questions_are_replaced(
     def warmup(self: Any) -> None:
         self._max_graph_capture_batch_size = 256
 
-    # All that is replaced is put back afterwards.
+    # What stands there is not MAX's, so its source is not asked for.
     monkeypatch.setattr(overlap, graph_sizes.LIMIT, 128)
     monkeypatch.setattr(runner_class, "_resolve_graph_key", told)
     monkeypatch.setattr(runner_class, "_probe_verify_widths", lambda *_: [0])
     monkeypatch.setattr(pipeline_class, "warmup_graph_capture", warmup)
-    graph_sizes.replace()
+    with_hashes = [
+        dataclasses.replace(
+            patch,
+            source_hash=patch.digest(inspect.getattr_static(patch.owner, patch.name)),
+        )
+        for patch in graph_sizes.PATCHES
+    ]
+    monkeypatch.setattr(graph_sizes, "PATCHES", with_hashes)
+    assert registry.apply("graph_sizes").kind is registry.Kind.APPLIES
 
     runner: Any = object.__new__(ServeGraphCaptureRunner)
     runner._max_batch_size = 300
@@ -86,5 +96,7 @@ def test_max_s_limit_and_its_questions_are_replaced(
     ]
     # It is replaced once.
     replaced = runner_class._resolve_graph_key
-    graph_sizes.replace()
+    registry.apply("graph_sizes")
     assert runner_class._resolve_graph_key is replaced
+    registry.undo("graph_sizes")
+    assert runner_class._resolve_graph_key is told

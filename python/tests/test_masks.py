@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ from max.pipelines.modeling.types import RequestID
 from max.pipelines.sampling import SamplingConfig
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
-from mxfp4.max_patches import masks
+from mxfp4.max_patches import masks, registry
 
 VOCABULARY = 70
 """Tokens: letters and digits, some without a name, and an end. No multiple of 32."""
@@ -109,12 +110,10 @@ def samplers(request: pytest.FixtureRequest) -> tuple[Device, dict[str, Any]]:
 
 
 @pytest.fixture
-def pipeline(samplers: Any, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    kind = overlap.OverlapTextGenerationPipeline
-    for name in ("initialize_bitmask", "_create_sampling_processor"):
-        monkeypatch.setattr(kind, name, getattr(kind, name))
-    masks.replace()
-    return Pipeline(*samplers)
+def pipeline(samplers: Any) -> Iterator[Pipeline]:
+    assert registry.apply("masks").kind is registry.Kind.APPLIES
+    yield Pipeline(*samplers)
+    registry.undo("masks")
 
 
 def context(name: str, pattern: str | None = None, **kwargs: Any) -> TextContext:
@@ -242,17 +241,3 @@ def test_a_grammar_for_a_part_of_the_answer_waits(pipeline: Pipeline) -> None:
 )
 def test_rows_that_follow_one_another_are_one_copy(rows: Any, wanted: Any) -> None:
     assert list(masks.runs(rows)) == wanted
-
-
-def test_another_process_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    replaced: list[str] = []
-    monkeypatch.setattr(masks, "replace", lambda: replaced.append("yes"))
-    monkeypatch.setattr(masks, "is_child", lambda: False)
-    masks.install()
-    monkeypatch.setattr(masks, "is_child", lambda: True)
-    monkeypatch.setattr(masks, "version", lambda _: "0")
-    masks.install()
-    assert replaced == []
-    monkeypatch.setattr(masks, "version", lambda _: masks.MAX)
-    masks.install()
-    assert replaced == ["yes"]

@@ -12,7 +12,7 @@ from max.pipelines.lib.pipeline_variants import text_generation
 from max.pipelines.sampling import SamplingConfig
 
 from mxfp4.kernels import custom_extensions, guard, ops
-from mxfp4.max_patches import sampler
+from mxfp4.max_patches import registry
 
 GPU = DeviceRef.GPU()
 
@@ -30,7 +30,7 @@ def graph_of(
     device: DeviceRef, extensions: tuple[Path, ...], masks: bool = False
 ) -> str:
     """What MAX compiles of a sampler."""
-    sampler.install()
+    assert registry.apply("sampler").kind is registry.Kind.APPLIES
     made = text_generation.TopKSampler(
         SamplingConfig(),
         device=device,

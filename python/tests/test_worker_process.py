@@ -19,7 +19,6 @@ import pytest
 from max import tree
 from max.driver import Buffer
 from max.dtype import DType
-from max.pipelines.architectures.gpt_oss import batch_processor
 from max.pipelines.context import GenerationStatus, TextContext, TokenBuffer
 from max.pipelines.context.log_probabilities import LogProbabilities
 from max.pipelines.kv_cache import InsufficientBlocksError
@@ -27,48 +26,15 @@ from max.pipelines.kv_cache.paged_kv_cache.jenga_block_manager import JengaBlock
 from max.pipelines.kv_cache.paged_kv_cache.jenga_cache_manager import (
     JengaKVCacheManager,
 )
-from max.pipelines.kv_cache.paged_kv_cache.kv_group_coordinator import (
-    KVGroupCoordinatorInterface,
-)
-from max.pipelines.lib.pipeline_variants import overlap_text_generation
-from max.pipelines.lib.pipeline_variants._label_scoring import BatchLabelScorer
-from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
-    OverlapTextGenerationPipeline,
-    RealizeFutureTokenProcessor,
-)
 from max.pipelines.modeling.types import RequestID, TextGenerationInputs
-from max.pipelines.sampling import sampling_logits_processor
-from max.pipelines.sampling.sampling_logits_processor import SamplerInputs
-from max.serve.scheduler.batch_constructor.text_batch_constructor import (
-    TextBatchConstructor,
-)
-from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
-from mxfp4.max_patches import pages, request_state, worker_process
+from mxfp4 import served
+from mxfp4.garbage import look_for_garbage_less
+from mxfp4.max_patches import registry
+from mxfp4.max_patches.catalog import FEATURES, LEAN, LEAN_FEATURES
+from mxfp4.max_patches.patch import MAX
 from worker import cache
 
-REPLACED: dict[Any, tuple[str, ...]] = {
-    JengaBlockManager: ("alloc", "_num_required_blocks", "release"),
-    JengaKVCacheManager: (
-        "step",
-        "_resume_state",
-        "_compute_kv_cache_assignments",
-    ),
-    KVGroupCoordinatorInterface: ("blocks_to_allocate", "forward_blocks"),
-    RequestID: ("__hash__",),
-    TokenBuffer: ("__len__", "active_length", "advance_with_token"),
-    TextContext: ("_has_pending_future_token", "to_generation_output"),
-    TextGenerationInputs: ("__post_init__",),
-    OverlapTextGenerationPipeline: ("_execute", "_replay_batch_characteristics"),
-    RealizeFutureTokenProcessor: ("_compute_mappings",),
-    SamplerInputs: ("create",),
-    BatchLabelScorer: ("score",),
-    TextBatchConstructor: ("_add_tg_requests", "advance_requests"),
-    TokenGenerationScheduler: ("_schedule",),
-    overlap_text_generation: ("update_context_and_prepare_responses",),
-    batch_processor: ("build_single_replica_ragged_token_arrays",),
-    sampling_logits_processor: ("_build_min_tokens_masks",),
-}
 PAGE = 128
 MOST = 1024
 """Tokens of the longest request."""
@@ -77,19 +43,24 @@ History = list[Any]
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def as_it_was() -> Iterator[None]:
     """Puts back what a test replaces."""
-    for owner, names in REPLACED.items():
-        for name in names:
-            monkeypatch.setattr(owner, name, vars(owner)[name])
     threshold = gc.get_threshold()
     yield
+    registry.undo(*(feature.name for feature in FEATURES if feature.worker_only))
     gc.set_threshold(*threshold)
 
 
 def replace() -> None:
-    request_state.install()
-    pages.install()
+    for name in "request_state", "pages":
+        assert registry.apply(name).kind is registry.Kind.APPLIES
+
+
+def make_lean() -> None:
+    """Replaces all that a worker replaces of a step."""
+    for name in LEAN_FEATURES:
+        assert registry.apply(name).kind is registry.Kind.APPLIES
+    look_for_garbage_less()
 
 
 def twice(run: Callable[[], History]) -> None:
@@ -394,16 +365,16 @@ def test_ids_of_the_same_text_are_one_key() -> None:
 
 
 def test_max_is_the_version_that_was_compared() -> None:
-    assert version("max") == worker_process.MAX
+    assert version("max") == MAX
 
 
 @pytest.mark.parametrize(
     ("asked", "parent", "max_version", "wanted"),
     [
-        ("1", None, worker_process.MAX, False),
+        ("1", None, MAX, False),
         ("1", 1, "0", False),
-        ("0", 1, worker_process.MAX, False),
-        ("1", 1, worker_process.MAX, True),
+        ("0", 1, MAX, False),
+        ("1", 1, MAX, True),
     ],
 )
 def test_it_is_the_workers_alone_and_can_be_turned_off(
@@ -413,21 +384,22 @@ def test_it_is_the_workers_alone_and_can_be_turned_off(
     max_version: str,
     wanted: bool,
 ) -> None:
-    monkeypatch.setenv(worker_process.VARIABLE, asked)
+    monkeypatch.setenv(LEAN, asked)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
-    monkeypatch.setattr(worker_process, "version", lambda _: max_version)
+    monkeypatch.setattr(registry, "version", lambda _: max_version)
     before = all_replaced()
-    worker_process.install()
+    registry.install()
     once = all_replaced()
-    worker_process.install()
+    registry.install()
     assert all(map(is_, once, all_replaced()))
     assert [one is not other for one, other in zip(before, once, strict=True)] == [
         wanted
     ] * len(before)
 
 
-def report_step(queue: Any) -> None:
-    """Tells whose step a process takes."""
+def report_step(queue: Any, model: type) -> None:
+    """Tells whose step a process takes that was sent the model's class."""
+    assert model is served.GptOssModel
     queue.put(JengaKVCacheManager.step.__module__)
 
 
@@ -439,10 +411,10 @@ def test_a_process_that_imports_this_to_learn_its_task_is_a_worker(
 ) -> None:
     # MAX's worker is started so: what it is to run names the architecture, which is
     # imported before the process knows its parent.
-    monkeypatch.setenv(worker_process.VARIABLE, asked)
+    monkeypatch.setenv(LEAN, asked)
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
-    process = context.Process(target=report_step, args=(queue,))
+    process = context.Process(target=report_step, args=(queue, served.GptOssModel))
     process.start()
     process.join(300)
     assert process.exitcode == 0
@@ -450,4 +422,8 @@ def test_a_process_that_imports_this_to_learn_its_task_is_a_worker(
 
 
 def all_replaced() -> list[Any]:
-    return [vars(owner)[name] for owner, names in REPLACED.items() for name in names]
+    return [
+        vars(patch.owner)[patch.name]
+        for name in LEAN_FEATURES
+        for patch in registry.patches_of(name)
+    ]

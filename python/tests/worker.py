@@ -47,6 +47,7 @@ from max.pipelines.sampling import sampling_logits_processor as sampling
 from max.serve.scheduler.config import TokenGenerationSchedulerConfig
 from max.serve.scheduler.text_generation_scheduler import TokenGenerationScheduler
 
+from mxfp4.garbage import look_for_garbage_less
 from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.max_patches.health import COUNT_BYTES
 
@@ -445,10 +446,13 @@ def main() -> None:
     parser.add_argument("--profile")
     parser.add_argument("--lean", action="store_true", help="with what replaces MAX's")
     options = parser.parse_args()
-    from mxfp4.max_patches import worker_process
+    from mxfp4.max_patches import registry
+    from mxfp4.max_patches.catalog import LEAN_FEATURES
 
     if options.lean:
-        worker_process.replace()
+        for name in LEAN_FEATURES:
+            registry.apply(name)
+        look_for_garbage_less()
     with devices():
         asyncio.run(_measure(options))
 

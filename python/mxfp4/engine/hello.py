@@ -6,14 +6,9 @@ from importlib.metadata import version
 from typing import Any
 
 from max.pipelines.lib import log_probabilities
-from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
-    OverlapTextGenerationPipeline,
-)
 
 from mxfp4.engine import wire
-
-OURS = "mxfp4.max_patches.log_probabilities"
-"""The module that has the overlap scheduler give log-probabilities."""
+from mxfp4.max_patches import registry
 
 LONGEST = (1 << 32) - 1
 """The most that the wire can say."""
@@ -59,6 +54,9 @@ def _has_masks(tokenizer: Any, config: Any) -> bool:
     """Whether the sampler is one that takes masks, which MAX compiles on demand."""
     if config.speculative is not None or not hasattr(tokenizer, "delegate"):
         return False
+    # MAX's own masks let a request go on when its grammar has been left.
+    if registry.state("masks").is_skipped:
+        return False
     return bool(config.needs_bitmask_constraints)
 
 
@@ -66,7 +64,8 @@ def _max_logprobs(config: Any) -> int:
     """How many the model's worker survives."""
     if config.speculative is not None:
         return 0
-    execute: Any = OverlapTextGenerationPipeline._execute
-    if config.runtime.enable_overlap_scheduler and execute.__module__ != OURS:
+    # MAX's overlap scheduler gives none.
+    is_ours = registry.is_applied("log_probabilities")
+    if config.runtime.enable_overlap_scheduler and not is_ours:
         return 0
     return int(log_probabilities._MAX_TOP_LOGPROBS)

@@ -16,7 +16,7 @@ from max.pipelines.context.exceptions import InputError
 from max.pipelines.modeling.types import RequestID, TextGenerationRequest
 
 from mxfp4.engine import wire
-from mxfp4.max_patches import bounds
+from mxfp4.max_patches import bounds, registry
 
 MOST_THINKING = 999_999_999
 """The largest budget; more than any model has room for."""
@@ -154,7 +154,7 @@ def _check_grammar(request: wire.Request, hello: wire.Hello) -> None:
         raise Refused("min_tokens cannot be had together with a grammar")
     if budget is not None and budget > MOST_THINKING:
         raise Refused(f"thinking_token_budget may be at most {MOST_THINKING}")
-    if budget is not None and not bounds.is_installed():
+    if budget is not None and not registry.is_applied("bounds"):
         raise Refused("thinking_token_budget is for models of mxfp4.gpt_oss")
 
 

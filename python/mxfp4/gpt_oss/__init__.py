@@ -1,39 +1,20 @@
 """GPT-OSS whose experts stay packed in MXFP4 and run on the Hopper kernel.
 
-For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS.
+For MAX's `--custom-architectures`: it replaces the built-in GPT-OSS. Importing the
+package or a module of it changes nothing. MAX asks for `ARCHITECTURES`, and that
+patches it; see `mxfp4.served`.
 """
 
-from max.driver import get_virtual_cpu_target, set_virtual_cpu_target
+from __future__ import annotations
 
-from mxfp4.gpt_oss.arch import gpt_oss_arch
-from mxfp4.max_patches import (
-    bounds,
-    compiled_graphs,
-    graph_sizes,
-    health,
-    log_probabilities,
-    masks,
-    sampler,
-    worker_process,
-)
+from typing import Any
 
-HOST = "x86-64-v3"
-"""What the little code that runs on the host is compiled for, unless something else
-was said before. Were it the very CPU, which is MAX's default, a model compiled on one
-machine would be compiled again on any with another CPU."""
+__all__ = ["ARCHITECTURES"]
 
-if not get_virtual_cpu_target():
-    set_virtual_cpu_target(HOST)
 
-health.make_room()
-worker_process.install()
-compiled_graphs.install()
-graph_sizes.install()
-log_probabilities.install()
-sampler.install()
-masks.install()
-bounds.install()
+def __getattr__(name: str) -> Any:
+    if name != "ARCHITECTURES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mxfp4.served import ARCHITECTURES
 
-ARCHITECTURES = [gpt_oss_arch]
-
-__all__ = ["ARCHITECTURES", "gpt_oss_arch"]
+    return ARCHITECTURES

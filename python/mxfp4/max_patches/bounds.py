@@ -27,6 +27,8 @@ from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     XgrammarMatcher,
 )
 
+from mxfp4.max_patches.patch import Patches
+
 NAME = "thinking_token_budget"
 """The entry's name."""
 
@@ -154,19 +156,11 @@ def _forbid(row: npt.NDArray[np.int32], tokens: Collection[int]) -> None:
             row[word] = value
 
 
-def is_installed() -> bool:
-    """Says whether bounds are kept in this process, and in the model's worker."""
-    return XgrammarBackend.create_matcher.__module__ == __name__
+PATCHES = Patches()
 
 
-def install() -> None:
-    """Has MAX's grammars keep to their bounds from now on."""
-    if is_installed():
-        return
-    build = XgrammarBackend.from_tokenizer_delegate.__func__  # type: ignore[attr-defined]
-    create = XgrammarBackend.create_matcher
-    fill = XgrammarBackend.fill_next_token_bitmask
-
+@PATCHES.replace(XgrammarBackend, "from_tokenizer_delegate", "a96e1490fcd9d079")
+def _from_tokenizer_delegate(build: Any) -> Any:
     def from_tokenizer_delegate(
         cls: Any, tokenizer_delegate: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -174,6 +168,11 @@ def install() -> None:
         setattr(backend, MARKS, Marks.of(tokenizer_delegate))
         return backend
 
+    return from_tokenizer_delegate
+
+
+@PATCHES.replace(XgrammarBackend, "create_matcher", "67fd9bd225b0093b")
+def _create_matcher(create: Any) -> Any:
     def create_matcher(self: Any, grammar: Any) -> Any:
         if not isinstance(grammar, str):
             return create(self, grammar)
@@ -189,6 +188,11 @@ def install() -> None:
             )
         return BoundedMatcher(matcher._matcher, budget, marks)
 
+    return create_matcher
+
+
+@PATCHES.replace(XgrammarBackend, "fill_next_token_bitmask", "9bcc01d642505ace")
+def _fill_next_token_bitmask(fill: Any) -> Any:
     def fill_next_token_bitmask(
         self: Any, matcher: Any, bitmask: npt.NDArray[np.int32], index: int
     ) -> None:
@@ -196,7 +200,4 @@ def install() -> None:
         if type(matcher) is BoundedMatcher:
             matcher.narrow(bitmask[index])
 
-    backend: Any = XgrammarBackend
-    backend.from_tokenizer_delegate = classmethod(from_tokenizer_delegate)
-    backend.create_matcher = create_matcher
-    backend.fill_next_token_bitmask = fill_next_token_bitmask
+    return fill_next_token_bitmask

@@ -24,6 +24,7 @@ from max.engine import InferenceSession, MefStore
 from max.graph import Graph
 
 from mxfp4.kernels import guard
+from mxfp4.max_patches.patch import Patches
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 
@@ -91,11 +92,16 @@ class CompiledGraphs(MefStore):
             self._artifacts.clear()
 
 
-def install() -> None:
+PATCHES = Patches()
+
+
+@PATCHES.replace(
+    InferenceSession, "default_mef_store", "8d5c7d37ed927006", follows=(MefStore,)
+)
+def _store(standing: MefStore | None) -> MefStore | None:
     """Makes MAX's sessions use the folder that the environment names, if any."""
-    if InferenceSession.default_mef_store is not None:
-        return
     if folder := os.environ.get(EXPORT):
-        InferenceSession.default_mef_store = CompiledGraphs.writing(Path(folder))
-    elif folder := os.environ.get(IMPORT):
-        InferenceSession.default_mef_store = CompiledGraphs.reading(Path(folder))
+        return CompiledGraphs.writing(Path(folder))
+    if folder := os.environ.get(IMPORT):
+        return CompiledGraphs.reading(Path(folder))
+    return standing

@@ -50,6 +50,7 @@ from max.serve.scheduler.text_generation_scheduler import TokenGenerationSchedul
 from max.serve.scheduler_result import SchedulerResult
 
 from mxfp4.max_patches.pages import HELD, Held
+from mxfp4.max_patches.patch import Patches
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 
@@ -59,6 +60,8 @@ TABLES = "_mxfp4_tables"
 """Where a manager of pages has what was last told of a batch's pages."""
 
 Array = npt.NDArray[np.int64]
+
+PATCHES = Patches()
 
 
 def starts_of(batch: Sequence[TextContext]) -> Array | None:
@@ -154,10 +157,13 @@ def _tables(manager: Any, columns: int) -> _Tables | None:
     return known[columns]
 
 
-def _assign_pages() -> None:
-    """What the device is told of the pages."""
-    assign = JengaKVCacheManager._compute_kv_cache_assignments
+# What the device is told of the pages.
 
+
+@PATCHES.replace(
+    JengaKVCacheManager, "_compute_kv_cache_assignments", "17eb058e9d5b4a72"
+)
+def _assign(assign: Any) -> Any:
     def _compute_kv_cache_assignments(
         self: Any,
         staging: Any,
@@ -229,18 +235,18 @@ def _assign_pages() -> None:
             batch_characteristics=told,
         )
 
-    JengaKVCacheManager._compute_kv_cache_assignments = (  # type: ignore[method-assign]
-        _compute_kv_cache_assignments
-    )
+    return _compute_kv_cache_assignments
 
 
-def _make_inputs() -> None:
-    """What the device is told of the tokens."""
-    pipeline: Any = overlap.OverlapTextGenerationPipeline
-    characterise = pipeline._replay_batch_characteristics
-    build = batch_processor.build_single_replica_ragged_token_arrays
-    mappings = overlap.RealizeFutureTokenProcessor._compute_mappings
+# What the device is told of the tokens.
 
+
+@PATCHES.replace(
+    overlap.OverlapTextGenerationPipeline,
+    "_replay_batch_characteristics",
+    "8bac4fde244a8c9b",
+)
+def _characterise(characterise: Any) -> Any:
     def _replay_batch_characteristics(self: Any, inputs: Any) -> BatchCharacteristics:
         if self._spec_decode_state is None and len(inputs.batches) == 1:
             [batch] = inputs.batches
@@ -250,6 +256,13 @@ def _make_inputs() -> None:
         found: BatchCharacteristics = characterise(self, inputs)
         return found
 
+    return _replay_batch_characteristics
+
+
+@PATCHES.replace(
+    batch_processor, "build_single_replica_ragged_token_arrays", "04b487db3fea1668"
+)
+def _build(build: Any) -> Any:
     def build_single_replica_ragged_token_arrays(
         batch: Sequence[Any],
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -260,6 +273,13 @@ def _make_inputs() -> None:
         tokens = [ctx.tokens.array.item(start) for ctx, start in pairs]
         return np.array(tokens, np.int64), np.arange(len(batch) + 1, dtype=np.uint32)
 
+    return build_single_replica_ragged_token_arrays
+
+
+@PATCHES.replace(
+    overlap.RealizeFutureTokenProcessor, "_compute_mappings", "eda39db35f92dfe5"
+)
+def _mappings(mappings: Any) -> Any:
     def _compute_mappings(self: Any, prev_batch: Any, inputs: Any) -> Any:
         before, now = prev_batch.inputs.flat_batch, inputs.flat_batch
         device = prev_batch.generated_tokens_device.device
@@ -276,20 +296,14 @@ def _make_inputs() -> None:
             known[len(now)] = mappings(self, prev_batch, inputs)
         return known[len(now)]
 
-    pipeline._replay_batch_characteristics = _replay_batch_characteristics
-    batch_processor.build_single_replica_ragged_token_arrays = (
-        build_single_replica_ragged_token_arrays
-    )
-    overlap.RealizeFutureTokenProcessor._compute_mappings = (  # type: ignore[method-assign]
-        _compute_mappings
-    )
+    return _compute_mappings
 
 
-def _sample() -> None:
-    """What the sampler is told of what the requests ask for."""
-    create = sampling.SamplerInputs.create.__func__  # type: ignore[attr-defined]
-    masks = sampling._build_min_tokens_masks
-    score = BatchLabelScorer.score
+# What the sampler is told of what the requests ask for.
+
+
+@PATCHES.replace(sampling.SamplerInputs, "create", "47bb5294e749c3f7")
+def _sampler_inputs(create: Any) -> Any:
     last: list[Any] = [None, None, None]
 
     def _create(cls: Any, batch: list[TextContext], device: Any) -> Any:
@@ -317,6 +331,11 @@ def _sample() -> None:
             seed=seed.to(device),
         )
 
+    return _create
+
+
+@PATCHES.replace(sampling, "_build_min_tokens_masks", "be16805c9d858a22")
+def _min_tokens(masks: Any) -> Any:
     def _build_min_tokens_masks(
         batch: list[Any], num_steps: int, device: Any, enable_min_tokens: bool
     ) -> Any:
@@ -326,14 +345,17 @@ def _sample() -> None:
             return None
         return masks(batch, num_steps, device, enable_min_tokens)
 
+    return _build_min_tokens_masks
+
+
+@PATCHES.replace(BatchLabelScorer, "score", "074daf418c35cd79")
+def _labels(score: Any) -> Any:
     def _score(self: Any, model_outputs: Any, flat_batch: Sequence[Any]) -> Any:
         if all([getattr(ctx, "label_token_ids", None) is None for ctx in flat_batch]):
             return {}
         return score(self, model_outputs, flat_batch)
 
-    sampling.SamplerInputs.create = classmethod(_create)  # type: ignore[assignment, method-assign]
-    sampling._build_min_tokens_masks = _build_min_tokens_masks  # type: ignore[assignment]
-    BatchLabelScorer.score = _score  # type: ignore[method-assign]
+    return _score
 
 
 def _advance(batch: Iterable[TextContext]) -> None:
@@ -376,12 +398,11 @@ def _record(manager: Any, batch: Iterable[TextContext]) -> None:
             manager.step(ctx)
 
 
-def _run_steps() -> None:
-    """The pipeline's part of a step."""
-    pipeline: Any = overlap.OverlapTextGenerationPipeline
-    execute = pipeline._execute
-    update = overlap.update_context_and_prepare_responses
+# The pipeline's part of a step.
 
+
+@PATCHES.replace(overlap.OverlapTextGenerationPipeline, "_execute", "14945804d2b70b29")
+def _run(execute: Any) -> Any:
     def _execute(self: Any, inputs: Any) -> Any:
         batch = inputs.flat_batch
         if (
@@ -415,6 +436,11 @@ def _run_steps() -> None:
         self._prev_batch = started
         return outputs
 
+    return _execute
+
+
+@PATCHES.replace(overlap, "update_context_and_prepare_responses", "2015ba00e69a56d8")
+def _respond(update: Any) -> Any:
     def update_context_and_prepare_responses(
         generated_tokens_host: npt.NDArray[np.int32],
         flat_batch: list[Any],
@@ -467,16 +493,14 @@ def _run_steps() -> None:
             )
         return made
 
-    pipeline._execute = _execute
-    overlap.update_context_and_prepare_responses = update_context_and_prepare_responses
+    return update_context_and_prepare_responses
 
 
-def _schedule_steps() -> None:
-    """The scheduler's part of a step."""
-    add = TextBatchConstructor._add_tg_requests
-    advance = TextBatchConstructor.advance_requests
-    schedule = TokenGenerationScheduler._schedule
+# The scheduler's part of a step.
 
+
+@PATCHES.replace(TextBatchConstructor, "_add_tg_requests", "b0141ab241a09631")
+def _add(add: Any) -> Any:
     def _add_tg_requests(self: Any, batch: Any, replica_idx: int) -> None:
         requests = self.replicas[replica_idx].tg_reqs
         budgets, count = batch.token_budget.token_budgets, len(requests)
@@ -506,6 +530,11 @@ def _schedule_steps() -> None:
         budget.used = count
         budget.active_request_type = RequestType.TG
 
+    return _add_tg_requests
+
+
+@PATCHES.replace(TextBatchConstructor, "advance_requests", "40669984b23d7412")
+def _advance_batch(advance: Any) -> Any:
     def advance_requests(self: Any, inputs: Any) -> None:
         if len(inputs.batches) == len(self.replicas) == 1:
             [batch], requests = inputs.batches, self.replicas[0].tg_reqs
@@ -519,6 +548,11 @@ def _schedule_steps() -> None:
                 return
         advance(self, inputs)
 
+    return advance_requests
+
+
+@PATCHES.replace(TokenGenerationScheduler, "_schedule", "54086129c9f0d7ae")
+def _make_schedule(schedule: Any) -> Any:
     def _schedule(self: Any, inputs: Any) -> int:
         if (
             self._tracing
@@ -553,22 +587,4 @@ def _schedule_steps() -> None:
             self.response_queue.put_nowait(results)
         return len(ended)
 
-    TextBatchConstructor._add_tg_requests = _add_tg_requests  # type: ignore[method-assign]
-    TextBatchConstructor.advance_requests = advance_requests  # type: ignore[method-assign]
-    TokenGenerationScheduler._schedule = _schedule  # type: ignore[method-assign]
-
-
-def is_installed() -> bool:
-    """Says whether this process does so."""
-    return TokenGenerationScheduler._schedule.__module__ == __name__
-
-
-def install() -> None:
-    """Does so from now on."""
-    if is_installed():
-        return
-    _assign_pages()
-    _make_inputs()
-    _sample()
-    _run_steps()
-    _schedule_steps()
+    return _schedule

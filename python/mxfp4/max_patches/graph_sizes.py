@@ -14,13 +14,12 @@ questions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from max.pipelines.lib.graph_capture import ServeGraphCaptureRunner
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 
-from mxfp4.max_patches.worker_process import MAX, is_child
+from mxfp4.max_patches.patch import Patches
 
 EACH = 128
 """Up to so many requests each batch has its graph: MAX's limit."""
@@ -34,22 +33,16 @@ LARGEST = 512
 LIMIT = "_MAX_GRAPH_CAPTURE_BATCH_SIZE"
 
 
-def install() -> None:
-    """Does so in a process that another one started, with MAX as it is known."""
-    if not is_child() or version("max") != MAX:
-        return
-    replace()
+PATCHES = Patches()
 
 
-def replace() -> None:
-    """Does so in this process."""
-    resolve = ServeGraphCaptureRunner._resolve_graph_key
-    if resolve.__module__ == __name__:
-        return
-    widths = ServeGraphCaptureRunner._probe_verify_widths
-    warmup = overlap.OverlapTextGenerationPipeline.warmup_graph_capture
-    setattr(overlap, LIMIT, LARGEST)
+@PATCHES.replace(overlap, LIMIT, "2747b7c718564ba5")
+def _limit(_: int) -> int:
+    return LARGEST
 
+
+@PATCHES.replace(ServeGraphCaptureRunner, "_resolve_graph_key", "d7b2bb139f48bc4b")
+def _resolve_graph_key(resolve: Any) -> Any:
     def resolve_by_range(
         self: Any, batch_size: int, cache_length: int, q_max_seq_len: int
     ) -> Any:
@@ -60,21 +53,29 @@ def replace() -> None:
             lambda length: resolve(self, batch_size, length, q_max_seq_len),
         )
 
+    return resolve_by_range
+
+
+@PATCHES.replace(ServeGraphCaptureRunner, "_probe_verify_widths", "e2b261fffff6062e")
+def _probe_verify_widths(widths: Any) -> Any:
     def widths_of_captured(self: Any, batch_size: int) -> list[int]:
         captured = is_captured(batch_size, self._max_batch_size)
         return widths(self, batch_size) if captured else []
 
+    return widths_of_captured
+
+
+@PATCHES.replace(
+    overlap.OverlapTextGenerationPipeline, "warmup_graph_capture", "e085e1c0f155c457"
+)
+def _warmup_graph_capture(warmup: Any) -> Any:
     def warmup_graph_capture(self: Any) -> None:
         warmup(self)
         self._max_graph_capture_batch_size = Captured(
             self._max_graph_capture_batch_size
         )
 
-    runner: Any = ServeGraphCaptureRunner
-    runner._resolve_graph_key = resolve_by_range
-    runner._probe_verify_widths = widths_of_captured
-    pipeline: Any = overlap.OverlapTextGenerationPipeline
-    pipeline.warmup_graph_capture = warmup_graph_capture
+    return warmup_graph_capture
 
 
 def is_captured(batch_size: int, largest: int) -> bool:

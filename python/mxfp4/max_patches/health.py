@@ -20,6 +20,7 @@ from max.nn.comm import Signals
 from max.serve.telemetry.metrics import METRICS
 
 from mxfp4.max_patches.measurement import Count
+from mxfp4.max_patches.patch import Patches
 
 logger = logging.getLogger("max.pipelines.mxfp4")
 
@@ -43,13 +44,15 @@ ADVICE = (
 )
 
 
-def make_room() -> None:
+PATCHES = Patches()
+
+
+@PATCHES.replace(Signals, "NUM_BYTES", "7af9a1beb253d6d8", follows=(Signals,))
+def _make_room(size: int) -> int:
     """Makes signal buffers longer by the counts, which so stand behind all that GPUs
     signal each other through.
     """
-    if not getattr(Signals, "_mxfp4_counts", False):
-        Signals._mxfp4_counts = True  # type: ignore[attr-defined]
-        Signals.NUM_BYTES += COUNT_BYTES
+    return size + COUNT_BYTES
 
 
 class Watch:

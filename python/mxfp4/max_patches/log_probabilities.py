@@ -25,6 +25,7 @@ from max.pipelines.lib.pipeline_variants.overlap_text_generation import (
 from max.pipelines.modeling.types import TextGenerationInputs
 
 from mxfp4.max_patches.masks import MaskedSampling
+from mxfp4.max_patches.patch import Patches
 
 LEVELS = 5
 """Of the heap: there is room for 31."""
@@ -48,20 +49,30 @@ def quiet(inputs: TextGenerationInputs[Any]) -> TextGenerationInputs[Any]:
     return inputs
 
 
-def install() -> None:
-    """Has MAX's pipeline compute them. Its own HTTP refuses them all the same."""
-    if OverlapTextGenerationPipeline._execute.__module__ == __name__:
-        return
-    # Read when a model makes its graph.
-    builtin._LOGPROBS_HEAP_LEVELS = LEVELS
-    builtin._MAX_TOP_LOGPROBS = MOST
-    execute = OverlapTextGenerationPipeline._execute
-    sample = OverlapTextGenerationPipeline._sample_logits
-    sync = AsyncBatch.sync_and_process_outputs
+PATCHES = Patches()
 
+
+# Both are read when a model makes its graph.
+@PATCHES.replace(builtin, "_LOGPROBS_HEAP_LEVELS", "4e07408562bedb8b")
+def _levels(_: int) -> int:
+    return LEVELS
+
+
+@PATCHES.replace(builtin, "_MAX_TOP_LOGPROBS", "7902699be42c8a8e")
+def _most(_: int) -> int:
+    return MOST
+
+
+@PATCHES.replace(OverlapTextGenerationPipeline, "_execute", "14945804d2b70b29")
+def _execute_quietly(execute: Any) -> Any:
     def _execute(self: Any, inputs: Any) -> Any:
         return execute(self, quiet(inputs) if inputs.enable_log_probs else inputs)
 
+    return _execute
+
+
+@PATCHES.replace(OverlapTextGenerationPipeline, "_sample_logits", "4ab110354af4108f")
+def _sample(sample: Any) -> Any:
     def _sample_logits(self: Any, inputs: Any, outputs: Any, processor: Any) -> Any:
         wanted = inputs.batch_top_log_probs
         if not any(wanted):
@@ -83,18 +94,18 @@ def install() -> None:
         )
         return batch
 
+    return _sample_logits
+
+
+@PATCHES.replace(AsyncBatch, "sync_and_process_outputs", "94e05e232b9a1288")
+def _sync(sync: Any) -> Any:
     def sync_and_process_outputs(self: Any, *args: Any, **kwargs: Any) -> Any:
         # Most steps have none, and are not to cost more for it.
         if found := self.__dict__.get("log_probabilities"):
             _hand_over(self.inputs.flat_batch, found)
         return sync(self, *args, **kwargs)
 
-    pipeline: Any = OverlapTextGenerationPipeline
-    pipeline._execute = _execute
-    pipeline._sample_logits = _sample_logits
-    AsyncBatch.sync_and_process_outputs = (  # type: ignore[method-assign]
-        sync_and_process_outputs
-    )
+    return sync_and_process_outputs
 
 
 def _hand_over(contexts: Sequence[Any], found: Sequence[Any]) -> None:

@@ -15,7 +15,6 @@ what was asked to keep to a grammar never goes on without.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from max.dtype import DType
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
-from mxfp4.max_patches.worker_process import MAX, is_child
+from mxfp4.max_patches.patch import Patches
 
 MASKS = "_mxfp4_masks"
 """Where a pipeline has its masks."""
@@ -34,13 +33,6 @@ BITS = 32
 """Tokens of a word."""
 
 Row = npt.NDArray[np.int32]
-
-
-def install() -> None:
-    """Does so in a process that another one started, with MAX as it is known."""
-    if not is_child() or version("max") != MAX:
-        return
-    replace()
 
 
 def constrained(batch: Sequence[Any]) -> list[int]:
@@ -163,16 +155,25 @@ def masks_of(pipeline: Any, rows: int, width: int) -> Masks:
     return masks
 
 
-def replace() -> None:
-    """Does so in this process."""
-    pipeline: Any = overlap.OverlapTextGenerationPipeline
-    create = pipeline._create_sampling_processor
-    if create.__module__ == __name__:
-        return
+PATCHES = Patches()
 
+
+@PATCHES.replace(
+    overlap.OverlapTextGenerationPipeline, "initialize_bitmask", "12bdc4209f9b7eef"
+)
+def _initialize_bitmask(_: Any) -> Any:
     def initialize_bitmask(self: Any, batch: list[Any]) -> None:
         """Makes no masks: those that are needed are made later."""
 
+    return initialize_bitmask
+
+
+@PATCHES.replace(
+    overlap.OverlapTextGenerationPipeline,
+    "_create_sampling_processor",
+    "05aed6c735b21739",
+)
+def _create(create: Any) -> Any:
     def _create_sampling_processor(self: Any, batch: list[Any]) -> tuple[Any, None]:
         rows = constrained(batch) if self._sampler_with_bitmask is not None else []
         if not rows:
@@ -193,5 +194,4 @@ def replace() -> None:
         )
         return processor, None
 
-    pipeline.initialize_bitmask = initialize_bitmask
-    pipeline._create_sampling_processor = _create_sampling_processor
+    return _create_sampling_processor

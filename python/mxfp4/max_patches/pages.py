@@ -32,6 +32,8 @@ from max.pipelines.kv_cache.paged_kv_cache.kv_group_coordinator import (
 )
 from max.pipelines.modeling.types import RequestID
 
+from mxfp4.max_patches.patch import Patches
+
 PLAIN = {FullKVGroupCoordinator, SlidingWindowKVGroupCoordinator}
 """Groups whose pages are only appended to, published and given back."""
 
@@ -95,18 +97,18 @@ def _settle(manager: Any, ctx: TextContext, held: Held) -> None:
         held.until = (hashed + 1) * size
 
 
-def install() -> None:
-    """Does so from now on."""
-    allocate = JengaBlockManager.alloc
-    required_blocks = JengaBlockManager._num_required_blocks
-    release = JengaBlockManager.release
-    resume = JengaKVCacheManager._resume_state
-    record = JengaKVCacheManager.step
-    forward_blocks = KVGroupCoordinatorInterface.forward_blocks
-    blocks_to_allocate = KVGroupCoordinatorInterface.blocks_to_allocate
-    if allocate.__module__ == __name__:
-        return
+def forget(manager: Any, ctx: TextContext) -> None:
+    state = manager._requests.get(ctx.request_id)
+    held = None if state is None else state.__dict__.pop(HELD, None)
+    if held is not None:
+        held.manager = None
 
+
+PATCHES = Patches()
+
+
+@PATCHES.replace(JengaBlockManager, "alloc", "c79604b9bbcf2093")
+def _alloc(allocate: Any) -> Any:
     def alloc(self: Any, ctx: TextContext) -> Any:
         held, tokens = held_by(self, ctx), ctx.tokens
         if held is not None:
@@ -117,7 +119,7 @@ def install() -> None:
                 self._metrics.input_tokens += tokens.active_length
                 return CompletedTransfer()
             # It may take pages of others, or lose some, before it fails, too.
-            _forget(self, ctx)
+            forget(self, ctx)
         transfer = allocate(self, ctx)
         if _is_plain(self):
             held = Held(self, _rows(self, ctx))
@@ -126,16 +128,20 @@ def install() -> None:
             ctx.__dict__[HELD] = held
         return transfer
 
-    def _forget(manager: Any, ctx: TextContext) -> None:
-        state = manager._requests.get(ctx.request_id)
-        held = None if state is None else state.__dict__.pop(HELD, None)
-        if held is not None:
-            held.manager = None
+    return alloc
 
+
+@PATCHES.replace(JengaBlockManager, "release", "5c35e5081254d613")
+def _make_release(release: Any) -> Any:
     def _release(self: Any, ctx: TextContext) -> None:
-        _forget(self, ctx)
+        forget(self, ctx)
         release(self, ctx)
 
+    return _release
+
+
+@PATCHES.replace(JengaBlockManager, "_num_required_blocks", "52f1d2abf0e71489")
+def _required(required_blocks: Any) -> Any:
     def _num_required_blocks(self: Any, ctx: TextContext) -> int:
         if self._num_draft_tokens:
             return required_blocks(self, ctx)
@@ -148,6 +154,11 @@ def install() -> None:
         blocks: int = -(-length // self._block_size)
         return blocks
 
+    return _num_required_blocks
+
+
+@PATCHES.replace(JengaKVCacheManager, "step", "98de10b351245832")
+def _step(record: Any) -> Any:
     def step(self: Any, ctx: TextContext) -> None:
         held = held_by(self, ctx)
         if held is None:
@@ -164,10 +175,20 @@ def install() -> None:
         if self._enable_prefix_caching:
             _settle(self, ctx, held)
 
+    return step
+
+
+@PATCHES.replace(JengaKVCacheManager, "_resume_state", "01927cffbc2d2a2c")
+def _resume(resume: Any) -> Any:
     def _resume_state(self: Any, batches: Sequence[Sequence[TextContext]]) -> None:
         if not all(type(group) in PLAIN for group in self._groups.values()):
             resume(self, batches)
 
+    return _resume_state
+
+
+@PATCHES.replace(KVGroupCoordinatorInterface, "blocks_to_allocate", "43feceb4e0de2991")
+def _missing(blocks_to_allocate: Any) -> Any:
     def _blocks_to_allocate(
         self: Any, request_id: RequestID, required: int
     ) -> dict[str, int]:
@@ -177,6 +198,11 @@ def install() -> None:
         missing = required - len(self.rows[request_id][leaf_id])
         return {leaf_id: missing if missing > 0 else 0}
 
+    return _blocks_to_allocate
+
+
+@PATCHES.replace(KVGroupCoordinatorInterface, "forward_blocks", "fbab573aa5422c6a")
+def _forward(forward_blocks: Any) -> Any:
     def _forward_blocks(
         self: Any, batch: Sequence[TextContext], num_blocks: Sequence[int]
     ) -> dict[str, list[Sequence[int]]]:
@@ -197,10 +223,4 @@ def install() -> None:
             plan.append(ids[:required])
         return {leaf_id: plan}
 
-    JengaBlockManager.alloc = alloc  # type: ignore[method-assign]
-    JengaBlockManager.release = _release  # type: ignore[method-assign]
-    JengaBlockManager._num_required_blocks = _num_required_blocks  # type: ignore[method-assign]
-    JengaKVCacheManager._resume_state = _resume_state  # type: ignore[method-assign]
-    JengaKVCacheManager.step = step  # type: ignore[method-assign]
-    KVGroupCoordinatorInterface.blocks_to_allocate = _blocks_to_allocate  # type: ignore[method-assign]
-    KVGroupCoordinatorInterface.forward_blocks = _forward_blocks  # type: ignore[method-assign]
+    return _forward_blocks

@@ -14,26 +14,40 @@ from max.pipelines.context.context import TextContext
 from max.pipelines.context.tokens import TokenBuffer
 from max.pipelines.modeling.types import BatchType, RequestID, TextGenerationInputs
 
+from mxfp4.max_patches.patch import Patches
 
-def install() -> None:
-    """Does so from now on."""
-    output = TextContext.to_generation_output
-    advance = TokenBuffer.advance_with_token
-    if output.__module__ == __name__:
-        return
+PATCHES = Patches()
 
+
+@PATCHES.replace(RequestID, "__hash__", "e00e8a0449002d31")
+def _hash(_: Any) -> Any:
     def request_hash(self: Any) -> int:
         return hash(self.value)
 
+    return request_hash
+
+
+@PATCHES.replace(TokenBuffer, "__len__", "97ca7fa4a99042ff")
+def _len(_: Any) -> Any:
     def length(self: Any) -> int:
         count: int = self._current_length
         return count
 
+    return length
+
+
+@PATCHES.replace(TokenBuffer, "active_length", "e7224abe49347dde")
+def _active_length(_: Any) -> Any:
     def active_length(self: Any) -> int:
         window = self._processing_range
         count: int = window.end - window.start
         return (count if count > 0 else 0) - self._processing_offset  # type: ignore[no-any-return]
 
+    return active_length
+
+
+@PATCHES.replace(TokenBuffer, "advance_with_token", "71cbe3c5dc6053c8")
+def _advance_with_token(advance: Any) -> Any:
     def advance_with_token(self: Any, token: int) -> None:
         if self._actively_chunked or self._processing_offset:
             advance(self, token)
@@ -48,6 +62,11 @@ def install() -> None:
         self.array[count] = token
         self._current_length = count + 1
 
+    return advance_with_token
+
+
+@PATCHES.replace(TextContext, "_has_pending_future_token", "282090e4bb17fe6a")
+def _pending(_: Any) -> Any:
     def _has_pending_future_token(self: Any) -> bool:
         tokens = self.tokens
         count = tokens._current_length
@@ -56,6 +75,11 @@ def install() -> None:
         pending: bool = tokens.array.item(count - 1) == FUTURE_TOKEN
         return pending
 
+    return _has_pending_future_token
+
+
+@PATCHES.replace(TextContext, "to_generation_output", "462ec220c661fec2")
+def _to_generation_output(output: Any) -> Any:
     def to_generation_output(self: Any) -> TextGenerationOutput:
         tokens = self.tokens
         window = tokens._completion_range
@@ -77,6 +101,11 @@ def install() -> None:
             num_cached_tokens=self.cached_prefix_length,
         )
 
+    return to_generation_output
+
+
+@PATCHES.replace(TextGenerationInputs, "__post_init__", "50364045da70b192")
+def _post_init(_: Any) -> Any:
     def count(self: Any) -> None:
         self.input_tokens = self.context_tokens = 0
         self.per_replica_input_tokens = []
@@ -113,10 +142,4 @@ def install() -> None:
             self.input_tokens += inputs + padding_inputs
             self.context_tokens += contexts + padding_contexts
 
-    RequestID.__hash__ = request_hash  # type: ignore[method-assign]
-    TokenBuffer.__len__ = length  # type: ignore[method-assign]
-    TokenBuffer.active_length = property(active_length)  # type: ignore[method-assign, assignment]
-    TokenBuffer.advance_with_token = advance_with_token  # type: ignore[method-assign]
-    TextContext._has_pending_future_token = _has_pending_future_token  # type: ignore[method-assign]
-    TextContext.to_generation_output = to_generation_output  # type: ignore[method-assign]
-    TextGenerationInputs.__post_init__ = count  # type: ignore[method-assign]
+    return count

@@ -16,6 +16,7 @@ from max.pipelines.lib.pipeline_variants import text_generation
 from max.pipelines.sampling import TopKSampler
 
 from mxfp4.kernels import ops
+from mxfp4.max_patches.patch import Patches
 
 
 class Sampler(TopKSampler):
@@ -51,6 +52,9 @@ def _can_mask(logits: BufferValue) -> bool:
     )
 
 
-def install() -> None:
-    """Has MAX compile this one."""
-    text_generation.TopKSampler = Sampler  # type: ignore[misc]
+PATCHES = Patches()
+
+
+@PATCHES.replace(text_generation, "TopKSampler", "d2883d3180d99dc9")
+def _sampler(_: Any) -> Any:
+    return Sampler
