@@ -61,22 +61,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mxfp4 import parity_tokens
+from mxfp4.parity_sample import Sample
 
 if TYPE_CHECKING:
     from mxfp4.parity_reference import Reference
 
 TOP = 5
 ROUTER_MARGIN = 0.08
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What the server said about one prompt."""
-
-    prompt: list[int]
-    tokens: list[int]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
 
 
 @dataclass(frozen=True)

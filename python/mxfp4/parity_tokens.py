@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mxfp4.parity import Sample
+from mxfp4.parity_sample import Sample
 
 
 @dataclass(frozen=True)
