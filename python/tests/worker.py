@@ -284,6 +284,7 @@ class Worker:
         pipeline._devices = [DEVICE]
         pipeline._sampler_device = DEVICE
         pipeline._sampler_without_bitmask = model.sampler
+        pipeline._sampler_with_bitmask = None
         pipeline._pinned_new_tokens = pipeline._identity_logit_offsets = None
         pipeline._pinned_generated_tokens_host = None
         pipeline.session = None
