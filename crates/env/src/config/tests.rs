@@ -98,7 +98,7 @@ fn each_key_can_be_set() {
 #[test]
 fn a_wrong_key_is_shown_where_it_is() {
     insta::assert_snapshot!(refusal("[serve]\nport = 8000\n  prot = 1\n"), @r"
-    /w/mxfp4.toml:3:3: unknown field `prot`, expected one of `model`, `host`, `port`, `devices`, `custom-architectures`, `flags`; did you mean `port`?
+    /w/mxfp4.toml:3:3: unknown field `prot`, expected one of `model`, `host`, `port`, `devices`, `custom-architectures`, `flags`, `api-key-file`, `tls-cert`, `tls-key`; did you mean `port`?
       |
     3 |   prot = 1
       |   ^
