@@ -28,6 +28,7 @@ from max import _xgrammar as xgrammar
 from max.pipelines.lib.pipeline_variants.structured_output_backend import (
     make_grammar_backend,
 )
+from referencing.exceptions import Unresolvable
 from transformers import AutoTokenizer
 
 RETURN, CALL = 200002, 200012
@@ -146,8 +147,9 @@ class Walker:
         try:
             Draft202012Validator.check_schema(ask["schema"])
             error = next(validator.iter_errors(value), None)
-        except (RecursionError, SchemaError):
-            # It is no schema, or refers to itself without an end: no verdict.
+        except (RecursionError, SchemaError, Unresolvable):
+            # It is no schema, refers to itself without an end, or to nothing in a part
+            # that says nothing (an `if` alone): no verdict.
             return {"error": None}
         return {"error": error and error.message}
 
