@@ -98,7 +98,14 @@ impl Lower<'_> {
                 lower.add(&mut names, string)?;
                 lower.names(names)
             })?;
-            let others = self.others("additionalProperties", keywords)?;
+            let closing = ["additionalProperties", "unevaluatedProperties"]
+                .into_iter()
+                .find(|closing| keywords.contains_key(*closing))
+                .unwrap_or("additionalProperties");
+            if keywords.get(closing) == Some(&Value::Bool(false)) {
+                return Err(self.beside(keyword, closing));
+            }
+            let others = self.others(closing, keywords)?;
             schema["propertyNames"] = names;
             schema["additionalProperties"] = others.unwrap_or(true.into());
         } else {

@@ -120,6 +120,21 @@ fn tuples_of_older_drafts_are_prefixes() {
 }
 
 #[test]
+fn names_of_properties_do_not_open_what_is_closed() {
+    for closing in ["additionalProperties", "unevaluatedProperties"] {
+        fails(
+            json!({"propertyNames": {"maxLength": 3}, closing: false}),
+            ".propertyNames",
+        );
+        becomes(
+            json!({"propertyNames": {"maxLength": 3}, closing: {"type": "null"}}),
+            json!({"type": "object", "propertyNames": {"type": "string", "maxLength": 3},
+                "additionalProperties": {"type": "null"}}),
+        );
+    }
+}
+
+#[test]
 fn what_both_say_is_merged() {
     becomes(
         json!({"type": "object", "properties": {"a": {"type": "null"}, "b": {"type": "null"}},
