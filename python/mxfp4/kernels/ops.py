@@ -406,11 +406,7 @@ def count_broken(logits: TensorValue, buffer: BufferValue) -> None:
     """
     _check_dtype("logits", logits, DType.float32)
     _check_rank("logits", logits, 2)
-    if buffer.dtype != DType.uint8 or len(buffer.shape) != 1:
-        raise ValueError(
-            f"the buffer must be uint8 with one dimension, got {buffer.dtype.name} "
-            f"{_text(buffer.shape)}"
-        )
+    _check_buffer("the buffer", buffer, DType.uint8, "one dimension")
     name = guard.require_op(HEALTH, Graph.current._kernel_library)
     ops.inplace_custom(name, device=logits.device, values=[buffer, logits])
 
@@ -426,11 +422,7 @@ def mask_padding(logits: BufferValue, tokens: int) -> None:
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
-    if logits.dtype != DType.float32 or len(logits.shape) != 2:
-        raise ValueError(
-            f"logits must be float32 with two dimensions, got {logits.dtype.name} "
-            f"{_text(logits.shape)}"
-        )
+    _check_buffer("logits", logits, DType.float32, "two dimensions")
     if tokens < 1:
         raise ValueError(f"tokens must be at least 1, got {tokens}")
     name = guard.require_op(MASK_PADDING, Graph.current._kernel_library)
@@ -451,17 +443,22 @@ def mask_tokens(logits: BufferValue, mask: TensorValue) -> None:
         ValueError: A shape or dtype is wrong.
         RuntimeError: No loaded kernel package registers the op.
     """
-    for name, value, dtype in (
-        ("logits", logits, DType.float32),
-        ("mask", mask, DType.int32),
-    ):
-        if value.dtype != dtype or len(value.shape) != 2:
-            raise ValueError(
-                f"{name} must be {dtype.name} with two dimensions, got "
-                f"{value.dtype.name} {_text(value.shape)}"
-            )
+    _check_buffer("logits", logits, DType.float32, "two dimensions")
+    _check_buffer("mask", mask, DType.int32, "two dimensions")
     op = guard.require_op(MASK_TOKENS, Graph.current._kernel_library)
     ops.inplace_custom(op, device=logits.device, values=[logits, mask])
+
+
+def _check_buffer(
+    name: str, value: BufferValue | TensorValue, dtype: DType, rank: str
+) -> None:
+    """Refuses another dtype, and another number of dimensions than `rank` says."""
+    wanted = {"one dimension": 1, "two dimensions": 2}[rank]
+    if value.dtype != dtype or len(value.shape) != wanted:
+        raise ValueError(
+            f"{name} must be {dtype.name} with {rank}, got {value.dtype.name} "
+            f"{_text(value.shape)}"
+        )
 
 
 def _check_dense(hidden: TensorValue, weight: TensorValue) -> None:
