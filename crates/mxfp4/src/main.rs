@@ -54,6 +54,9 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::context::{Context, Verbosity};
 use crate::exit::{Exit, ExitContext, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES)]

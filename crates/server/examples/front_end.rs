@@ -30,6 +30,9 @@ use mxfp4_server::{Config, KeySource, Keys, Secret, Server, Tls};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DRAIN: Duration = Duration::from_secs(5);
 
 struct Arguments {
