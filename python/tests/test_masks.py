@@ -241,3 +241,40 @@ def test_a_grammar_for_a_part_of_the_answer_waits(pipeline: Pipeline) -> None:
 )
 def test_rows_that_follow_one_another_are_one_copy(rows: Any, wanted: Any) -> None:
     assert list(masks.runs(rows)) == wanted
+
+
+def test_threads_fill_what_one_would() -> None:
+    made = backend()
+    helper = SimpleNamespace(backend=made)
+    batch = [context(f"{at}", f"[a-z]{{{at % 5}}}[0-9]+") for at in range(64)]
+    for each in batch:
+        each._matcher = made.create_matcher(each.grammar)
+    rows = [np.full((1, 3), -1, np.int32) for _ in batch]
+    masks.Threads(3).each(lambda at: masks.fill(helper, batch[at], rows[at]), range(64))
+    alone = np.full((1, 3), -1, np.int32)
+    for each, row in zip(batch, rows, strict=True):
+        masks.fill(helper, each, alone)
+        assert (row == alone).all()
+
+
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+def test_threads_do_each_row_once_and_tell_of_an_error_when_all_rest(
+    helpers: int,
+) -> None:
+    threads = masks.Threads(helpers)
+    done: list[int] = []
+    threads.each(done.append, range(100))
+    assert sorted(done) == list(range(100))
+
+    def fail(row: int) -> None:
+        if row == 50:
+            raise MemoryError
+        done.append(row)
+
+    done.clear()
+    with pytest.raises(MemoryError):
+        threads.each(fail, range(100))
+    after = len(done)
+    threads.each(done.append, range(10))
+    assert len(done) == after + 10
+    assert len(set(done[:after])) == after
