@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from max.driver import CPU, Buffer
 from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef
+from max.graph.type import Shape
 from max.graph.weights import SafetensorWeights, WeightData
 from max.nn.comm import Signals
 from max.pipelines.architectures.gpt_oss.arch import gpt_oss_arch as builtin
@@ -32,6 +34,7 @@ from mxfp4.gpt_oss.memory_planner import (
 )
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.packing import pack_experts
+from mxfp4.gpt_oss.projections import join_projections
 from mxfp4.gpt_oss.weight_adapter import convert_safetensor_state_dict
 from mxfp4.kernels import custom_extensions, ops
 
@@ -124,6 +127,68 @@ def test_misshapen_experts_are_refused() -> None:
         ValueError, match=rf"{name} must be uint8 with 4 dim.*got uint8 \[2, 64, 32\]"
     ):
         convert_safetensor_state_dict(expert(name, np.zeros((2, 64, 32), np.uint8)))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_projections_are_joined_in_the_order_of_devices(devices: int) -> None:
+    rows = {"q_proj": 64, "k_proj": 8, "v_proj": 8}
+    rng = np.random.default_rng(0)
+    plain: dict[str, np.ndarray] = {}
+    state: dict[str, object] = {"other": 1}
+    for part, count in rows.items():
+        for what, shape in (("weight", (count, 3)), ("bias", (count,))):
+            bits = rng.integers(0, 1 << 16, shape, np.uint16)
+            plain[f"{part}.{what}"] = bits
+            name = f"a.self_attn.{part}.{what}"
+            buffer = Buffer.from_numpy(bits).view(DType.bfloat16, shape)
+            state[name] = WeightData(buffer, name, DType.bfloat16, Shape(shape))
+    join_projections(state, devices)
+    assert state.keys() == {
+        "other",
+        "a.self_attn.qkv_proj.weight",
+        "a.self_attn.qkv_proj.bias",
+    }
+    for what in ("weight", "bias"):
+        joined = state[f"a.self_attn.qkv_proj.{what}"]
+        assert isinstance(joined, WeightData)
+        bits = joined.data.view(DType.uint16, list(joined.shape)).to_numpy()
+        for rank, share in enumerate(np.split(bits, devices)):
+            want = [np.split(plain[f"{part}.{what}"], devices)[rank] for part in rows]
+            np.testing.assert_array_equal(share, np.concatenate(want))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: state.pop("a.v_proj.bias"), "holds no a.v_proj.bias"),
+        (
+            lambda state: state.update({"a.k_proj.bias": of_floats(np.zeros(4))}),
+            r"a.k_proj.bias must be bfloat16 .*got float64 \[4\]",
+        ),
+        (
+            lambda state: state.update({"a.k_proj.bias": of_bits(np.zeros(3))}),
+            r"a.k_proj.bias must be .*rows for 2 device\(s\), got bfloat16 \[3\]",
+        ),
+    ],
+)
+def test_projections_that_do_not_fit_are_refused(change: Any, says: str) -> None:
+    names = [f"a.{part}.bias" for part in ("q_proj", "k_proj", "v_proj")]
+    state: dict[str, Any] = {name: of_bits(np.zeros(4)) for name in names}
+    change(state)
+    with pytest.raises(ValueError, match=says):
+        join_projections(state, 2)
+
+
+def of_bits(values: np.ndarray) -> WeightData:
+    buffer = Buffer.from_numpy(values.astype(np.uint16))
+    shape = values.shape
+    return WeightData(
+        buffer.view(DType.bfloat16, shape), "x", DType.bfloat16, Shape(shape)
+    )
+
+
+def of_floats(values: np.ndarray) -> WeightData:
+    return WeightData.from_numpy(values, "x")
 
 
 def in_tiles(array: np.ndarray, per_byte: int) -> np.ndarray:

@@ -297,6 +297,7 @@ def test_the_graph_for_several_gpus(
         assert line["broadcasts"] == {1: 0, 2: 1}.get(devices, 1 + 2 * 2)
         # They would wait in the queues of two devices, which no graph captures.
         assert line["transfers"] == []
+        assert line["concats"] == 0
         assert line["ops"]["custom.dense.matmul"] == 2 * 2 * devices
         assert line["ops"]["custom.dense.matmul_float32"] == devices
         assert line["ops"]["custom.logits.health"] == 1

@@ -72,6 +72,8 @@ def trace(folder: str, devices: int) -> dict[str, object]:
             r"mo\.transfer\[.*?: !mo\.tensor<\[([^\]]*[a-z][^\]]*)\]", graph
         ),
         "allgathers": graph.count("mo.distributed.allgather"),
+        # Of weights; of float32 are the angles of rotations, and gathered logits.
+        "concats": len(re.findall(r"mo\.concat\b.*bf16", graph)),
     }
 
 

@@ -14,7 +14,7 @@ from max.pipelines.architectures.gpt_oss.layers.transformer_block import (
 )
 
 from mxfp4.gpt_oss.config import GptOssConfig
-from mxfp4.gpt_oss.dense import Linear, StackedLinear
+from mxfp4.gpt_oss.dense import Linear
 from mxfp4.gpt_oss.moe import GptOssMoE
 from mxfp4.gpt_oss.rope import RotaryEmbedding
 
@@ -81,13 +81,8 @@ def _attention_shards(
     attention.rope = rope
     device, hidden = config.devices[0], config.hidden_size
     query, other = attention.q_weight_dim, attention.kv_weight_dim
-    attention.qkv_proj = StackedLinear(
-        {
-            "q_proj": Linear.sized(hidden, query, device),
-            "k_proj": Linear.sized(hidden, other, device),
-            "v_proj": Linear.sized(hidden, other, device),
-        }
-    )
+    # Joined at load, by `projections`.
+    attention.qkv_proj = Linear.sized(hidden, query + 2 * other, device)
     attention.o_proj = Linear.sized(query, hidden, device)
     devices = len(config.devices)
     attention.sharding_strategy = ShardingStrategy.tensor_parallel(devices)

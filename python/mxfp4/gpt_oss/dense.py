@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from max.dtype import DType
 from max.graph import (
@@ -57,46 +57,6 @@ class Linear(Module):
 
     def __call__(self, x: TensorValue) -> TensorValue:
         return dense(x, self.weight, self.bias)
-
-
-class StackedLinear(Module):
-    """Several linear layers as one, likewise."""
-
-    # The checkpoint knows the layers, and nothing of the stack.
-    _omit_module_attr_name = True
-
-    def __init__(self, layers: Mapping[str, Linear]) -> None:
-        super().__init__()
-        self.layers = dict(layers)
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    @property
-    def sharding_strategy(self) -> ShardingStrategy | None:
-        """How each of the layers is divided."""
-        return next(iter(self.layers.values())).sharding_strategy
-
-    @sharding_strategy.setter
-    def sharding_strategy(self, strategy: ShardingStrategy) -> None:
-        for layer in self.layers.values():
-            layer.sharding_strategy = strategy
-
-    def shard(self, devices: Iterable[DeviceRef]) -> list[StackedLinear]:
-        """Returns each device's shares of the layers, as one."""
-        devices = list(devices)
-        shares = {name: layer.shard(devices) for name, layer in self.layers.items()}
-        return [
-            StackedLinear({name: share[rank] for name, share in shares.items()})
-            for rank in range(len(devices))
-        ]
-
-    def __call__(self, x: TensorValue) -> TensorValue:
-        layers = self.layers.values()
-        return dense(
-            x,
-            ops.concat([layer.weight for layer in layers]),
-            ops.concat([layer.bias for layer in layers]),
-        )
 
 
 class LogitsHead(Module):

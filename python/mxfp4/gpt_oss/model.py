@@ -30,6 +30,7 @@ from mxfp4.gpt_oss.config import GptOssConfig
 from mxfp4.gpt_oss.dense import LogitsHead
 from mxfp4.gpt_oss.inputs import BatchProcessor
 from mxfp4.gpt_oss.packing import pack_experts
+from mxfp4.gpt_oss.projections import join_projections
 from mxfp4.gpt_oss.rope import RotaryEmbedding
 from mxfp4.gpt_oss.shares import to_all
 from mxfp4.kernels import guard
@@ -135,9 +136,10 @@ class GptOssModel(LogProbabilitiesMixin, BuiltinModel):
         return config
 
     def graph_specs(self, model_config: GptOssConfig) -> dict[str, GraphSpec]:
-        """Packs the experts and returns the decoder graph."""
+        """Packs the experts, joins projections and returns the decoder graph."""
         weights = self._language_weights_dict
         self._language_weights_dict = {}
+        join_projections(weights, len(self.devices))
         pack_experts(weights, self._session, self.devices)
         module = GptOss(model_config)
         module.load_state_dict(
