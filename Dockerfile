@@ -5,7 +5,7 @@
 #       --tag mxfp4 .
 #   docker run --gpus all --publish 8000:8000 --volume /models/gpt-oss-20b:/models/model:ro mxfp4
 #
-# The model's files are read while the image is made, and are not in it. docs/offline.md says more.
+# The model's files are read while the image is made, and are not in it. docs/guides/offline.md says more.
 
 # Its python3 is 3.11, and its glibc newer than 2.34.
 FROM debian:12-slim

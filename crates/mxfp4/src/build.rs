@@ -55,7 +55,7 @@ pub struct How {
     /// Build everything anew.
     #[arg(long)]
     clean: bool,
-    /// What is printed: for a person, or one JSON object a line for a program (docs/building.md).
+    /// What is printed: for a person, or one JSON object a line for a program (docs/guides/building.md).
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     message_format: MessageFormat,
 }

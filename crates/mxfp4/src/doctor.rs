@@ -41,7 +41,7 @@ pub struct Args {
     /// What must be able to work [default: all three]
     #[arg(value_enum, value_name = "JOB")]
     jobs: Vec<Job>,
-    /// Print JSON, as docs/doctor.md describes it
+    /// Print JSON, as docs/reference/doctor.md describes it
     #[arg(long)]
     json: bool,
     /// Ask the Hugging Face hub for the model too

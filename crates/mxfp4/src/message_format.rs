@@ -15,7 +15,7 @@ pub enum MessageFormat {
     /// A person.
     #[default]
     Human,
-    /// A program: one JSON object a line on stdout, see docs/building.md.
+    /// A program: one JSON object a line on stdout, see docs/guides/building.md.
     Json,
 }
 

@@ -42,7 +42,7 @@ use crate::setup::ensure_sdk;
 ///
 /// Mojo tests are the programs kernels/test/test_*.mojo, and what must compile for sm_90a without a GPU too. Python
 /// tests are those of pytest in python/tests. Tests that need a Hopper GPU are counted as skipped where there is none.
-/// In a Modular checkout the tests that `[tests]` of mxfp4.toml names are run. docs/testing.md tells more.
+/// In a Modular checkout the tests that `[tests]` of mxfp4.toml names are run. docs/guides/testing.md tells more.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only tests with this in their name: that of a Mojo file or of one of its cases; pytest's -k.
@@ -56,7 +56,7 @@ pub struct Args {
     /// Write the results to this file as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// What is printed: for a person, or one JSON object a line for a program (docs/testing.md).
+    /// What is printed: for a person, or one JSON object a line for a program (docs/guides/testing.md).
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     message_format: MessageFormat,
     /// Run the device synchronously, so that an error is reported where it happens. In a Modular checkout that is so

@@ -10,7 +10,7 @@ fn read(file: &str) -> String {
 
 #[test]
 fn every_key_stands_in_the_readme_as_in_the_reference() {
-    let (readme, reference) = (read("README.md"), read("docs/configuration.md"));
+    let (readme, reference) = (read("README.md"), read("docs/reference/configuration.md"));
     let (keys, _) = reference.split_once("In a Modular checkout").unwrap();
     let rows: Vec<&str> = keys
         .lines()
@@ -20,7 +20,7 @@ fn every_key_stands_in_the_readme_as_in_the_reference() {
     for row in rows {
         assert!(
             readme.contains(row),
-            "the README lacks this row of docs/configuration.md:\n{row}"
+            "the README lacks this row of docs/reference/configuration.md:\n{row}"
         );
     }
 }
@@ -56,7 +56,7 @@ fn every_command_and_every_exit_code_stands_in_the_readme() {
 
 #[test]
 fn every_row_of_the_doctor_stands_in_its_reference() {
-    let reference = read("docs/doctor.md");
+    let reference = read("docs/reference/doctor.md");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mxfp4.toml"), "").unwrap();
     let report = Command::new(env!("CARGO_BIN_EXE_mxfp4"))

@@ -1,7 +1,7 @@
 """MAX's side of the socket to the front end.
 
 With `VARIABLE` set, `mxfp4.start` has MAX answer at that socket in place of HTTP; see
-docs/engine.md. Importing the package imports nothing of MAX.
+docs/explanation/engine.md. Importing the package imports nothing of MAX.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ fn the_repository_s_own_file_says_the_defaults() {
 
 #[test]
 fn every_key_is_documented_with_its_default() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configuration.md");
     let text = std::fs::read_to_string(path).unwrap();
     let keys = [
         (

@@ -52,7 +52,7 @@ pub fn text(examination: &Examination) -> String {
     out
 }
 
-/// The same for programs; docs/doctor.md describes it.
+/// The same for programs; docs/reference/doctor.md describes it.
 pub fn json(examination: &Examination) -> String {
     let workspace = &examination.context.workspace;
     let checks: Vec<Value> = examination

@@ -190,13 +190,13 @@ mod tests {
 
     #[test]
     fn the_page_for_clients_names_every_field() {
-        let page = include_str!("../../../../docs/api.md");
+        let page = include_str!("../../../../docs/reference/api.md");
         let refused = [REFUSED, REFUSED_IN_CHAT, REFUSED_IN_COMPLETIONS].concat();
         let names = refused.iter().map(|(name, ..)| name);
         for name in names.chain(WITHOUT_EFFECT) {
             assert!(
                 page.contains(&format!("`{name}`")),
-                "docs/api.md lacks {name}"
+                "docs/reference/api.md lacks {name}"
             );
         }
     }

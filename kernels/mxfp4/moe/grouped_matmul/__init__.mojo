@@ -14,7 +14,7 @@ enqueue.
   of `STAGES` slots stands between, with a full and an empty barrier a slot.
 - All shapes are runtime values; only the largest number of tokens in a tile is compiled in (`TOKENS`).
 
-docs/kernel.md tells why it is so and what else was tried.
+docs/explanation/kernel.md tells why it is so and what else was tried.
 
 The numeric contract: see `format.mojo`; products are accumulated in float32, the epilogue is float32, and the result is
 rounded to bf16 once.
