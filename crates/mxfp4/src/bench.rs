@@ -1,7 +1,9 @@
 //! `mxfp4 bench`
 
+mod chart;
 mod checkout;
 pub mod file;
+mod html;
 mod kernel;
 mod measurement;
 mod peer;

@@ -177,19 +177,29 @@ fn a_run_without_a_peer() {
         let text = fs::read_to_string(place.path().join("a/report").join(name)).unwrap();
         assert!(text.contains("mxfp4 gate_up"), "{name}: {text}");
         assert!(!text.contains("triton gate_up"), "{name}: {text}");
+    }
+    for name in ["roofline.svg", "latency.svg"] {
+        let text = fs::read_to_string(place.path().join("a/report").join(name)).unwrap();
         assert!(
             !text.contains("inf") && !text.contains("NaN"),
             "{name}: {text}"
         );
     }
+    let index = fs::read_to_string(place.path().join("a/report/index.html")).unwrap();
+    assert!(
+        !index.contains(">inf") && !index.contains(">NaN"),
+        "{index}"
+    );
+    assert!(!place.path().join("a/report/speedup.svg").exists());
 }
 
-/// What a plot shows: its texts, and the centres of its discs and rings.
+/// What a chart shows: its texts, the centres of its discs and rings, and where its points lead.
 struct Plot {
     texts: Vec<String>,
-    discs: Vec<(i32, i32)>,
-    rings: Vec<(i32, i32)>,
-    lines: usize,
+    discs: Vec<(f64, f64)>,
+    rings: Vec<(f64, f64)>,
+    limits: usize,
+    links: Vec<String>,
 }
 
 impl Plot {
@@ -200,22 +210,30 @@ impl Plot {
                 .descendants()
                 .filter(move |node| node.has_tag_name(("http://www.w3.org/2000/svg", name)))
         };
-        let centres = |filled: bool| {
+        let centres = |class: &str| {
             all("circle")
-                .filter(|node| (node.attribute("fill") != Some("none")) == filled)
+                .filter(|node| node.attribute("class") == Some(class))
                 .map(|node| {
                     let number = |name| node.attribute(name).unwrap().parse().unwrap();
                     (number("cx"), number("cy"))
                 })
                 .collect()
         };
+        let of_class = |class: &str| {
+            all("path")
+                .filter(|node| node.attribute("class") == Some(class))
+                .count()
+        };
         Self {
             texts: all("text")
                 .map(|node| node.text().unwrap().trim().to_owned())
                 .collect(),
-            discs: centres(true),
-            rings: centres(false),
-            lines: all("polyline").count(),
+            discs: centres("name-0"),
+            rings: centres("name-1"),
+            limits: of_class("limit"),
+            links: all("a")
+                .map(|node| node.attribute("href").unwrap().to_owned())
+                .collect(),
         }
     }
 }
@@ -229,27 +247,30 @@ fn the_report() {
         read("latency.svg"),
         read("index.html"),
     );
-    let series = [
-        "mxfp4 gate_up",
-        "mxfp4 down",
-        "triton gate_up",
-        "triton down",
-    ];
     for svg in [&roofline, &latency] {
         let plot = Plot::read(svg);
-        for label in series {
+        // A panel for each projection, and what is compared.
+        for label in ["gate_up", "down", "mxfp4", "triton"] {
             assert!(
                 plot.texts.iter().any(|text| text == label),
                 "{label}: {:?}",
                 plot.texts
             );
         }
-        // A marker for each row and one for each line of the legend.
+        // A marker for each row and one for each name.
         assert_eq!(
             (plot.discs.len(), plot.rings.len()),
-            (4 + 2, 3 + 2),
+            (4 + 1, 3 + 1),
             "{svg}"
         );
+        assert_eq!(plot.links.len(), 4 + 3);
+        for link in plot.links {
+            let id = link.strip_prefix("index.html#").expect("a row of the page");
+            assert!(
+                index.contains(&format!("<tr id=\"{id}\">")),
+                "{id}: {index}"
+            );
+        }
     }
 
     // Ours, first: the discs come in the order of rows of each series.
@@ -272,7 +293,12 @@ fn the_report() {
         "{:?}",
         plot.texts
     );
-    assert!(plot.lines > 0);
+    // Two limits in each of two panels, and their names.
+    assert_eq!(plot.limits, 4);
+    for name in ["read 3120 GB/s", "790 TFLOP/s"] {
+        let named = plot.texts.iter().filter(|text| *text == name).count();
+        assert_eq!(named, 2, "{name}: {:?}", plot.texts);
+    }
     let (one, ring) = (plot.discs[0], plot.rings[0]);
     assert!(
         ring.0 == one.0 && ring.1 > one.1,
@@ -291,16 +317,23 @@ fn the_report() {
     ] {
         assert!(index.contains(part), "{part}: {index}");
     }
-    // It can be looked at without a network.
-    for part in ["<script", "<link", "src=", "href=", "url(", "@import"] {
+    // It can be looked at without a network: all that it links to is itself.
+    for part in ["<link", "src=", "url(", "@import", "fetch("] {
         assert!(!index.contains(part), "{part}: {index}");
     }
+    assert_eq!(
+        index.matches("href=").count(),
+        index.matches("href=\"index.html#").count()
+    );
     let mut names: Vec<_> = fs::read_dir(place.path().join("report"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["index.html", "latency.svg", "roofline.svg"]);
+    assert_eq!(
+        names,
+        ["index.html", "latency.svg", "roofline.svg", "speedup.svg"]
+    );
 }
 
 /// One message with this exit code and in these words, and nothing on stdout.

@@ -41,7 +41,7 @@ pub struct Args {
     /// Write the measurements to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write index.html, roofline.svg and latency.svg into this folder
+    /// Write a page, index.html, and its charts into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Measure nothing: show what --json wrote to this file, which needs no GPU

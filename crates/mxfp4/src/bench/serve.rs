@@ -64,7 +64,7 @@ pub struct Args {
     /// Write the measurements to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write index.html, throughput.svg and tpot.svg into this folder
+    /// Write a page, index.html, and its charts into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// After each row, write a table of what the GPU does in one step into this folder (needs cupti-python); with --url

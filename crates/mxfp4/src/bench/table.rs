@@ -80,6 +80,20 @@ pub fn row(row: &Row, limits: &Limits) -> [String; 10] {
     ]
 }
 
+/// What names a row in a page, among our rows or in the comparison.
+pub fn id(row: &Row, is_compared: bool) -> String {
+    let table = if is_compared { "compared" } else { "row" };
+    let routing: String = row
+        .routing
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    format!(
+        "{table}-{}-{routing}-{}-{}",
+        row.experts, row.projection, row.tokens
+    )
+}
+
 /// The cells of every row beside the peer's; none without a peer.
 pub fn comparison(record: &Record) -> Vec<[String; 7]> {
     if record.peer.is_none() {

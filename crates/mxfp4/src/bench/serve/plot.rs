@@ -1,118 +1,116 @@
-//! The plots of a serving run, as SVG.
-
-use plotters::prelude::*;
+//! The charts of a serving run.
 
 use super::level::Level;
 use super::record::Record;
-use crate::bench::plot::{COLORS, FONT, around, draw, legend, line, markers, short};
+use super::table;
+use crate::bench::chart::{Axis, Chart, Line, Panel, Point};
+use crate::bench::plot::Drawn;
+use crate::bench::report::INDEX;
 
-/// The levels of one server with one shape, which make a line.
-struct Series<'a> {
-    label: String,
-    color: RGBColor,
-    is_peer: bool,
-    levels: Vec<&'a Level>,
+/// All charts of a run, in the order in which a page shows them.
+pub fn all(record: &Record) -> Vec<Drawn> {
+    vec![
+        ("throughput.svg", throughput(record).svg(INDEX)),
+        ("tpot.svg", tpot(record).svg(INDEX)),
+    ]
 }
 
 /// Tokens a second over requests at once.
-pub fn throughput(record: &Record) -> anyhow::Result<String> {
+fn throughput(record: &Record) -> Chart {
     chart(
         record,
-        "Throughput",
-        "tokens of answers a second",
+        "How many tokens a second?",
+        "tokens of all answers a second",
         |level| Some(level.tokens_per_second()),
     )
 }
 
 /// Milliseconds a token over requests at once.
-pub fn tpot(record: &Record) -> anyhow::Result<String> {
-    let what = "ms for each token after the first, the median request";
-    chart(record, "Time for each token", what, |level| {
-        level.tpot_ms.p50
-    })
+fn tpot(record: &Record) -> Chart {
+    chart(
+        record,
+        "How long does an answer's next token take?",
+        "ms for each token after the first, the median request",
+        |level| level.tpot_ms.p50,
+    )
 }
 
-fn chart(
-    record: &Record,
-    caption: &str,
-    what: &str,
-    read: fn(&Level) -> Option<f64>,
-) -> anyhow::Result<String> {
-    draw(|area| {
-        let series = series(record);
-        // The axes are logarithmic.
-        let point = |level: &Level| {
-            let y = read(level).filter(|y| *y > 0.0)?;
-            Some((f64::from(level.concurrency.get()), y))
-        };
-        let points = || {
-            series
-                .iter()
-                .flat_map(|s| &s.levels)
-                .filter_map(|l| point(l))
-        };
-        let (mut x, mut y) = (around(points().map(|p| p.0)), around(points().map(|p| p.1)));
-        if points().next().is_none() {
-            (x, y) = (1.0..10.0, 1.0..10.0);
-        }
-        let mut chart = ChartBuilder::on(area)
-            .caption(caption, (FONT, 24))
-            .margin(14)
-            .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d(x.log_scale().base(2.0), y.log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("requests at once")
-            .y_desc(what)
-            .x_label_formatter(&short)
-            .y_label_formatter(&short)
-            .label_style((FONT, 16))
-            .light_line_style(BLACK.mix(0.05))
-            .draw()?;
-        for Series {
-            label,
-            color,
-            is_peer,
-            levels,
-        } in &series
-        {
-            let points = levels.iter().filter_map(|l| point(l));
-            let points = line(&mut chart, points, *color, *is_peer)?;
-            markers(&mut chart, points, label, *color, *is_peer)?;
-        }
-        legend(&mut chart, SeriesLabelPosition::UpperLeft)
-    })
-}
-
-fn series(record: &Record) -> Vec<Series<'_>> {
+/// A panel for each shape, with a line for each server.
+fn chart(record: &Record, title: &str, what: &str, read: fn(&Level) -> Option<f64>) -> Chart {
+    let servers: Vec<(&str, &[Level])> = [
+        ("mxfp4", record.levels.as_slice()),
+        ("peer", record.peer.as_slice()),
+    ]
+    .into_iter()
+    .filter(|(_, levels)| !levels.is_empty())
+    .collect();
+    let levels = || servers.iter().flat_map(|(_, levels)| *levels);
     let mut shapes: Vec<(u32, u32)> = Vec::new();
-    for level in record.levels.iter().chain(&record.peer) {
-        let shape = (level.input.get(), level.output.get());
-        if !shapes.contains(&shape) {
-            shapes.push(shape);
+    for level in levels() {
+        if !shapes.contains(&shape(level)) {
+            shapes.push(shape(level));
         }
     }
-    let servers = [
-        (false, "mxfp4", &record.levels),
-        (true, "peer", &record.peer),
-    ];
-    let mut all = Vec::new();
-    for (is_peer, name, levels) in servers {
-        for (number, shape) in shapes.iter().enumerate() {
-            let levels: Vec<&Level> = levels
-                .iter()
-                .filter(|level| (level.input.get(), level.output.get()) == *shape)
-                .collect();
-            if !levels.is_empty() {
-                all.push(Series {
-                    label: format!("{name}, {} tokens in, {} out", shape.0, shape.1),
-                    color: COLORS[number % COLORS.len()],
-                    is_peer,
-                    levels,
-                });
-            }
+    let panels = shapes.iter().map(|of| Panel {
+        title: format!("{} tokens in, {} out", of.0, of.1),
+        lines: lines(*of, &servers, read),
+        limits: Vec::new(),
+    });
+    let gpu = record.gpu.as_ref();
+    Chart {
+        title: title.to_owned(),
+        subtitle: gpu.map_or_else(String::new, |gpu| format!("on {}", gpu.name)),
+        x: Axis::logarithmic(
+            "requests at once",
+            2.0,
+            levels().map(|level| f64::from(level.concurrency.get())),
+        ),
+        y: Axis::from_zero(what, levels().filter_map(read)),
+        names: servers.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        has_numbers: servers.len() == 1,
+        columns: shapes.len().min(2),
+        panels: panels.collect(),
+    }
+}
+
+fn lines(
+    of: (u32, u32),
+    servers: &[(&str, &[Level])],
+    read: fn(&Level) -> Option<f64>,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (number, (name, levels)) in servers.iter().enumerate() {
+        let of_shape = levels.iter().filter(|level| shape(level) == of);
+        let points: Vec<Point> = of_shape
+            .filter_map(|level| {
+                Some(Point {
+                    at: (f64::from(level.concurrency.get()), read(level)?),
+                    spread: None,
+                    says: says(name, level),
+                    row: table::id(level, number > 0),
+                })
+            })
+            .collect();
+        if !points.is_empty() {
+            lines.push(Line::new(number, points));
         }
     }
-    all
+    lines
+}
+
+/// A level in one sentence.
+fn says(name: &str, level: &Level) -> String {
+    let tpot = level.tpot_ms.p50;
+    format!(
+        "{name}, {}/{} at {}: {:.1} tok/s{}",
+        level.input,
+        level.output,
+        level.concurrency,
+        level.tokens_per_second(),
+        tpot.map_or_else(String::new, |ms| format!(", {ms:.2} ms a token"))
+    )
+}
+
+fn shape(level: &Level) -> (u32, u32) {
+    (level.input.get(), level.output.get())
 }

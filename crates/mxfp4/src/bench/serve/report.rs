@@ -1,28 +1,20 @@
-//! A serving run as a page to look at, which needs nothing but itself.
+//! A serving run as a page to look at.
 
-use std::fs;
 use std::path::Path;
-
-use anyhow::Context as _;
 
 use super::record::Record;
 use super::{plot, table};
-use crate::bench::file;
-use crate::bench::report::{INDEX, STYLE, escaped, html};
+use crate::bench::html::{self, Row, escaped};
+use crate::bench::plot::Drawn;
+use crate::bench::report::write_files;
 
-/// Writes the page and its plots into `folder`.
+/// Writes the page and its charts into `folder`.
 pub fn write(record: &Record, folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let throughput = plot::throughput(record)?;
-    let tpot = plot::tpot(record)?;
-    file::write(&folder.join("throughput.svg"), throughput.as_bytes())?;
-    file::write(&folder.join("tpot.svg"), tpot.as_bytes())?;
-    let page = page(record, &throughput, &tpot);
-    file::write(&folder.join(INDEX), page.as_bytes())
+    let charts = plot::all(record);
+    write_files(folder, &page(record, &charts), &charts)
 }
 
-fn page(record: &Record, throughput: &str, tpot: &str) -> String {
+fn page(record: &Record, charts: &[Drawn]) -> String {
     let mut with = format!("mxfp4 {}", record.versions.mxfp4);
     if let Some(max) = &record.versions.max {
         with.push_str(&format!(", MAX {max}"));
@@ -31,29 +23,33 @@ fn page(record: &Record, throughput: &str, tpot: &str) -> String {
         || "no GPU was found".to_owned(),
         |gpu| format!("{}, driver {}", gpu.name, gpu.driver),
     );
-    let sentences: String = table::sentences(record)
-        .iter()
-        .map(|sentence| format!("<p>{}</p>\n", escaped(sentence)))
-        .collect();
-    let levels = record.levels.iter().map(|l| table::cells(l).to_vec());
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <title>mxfp4 bench serve</title>\n<style>\n{STYLE}</style>\n\
-         <h1>{model}, served</h1>\n\
-         <p>{gpu}; {with}.<br><code>{command}</code></p>\n\
-         {throughput}\n{tpot}\n{levels}{sentences}",
-        model = escaped(&record.model),
+    let about = format!(
+        "<p>{gpu}; {with}.<br><code>{command}</code></p>",
         gpu = escaped(&gpu),
         with = escaped(&with),
         command = escaped(&record.command),
-        levels = html(&table::LEVEL, levels),
     );
-    let comparison = table::comparison(record);
-    if !comparison.is_empty() {
-        page.push_str("<h2>Compared with the peer</h2>\n");
-        let rows = comparison.into_iter().map(|row| row.to_vec());
-        page.push_str(&html(&table::COMPARISON, rows));
+    let rows = record.levels.iter().map(|level| Row {
+        id: table::id(level, false),
+        cells: table::cells(level).to_vec(),
+    });
+    let mut tables = html::table(&table::LEVEL, rows);
+    for sentence in table::sentences(record) {
+        tables.push_str(&format!("<p>{}</p>\n", escaped(&sentence)));
     }
-    page.push_str("</html>\n");
-    page
+    let compared = table::comparison(record);
+    if !compared.is_empty() {
+        let levels = record
+            .levels
+            .iter()
+            .filter(|level| record.peer_of(level).is_some());
+        let rows = levels.zip(compared).map(|(level, cells)| Row {
+            id: table::id(level, true),
+            cells: cells.to_vec(),
+        });
+        tables.push_str("<h2>Compared with the peer</h2>\n");
+        tables.push_str(&html::table(&table::COMPARISON, rows));
+    }
+    let heading = format!("{}, served", record.model);
+    html::page("mxfp4 bench serve", &heading, &about, charts, &tables)
 }

@@ -51,6 +51,15 @@ pub fn cells(level: &Level) -> [String; 12] {
     ]
 }
 
+/// What names a level in a page, among our levels or in the comparison.
+pub fn id(level: &Level, is_compared: bool) -> String {
+    let table = if is_compared { "compared" } else { "row" };
+    format!(
+        "{table}-{}-{}-{}",
+        level.input, level.output, level.concurrency
+    )
+}
+
 /// The cells of every level beside the peer's: what is better is above 1 in both ratios.
 pub fn comparison(record: &Record) -> Vec<[String; 8]> {
     let cells = |level: &Level| {
