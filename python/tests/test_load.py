@@ -53,7 +53,7 @@ SETTINGS = json.loads((Path(MODEL) / "config.json").read_text())
 LAYERS = SETTINGS["num_hidden_layers"]
 # Whether answers in company must begin like those given alone. Random weights of many
 # layers make of a rounding another token: where a batch adds up in another order,
-# answers begin otherwise (docs/explanation/gpt-oss.md, Comparing with float32).
+# answers begin otherwise (docs/benchmarks/accuracy.md).
 STEADY = LAYERS <= 4
 
 CLIENTS = 512
