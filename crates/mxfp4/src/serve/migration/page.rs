@@ -9,20 +9,20 @@ use super::{Fate, Setting, flags::FLAGS};
 pub fn page() -> String {
     let mut page = format!(
         "# MAX's flags and variables\n\n\
-         `mxfp4 serve` answers HTTP itself, and MAX {KNOWN_VERSION} is the engine behind it. This is what becomes of each \
-         flag of `max serve` after `--` or in `serve.flags`, and of each variable that MAX's serving code reads. None is \
-         without effect in silence.\n\n\
          ```bash\n\
          mxfp4 serve -- --max-length 32768    # passed on\n\
          mxfp4 serve -- --tool-parser kimi    # refused: exit code 2, and a sentence that says why\n\
          mxfp4 serve --frontend max -- ...    # MAX's own HTTP server: everything goes to MAX\n\
          ```\n\n\
+         `mxfp4 serve` answers HTTP itself, and MAX {KNOWN_VERSION} is the engine behind it. This page says what becomes of \
+         each flag of `max serve`, after `--` or in `serve.flags`, and of each variable that MAX's serving code reads. None is \
+         ignored in silence.\n\n\
          - **honoured**: the front end acts on it.\n\
          - **passed on**: MAX gets it and acts on it.\n\
          - **refused**: it would have no effect, so the start is refused.\n\n\
-         A file that `--config-file` names may hold no flag that is refused. A `.env` file in the current folder, which MAX \
-         reads, may hold no variable that is honoured or refused. `MAX_SERVE_` variables that MAX does not know are warned \
-         of.\n\n\
+         MAX reads two kinds of files that may hold settings too. A file that `--config-file` names may hold no flag that is \
+         refused. A `.env` file in the current folder may hold no variable that is honoured or refused. A `MAX_SERVE_` \
+         variable that MAX does not know is warned of.\n\n\
          `crates/mxfp4/src/serve/migration` has these tables. A test writes this page from them, and another compares them \
          with MAX.\n\n\
          ## Flags\n\n"
@@ -36,7 +36,7 @@ pub fn page() -> String {
     table(&mut page, "variable", OTHERS, "");
     page.push_str(
         "\n## Variables below HTTP\n\n\
-         MAX's kernels, caches and connections read these, as ever:\n\n",
+         MAX's kernels, caches and connections read these. Nothing changes for them:\n\n",
     );
     for name in BELOW {
         let _ = writeln!(page, "- `{name}`");
