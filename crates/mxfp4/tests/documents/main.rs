@@ -16,7 +16,7 @@ const RENEW: &str = "MXFP4_RENEW_DOCS";
 
 fn main() -> ExitCode {
     type Test = fn();
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         (
             "every_command_stands_in_the_reference",
             commands::every_command_stands_in_the_reference,
@@ -44,6 +44,10 @@ fn main() -> ExitCode {
         (
             "every_key_stands_in_the_reference",
             rows::every_key_stands_in_the_reference,
+        ),
+        (
+            "every_variable_stands_in_the_reference",
+            rows::every_variable_stands_in_the_reference,
         ),
         (
             "every_row_of_the_doctor_stands_in_its_reference",

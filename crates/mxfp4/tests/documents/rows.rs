@@ -1,8 +1,10 @@
 //! Tables of the reference have a row for all that the program knows.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
-use super::read;
+use super::{read, repository};
 
 /// Every key of the configuration's table has its default; `crates/env` compares them with the program.
 pub fn every_key_stands_in_the_reference() {
@@ -19,6 +21,51 @@ pub fn every_key_stands_in_the_reference() {
         let says = |row: &&&str| row.contains(&format!(".{key}`")) && row.contains(value);
         // Lists are written in one line in both.
         assert!(rows.iter().find(says).is_some(), "no row says {line}");
+    }
+}
+
+/// Variables of `mxfp4` itself that the program, its crates and Python modules name.
+pub fn every_variable_stands_in_the_reference() {
+    let mut named = BTreeSet::new();
+    for folder in ["crates", "python/mxfp4"] {
+        variables(&repository().join(folder), &mut named);
+    }
+    assert!(named.contains("MXFP4_ROOT"), "{named:?}");
+    // The end of a value for GitHub Actions, which is no variable.
+    named.remove("MXFP4_END");
+    // What only tests read stands where tests are explained.
+    let reference = read("docs/reference/variables.md") + &read("CONTRIBUTING.md");
+    let missing: Vec<&String> = named
+        .iter()
+        .filter(|name| !reference.contains(name.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/reference/variables.md lacks {missing:?}"
+    );
+}
+
+/// Adds the names that stand in quotes in sources below `folder`, but for those of test programs.
+fn variables(folder: &Path, named: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "tests" && name != "examples" {
+            variables(&path, named);
+        }
+        if !["rs", "py"]
+            .map(Some)
+            .contains(&path.extension().and_then(|ending| ending.to_str()))
+        {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        let quoted = source.split('"').filter(|text| text.starts_with("MXFP4_"));
+        let is_name = |text: &&str| {
+            text.bytes()
+                .all(|b| b == b'_' || b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
+        named.extend(quoted.filter(is_name).map(str::to_owned));
     }
 }
 
