@@ -151,7 +151,8 @@ fn teller<S: Sink>(
 ) -> impl FnMut(Event<'_>) {
     move |event| match event {
         Event::Reasoning(piece) if options.reasoning => sink.reasoning(piece),
-        Event::Reasoning(_) | Event::Message(_) | Event::End(_) => {}
+        Event::Message(kind) => sink.message(kind),
+        Event::Reasoning(_) | Event::End(_) => {}
         Event::Content(piece) => text.push(piece, sink),
         Event::Call { name, arguments } => {
             if text.stopped() || *calls > 0 && !options.parallel_calls {

@@ -167,6 +167,7 @@ impl Choice {
     ) -> Result<Option<FinishReason>, EngineError> {
         if let Some(cached) = step.cached_tokens {
             self.cached = cached;
+            sink.cached(cached);
         }
         let (read, finish) = match &mut self.reading {
             Reading::Chat(reading) => reading.read(step, sink)?,

@@ -1,6 +1,7 @@
 //! Where the parts of an answer go.
 
 use mxfp4_engine::TokenLogprobs;
+use mxfp4_harmony::Kind;
 
 use super::choices::Asked;
 use super::finish::FinishReason;
@@ -9,9 +10,15 @@ use super::finish::FinishReason;
 pub(crate) trait Sink {
     /// A token is read; what comes of it follows.
     fn token(&mut self, id: u32);
+    /// So many of the prompt's tokens were in the engine's prefix cache.
+    fn cached(&mut self, _tokens: u32) {}
+    /// A message with text begins.
+    fn message(&mut self, _kind: Kind) {}
     fn reasoning(&mut self, text: &str);
     fn content(&mut self, text: &str);
     fn call(&mut self, name: String, arguments: String);
+    /// The text has ended at a stop word.
+    fn stop_word(&mut self, _word: &str) {}
     /// How likely a token of the reasoning or of the content was.
     fn score(&mut self, part: Scored, token: &TokenLogprobs, offset: usize);
     /// Nothing more comes.

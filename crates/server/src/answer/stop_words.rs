@@ -13,8 +13,8 @@ pub(crate) struct StopWords {
 pub(crate) enum Seen {
     /// So many bytes of what was held can go out.
     Go(usize),
-    /// A word is whole; so many bytes are the last of the answer.
-    Stop(usize),
+    /// A word is whole, of this index; so many bytes are the last of the answer.
+    Stop(usize, usize),
 }
 
 impl StopWords {
@@ -32,7 +32,7 @@ impl StopWords {
     pub(crate) fn push(&mut self, piece: &str) -> Seen {
         self.held.push_str(piece);
         match self.first_whole() {
-            Some(at) => Seen::Stop(at),
+            Some((at, word)) => Seen::Stop(at, word),
             None => Seen::Go(self.held.len() - self.begun()),
         }
     }
@@ -47,15 +47,20 @@ impl StopWords {
         self.held.drain(..bytes);
     }
 
-    /// Where the answer ends if a word is whole: at the word that is whole first, and of
-    /// several the longest.
-    fn first_whole(&self) -> Option<usize> {
-        let ends = |word: &String| {
+    /// Where the answer ends if a word is whole, and the word's index: at the word that is
+    /// whole first, and of several the longest.
+    fn first_whole(&self) -> Option<(usize, usize)> {
+        let ends = |(index, word): (usize, &String)| {
             let start = memchr::memmem::find(self.held.as_bytes(), word.as_bytes())?;
-            Some((start + word.len(), start))
+            Some((start + word.len(), start, index))
         };
-        let (end, start) = self.words.iter().filter_map(ends).min()?;
-        Some(if self.keep { end } else { start })
+        let (end, start, index) = self.words.iter().enumerate().filter_map(ends).min()?;
+        Some((if self.keep { end } else { start }, index))
+    }
+
+    /// The word of an index.
+    pub(crate) fn word(&self, index: usize) -> &str {
+        &self.words[index]
     }
 
     /// Bytes at the end that may be the beginning of a word.
@@ -92,7 +97,10 @@ mod tests {
         for piece in pieces {
             let (bytes, stopped) = match stop.push(piece) {
                 Seen::Go(bytes) => (bytes, false),
-                Seen::Stop(bytes) => (bytes, true),
+                Seen::Stop(bytes, word) => {
+                    assert!(stop.held().contains(stop.word(word)));
+                    (bytes, true)
+                }
             };
             out.push(stop.held()[..bytes].to_owned());
             if stopped {

@@ -6,25 +6,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::HttpBody;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
-use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 
-use super::choices::{Answer, Asked, Progress, Shape};
-use super::events::{EventSink, Events, UsageIn, put_json};
+use super::choices::{Answer, Progress};
 use super::sink::Sinks;
-use super::usage::Usage;
 use crate::api_error::ApiError;
-use crate::request::Streaming;
 use crate::signal::{Registered, Signal, Waiting};
 
 /// An answer as server-sent events: a body of a response. Dropping it cancels the answer.
-pub(crate) struct EventStream {
+pub(crate) struct EventStream<F> {
     /// None when all is written.
     answer: Option<Answer>,
-    writer: Writer,
-    usage: bool,
+    format: F,
     /// Ends all streams.
     ending: Waiting,
     quiet: Quiet,
@@ -33,27 +28,20 @@ pub(crate) struct EventStream {
     failure: Option<ApiError>,
 }
 
-/// Where events are written.
-struct Writer {
-    choices: Vec<Events>,
-    out: BytesMut,
+/// How an answer is written as events.
+pub(crate) trait Format: Sinks {
+    /// What is written and was not sent.
+    fn out(&mut self) -> &mut BytesMut;
+    /// Writes the end: all choices have ended.
+    fn end(&mut self, answer: &Answer);
+    /// Writes that an error ends what has begun.
+    fn fail(&mut self, error: &ApiError);
+    /// Writes that the answer goes on, after a silence.
+    fn silence(&mut self);
 }
 
-impl Sinks for Writer {
-    type Sink<'a> = EventSink<'a>;
-
-    fn of<'a>(&'a mut self, asked: &'a Asked, choice: usize) -> EventSink<'a> {
-        EventSink {
-            events: &mut self.choices[choice],
-            out: &mut self.out,
-            vocabulary: &asked.vocabulary,
-            ids: &asked.ids,
-        }
-    }
-}
-
-/// Writes a comment where nothing else was written for a while, because a proxy, or a
-/// client, may take silence for the end.
+/// Says where nothing was written for a while, because a proxy, or a client, may take silence
+/// for the end.
 struct Quiet {
     /// Half of the longest silence.
     half: Duration,
@@ -63,48 +51,12 @@ struct Quiet {
     registered: Registered,
 }
 
-impl EventStream {
+impl<F: Format> EventStream<F> {
     /// `ending` ends the stream with an error; `quiet` is the longest silence.
-    pub(crate) fn new(
-        answer: Answer,
-        streaming: Streaming,
-        ending: &Signal,
-        quiet: Duration,
-    ) -> Self {
-        let asked = &answer.asked;
-        let envelope = envelope(asked);
-        let usage = match streaming {
-            Streaming {
-                continuous_usage: true,
-                ..
-            } => UsageIn::Every,
-            Streaming { usage: true, .. } => UsageIn::Last,
-            Streaming { .. } => UsageIn::None,
-        };
-        let events = |index| {
-            let prompt = asked.prompt_tokens;
-            let (scored, token_ids) = (asked.scored, asked.token_ids);
-            Events::new(
-                asked.shape,
-                &envelope,
-                index,
-                usage,
-                prompt,
-                scored,
-                token_ids,
-            )
-        };
-        let mut writer = Writer {
-            choices: (0..answer.len()).map(events).collect(),
-            out: BytesMut::new(),
-        };
-        for (index, echo) in asked.echoes.iter().enumerate() {
-            writer.of(asked, index).echo(echo);
-        }
+    pub(crate) fn new(answer: Answer, format: F, ending: &Signal, quiet: Duration) -> Self {
         Self {
             answer: Some(answer),
-            writer,
-            usage: streaming.usage,
+            format,
             ending: ending.waiting(),
             quiet: Quiet::new(quiet),
             begun: false,
@@ -117,7 +69,7 @@ impl EventStream {
     pub(crate) async fn begin(mut self, patience: Option<Duration>) -> Result<Self, ApiError> {
         let begun = std::future::poll_fn(|context| {
             self.advance(context);
-            if self.writer.out.is_empty() && self.failure.is_none() {
+            if self.format.out().is_empty() && self.failure.is_none() {
                 Poll::Pending
             } else {
                 Poll::Ready(())
@@ -143,9 +95,9 @@ impl EventStream {
             return;
         };
         let ended = loop {
-            match answer.poll(context, &mut self.writer) {
+            match answer.poll(context, &mut self.format) {
                 // What is written goes out before more is read.
-                Poll::Ready(Ok(Progress::Read)) if !self.writer.out.is_empty() => return,
+                Poll::Ready(Ok(Progress::Read)) if !self.format.out().is_empty() => return,
                 Poll::Ready(Ok(Progress::Read)) => {}
                 Poll::Ready(Ok(Progress::Ended)) => break Ok(()),
                 Poll::Ready(Err(error)) => break Err(ApiError::from(error)),
@@ -156,12 +108,7 @@ impl EventStream {
             }
         };
         match ended {
-            Ok(()) => {
-                if self.usage {
-                    last_chunk(&mut self.writer.out, &answer.asked, &answer.usage());
-                }
-                self.writer.out.put_slice(b"data: [DONE]\n\n");
-            }
+            Ok(()) => self.format.end(answer),
             Err(error) => {
                 if self.begun {
                     answer.failed();
@@ -173,7 +120,7 @@ impl EventStream {
     }
 }
 
-impl HttpBody for EventStream {
+impl<F: Format + Unpin> HttpBody for EventStream<F> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -184,17 +131,15 @@ impl HttpBody for EventStream {
         let this = self.get_mut();
         this.advance(context);
         if let Some(failure) = this.failure.take() {
-            // No `[DONE]` follows: the answer is not whole.
-            this.writer.out.put_slice(b"data: ");
-            this.writer.out.put_slice(&failure.json());
-            this.writer.out.put_slice(b"\n\n");
+            this.format.fail(&failure);
         }
-        if this.writer.out.is_empty() && this.answer.is_some() {
-            this.quiet.poll(context, &mut this.writer.out);
+        if this.format.out().is_empty() && this.answer.is_some() && this.quiet.poll(context) {
+            this.format.silence();
         }
-        if !this.writer.out.is_empty() {
+        let out = this.format.out();
+        if !out.is_empty() {
             this.quiet.written = true;
-            return Poll::Ready(Some(Ok(Frame::data(this.writer.out.split().freeze()))));
+            return Poll::Ready(Some(Ok(Frame::data(out.split().freeze()))));
         }
         match this.answer {
             Some(_) => Poll::Pending,
@@ -214,50 +159,16 @@ impl Quiet {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, out: &mut BytesMut) {
+    /// Whether it was silent for too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> bool {
         if !self.registered.is_new(context) && !self.timer.is_elapsed() {
-            return;
+            return false;
         }
+        let mut silent = false;
         while self.timer.as_mut().poll(context).is_ready() {
-            if !std::mem::take(&mut self.written) {
-                out.put_slice(b": the answer goes on\n\n");
-            }
+            silent |= !std::mem::take(&mut self.written);
             self.timer.as_mut().reset(Instant::now() + self.half);
         }
+        silent
     }
-}
-
-/// What all chunks begin with, without braces.
-fn envelope(asked: &Asked) -> String {
-    #[derive(Serialize)]
-    struct Envelope<'a> {
-        id: &'a str,
-        object: &'static str,
-        created: u64,
-        model: &'a str,
-        system_fingerprint: &'a str,
-    }
-    let envelope = Envelope {
-        id: &asked.id,
-        object: match asked.shape {
-            Shape::Chat => "chat.completion.chunk",
-            Shape::Raw => "text_completion",
-        },
-        created: asked.created,
-        model: &asked.model,
-        system_fingerprint: &asked.fingerprint,
-    };
-    let json = serde_json::to_string(&envelope).unwrap_or_default();
-    json.trim_start_matches('{')
-        .trim_end_matches('}')
-        .to_owned()
-}
-
-/// The chunk that has the counts and no choices.
-fn last_chunk(out: &mut BytesMut, asked: &Asked, usage: &Usage) {
-    out.put_slice(b"data: {");
-    out.put_slice(envelope(asked).as_bytes());
-    out.put_slice(b",\"choices\":[],\"usage\":");
-    put_json(out, usage);
-    out.put_slice(b"}\n\n");
 }

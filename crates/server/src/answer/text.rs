@@ -66,8 +66,9 @@ impl AnswerText {
         };
         let out = match stop.push(text) {
             Seen::Go(bytes) => bytes,
-            Seen::Stop(bytes) => {
+            Seen::Stop(bytes, word) => {
                 self.stopped = true;
+                sink.stop_word(stop.word(word));
                 bytes
             }
         };

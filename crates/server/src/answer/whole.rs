@@ -21,9 +21,19 @@ pub(crate) async fn collect(mut answer: Answer, ending: &Signal) -> Result<Vec<u
     for (choice, echo) in collected.iter_mut().zip(&answer.asked.echoes) {
         choice.content.push_str(echo);
     }
+    gather(&mut answer, &mut collected, ending).await?;
+    Ok(write(&answer.asked, &collected, answer.usage()))
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn gather(
+    answer: &mut Answer,
+    sinks: &mut impl Sinks,
+    ending: &Signal,
+) -> Result<(), ApiError> {
     let whole = poll_fn(|context| {
         loop {
-            match answer.poll(context, &mut collected) {
+            match answer.poll(context, sinks) {
                 Poll::Ready(Ok(Progress::Read)) => {}
                 Poll::Ready(Ok(Progress::Ended)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(ApiError::from(error))),
@@ -32,10 +42,9 @@ pub(crate) async fn collect(mut answer: Answer, ending: &Signal) -> Result<Vec<u
         }
     });
     tokio::select! {
-        result = whole => result?,
-        () = ending.given() => return Err(ApiError::shutting_down()),
+        result = whole => result,
+        () = ending.given() => Err(ApiError::shutting_down()),
     }
-    Ok(write(&answer.asked, &collected, answer.usage()))
 }
 
 /// One choice's parts.

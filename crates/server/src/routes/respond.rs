@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use crate::answer::{Answer, EventStream, collect};
+use crate::answer::{Answer, Chunks, EventStream, Format, collect};
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::request::Sampling;
@@ -21,16 +21,26 @@ pub(super) async fn respond(
     answer: Answer,
     sampling: &Sampling,
 ) -> Result<Response, ApiError> {
-    let ending = &app.ending;
     let Some(streaming) = sampling.stream else {
-        return Ok(json(collect(answer, ending).await?));
+        return Ok(json(collect(answer, &app.ending).await?));
     };
+    let chunks = Chunks::new(&answer, streaming);
+    stream(app, answer, chunks, sampling).await
+}
+
+/// In events of a format.
+pub(super) async fn stream<F: Format + Send + Unpin + 'static>(
+    app: &Arc<App>,
+    answer: Answer,
+    format: F,
+    sampling: &Sampling,
+) -> Result<Response, ApiError> {
     let quiet = app.config.limits.quiet_time;
     // What is wrong with a grammar is known when the engine has compiled it, and has to be the
     // answer's status.
     let constrained = sampling.request.grammar.is_some();
     let patience = (!constrained).then_some(PATIENCE);
-    let stream = EventStream::new(answer, streaming, ending, quiet)
+    let stream = EventStream::new(answer, format, &app.ending, quiet)
         .begin(patience)
         .await?;
     let headers = [
