@@ -16,6 +16,7 @@ use crate::config::{Config, Limits};
 use crate::json::readable;
 use crate::metrics::Metrics;
 use crate::request::{Reader, UnknownKeys};
+use crate::seal::Seal;
 use crate::serving::Serving;
 use crate::signal::Signal;
 use crate::tls::Handshakes;
@@ -25,6 +26,9 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: Arc<Ids>,
+    /// For reasoning that clients keep.
+    #[allow(dead_code)]
+    pub(crate) seal: Seal,
     unknown: UnknownKeys,
     phase: RwLock<Phase>,
     /// Bytes of bodies that are read and not yet answered.
@@ -88,6 +92,7 @@ impl App {
         } = config.limits;
         Self {
             handshakes: Arc::new(Handshakes::new(handshakes, handshake_time)),
+            seal: Seal::new(&config.seal_keys),
             config,
             metrics: Arc::new(Metrics::new()),
             ids: Arc::default(),

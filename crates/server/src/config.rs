@@ -7,6 +7,7 @@ use mxfp4_harmony::Effort;
 
 use crate::auth::Keys;
 use crate::cors::Origin;
+use crate::seal::SealKey;
 use crate::tls::Tls;
 
 /// What a server is told.
@@ -40,6 +41,9 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Whose pages may ask by a browser, beside the server's own.
     pub origins: Vec<Origin>,
+    /// What reasoning is sealed with that clients keep: the first key seals, all open. Without one
+    /// it opens until the server ends.
+    pub seal_keys: Vec<SealKey>,
 }
 
 impl Default for Config {
@@ -58,6 +62,7 @@ impl Default for Config {
             metrics_without_key: false,
             tls: None,
             origins: Vec::new(),
+            seal_keys: Vec::new(),
         }
     }
 }

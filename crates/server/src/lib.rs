@@ -25,6 +25,8 @@ mod request;
 mod request_id;
 mod route;
 mod routes;
+#[allow(dead_code)]
+mod seal;
 mod server;
 mod serving;
 mod signal;
@@ -34,6 +36,7 @@ pub use auth::{KeyFault, KeyLimits, KeySource, Keys, KeysError, Secret};
 pub use config::{Config, Date, Limits};
 pub use cors::{NoOrigin, Origin};
 pub use error::BindError;
+pub use seal::{NoSealKey, SealKey};
 pub use server::{Drained, Server};
 pub use tls::{Tls, TlsError};
 
