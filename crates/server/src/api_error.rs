@@ -18,6 +18,8 @@ pub(crate) struct ApiError {
     phase: Option<&'static str>,
     /// Seconds.
     retry_after: Option<u32>,
+    /// Whether the server is full, whoever asks.
+    full: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +42,7 @@ impl ApiError {
             },
             phase: None,
             retry_after: None,
+            full: false,
         }
     }
 
@@ -124,7 +127,10 @@ impl ApiError {
     /// 429.
     pub(crate) fn queue_full() -> Self {
         let message = "as many requests wait as may; send it again later".to_owned();
-        Self::too_many(message, Some(1))
+        Self {
+            full: true,
+            ..Self::too_many(message, Some(1))
+        }
     }
 
     /// 429, to be tried again after so many seconds, or not at all.
@@ -187,7 +193,15 @@ impl ApiError {
         self
     }
 
-    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the server is full, whoever asks.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.body.message
     }
@@ -251,6 +265,7 @@ impl From<Refused> for ApiError {
 }
 
 impl IntoResponse for ApiError {
+    /// The error stays beside its body, for interfaces that have another form.
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         let mut response =
@@ -266,6 +281,7 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -27,7 +27,6 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: Arc<Ids>,
     /// For reasoning that clients keep.
-    #[allow(dead_code)]
     pub(crate) seal: Seal,
     unknown: UnknownKeys,
     phase: RwLock<Phase>,
@@ -167,7 +166,7 @@ impl App {
         self: &Arc<Self>,
         serving: &Arc<Serving>,
         body: Body,
-        read: fn(&str, &Reader<'_>) -> Result<T, ApiError>,
+        read: impl FnOnce(&str, &Reader<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let long = body.bytes().len() > SHORT;
         let (app, serving) = (self.clone(), serving.clone());

@@ -87,6 +87,13 @@ impl Record {
         self.lock().key = Some(key);
     }
 
+    /// The name of the key that it came with.
+    pub(crate) fn key_name(&self) -> Option<String> {
+        let record = self.lock();
+        let name = record.key.as_ref().and_then(KeyId::name);
+        name.map(str::to_owned)
+    }
+
     /// It counts among what its key may take, until its end.
     pub(crate) fn permitted(&self, permit: Permit) {
         self.lock().permit = Some(permit);

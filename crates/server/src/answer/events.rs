@@ -200,7 +200,7 @@ impl EventSink<'_> {
 }
 
 /// What is written is made of strings and numbers, which are always JSON.
-pub(super) fn put_json(out: &mut BytesMut, value: &impl Serialize) {
+pub(crate) fn put_json(out: &mut BytesMut, value: &impl Serialize) {
     let mut writer = out.writer();
     let _ = serde_json::to_writer(&mut writer, value);
 }

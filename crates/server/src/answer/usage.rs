@@ -24,6 +24,24 @@ struct CompletionDetails {
 }
 
 impl Usage {
+    pub(crate) fn prompt(&self) -> u32 {
+        self.prompt_tokens
+    }
+
+    /// What of the prompt the engine's prefix cache had.
+    pub(crate) fn cached(&self) -> u32 {
+        self.prompt_tokens_details.cached_tokens
+    }
+
+    pub(crate) fn completion(&self) -> u32 {
+        self.completion_tokens
+    }
+
+    pub(crate) fn reasoning(&self) -> u32 {
+        let details = self.completion_tokens_details;
+        details.map_or(0, |details| details.reasoning_tokens)
+    }
+
     /// Raw completions know no reasoning.
     pub(crate) fn new(prompt: u32, cached: u32, completion: u32, reasoning: Option<u32>) -> Self {
         Self {

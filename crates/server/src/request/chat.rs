@@ -3,7 +3,7 @@
 use mxfp4_harmony::grammar::Limits;
 use mxfp4_harmony::{Conversation, Effort, System};
 
-use super::grammar::{Asked, check_ends, read_reasoning};
+use super::grammar::{Asked, Words, check_ends, read_reasoning};
 use super::sampling::{check_logprobs, flag, read_max_tokens};
 use super::tools::Tools;
 use super::{Reader, Sampling, form, messages, refused};
@@ -112,6 +112,7 @@ fn read_prompt(body: &mut Object<'_>, reader: &Reader<'_>) -> Result<ChatPrompt,
         reasoning: read_reasoning(body)?,
         several: may_call_several(body)?,
         continues,
+        words: Words::CHAT,
     };
     Ok(ChatPrompt {
         tokens,

@@ -9,7 +9,7 @@ use crate::api_error::{ApiError, excerpt};
 use crate::json::{Field, Object};
 
 /// The longest schema, and the longest regular expression or grammar, in bytes.
-pub(super) const LONGEST_SCHEMA: usize = 256 << 10;
+pub(crate) const LONGEST_SCHEMA: usize = 256 << 10;
 const LONGEST_TEXT: usize = 32 << 10;
 /// The most texts to choose from, and the bytes of all.
 const MOST_CHOICES: usize = 1000;
@@ -17,11 +17,11 @@ const LONGEST_CHOICES: usize = 64 << 10;
 
 /// A form, and the field that asks for it.
 #[derive(Debug)]
-pub(super) struct Form {
-    pub(super) path: String,
-    pub(super) text: Text,
+pub(crate) struct Form {
+    pub(crate) path: String,
+    pub(crate) text: Text,
     /// What the model is told of it.
-    pub(super) told: Option<ResponseFormat>,
+    pub(crate) told: Option<ResponseFormat>,
 }
 
 /// Reads whichever field asks for a form. Two are too many.
@@ -193,7 +193,7 @@ fn structured_outputs(field: &Field<'_>, limits: &mut Limits) -> Result<Option<F
 }
 
 /// A schema, or its text, enforced and as it came.
-fn schema(field: &Field<'_>, limits: &mut Limits) -> Result<(Schema, Value), ApiError> {
+pub(crate) fn schema(field: &Field<'_>, limits: &mut Limits) -> Result<(Schema, Value), ApiError> {
     check_length(field, LONGEST_SCHEMA)?;
     let raw: Value = if field.is_string() {
         serde_json::from_str(&field.string()?)
@@ -210,7 +210,7 @@ pub(super) fn refuse(path: &str, error: &SchemaError) -> ApiError {
     ApiError::field(&format!("{path}{}", error.path), &error.problem)
 }
 
-pub(super) fn check_length(field: &Field<'_>, most: usize) -> Result<(), ApiError> {
+pub(crate) fn check_length(field: &Field<'_>, most: usize) -> Result<(), ApiError> {
     let length = field.text().len();
     if length <= most {
         return Ok(());

@@ -11,15 +11,31 @@ use crate::api_error::ApiError;
 use crate::json::Object;
 
 /// What a chat asks of its answer.
-pub(super) struct Asked<'a> {
-    pub(super) tools: &'a Tools,
-    pub(super) form: Option<Form>,
+pub(crate) struct Asked<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) form: Option<Form>,
     /// The most tokens of reasoning, at which the engine ends it as the grammar says.
-    pub(super) reasoning: Option<u32>,
+    pub(crate) reasoning: Option<u32>,
     /// Whether more than one call may come.
-    pub(super) several: bool,
+    pub(crate) several: bool,
     /// Whether the last message is written on.
-    pub(super) continues: bool,
+    pub(crate) continues: bool,
+    pub(crate) words: Words,
+}
+
+/// What an interface calls things, for its errors.
+pub(crate) struct Words {
+    /// The field of the most tokens of reasoning.
+    pub(crate) budget: &'static str,
+    /// What to do so that the last message is not written on.
+    pub(crate) close: &'static str,
+}
+
+impl Words {
+    pub(super) const CHAT: Self = Self {
+        budget: "thinking_token_budget",
+        close: "leave out `continue_final_message`",
+    };
 }
 
 /// Reads `thinking_token_budget`.
@@ -33,7 +49,7 @@ pub(super) fn read_reasoning(body: &mut Object<'_>) -> Result<Option<u32>, ApiEr
 
 impl Asked<'_> {
     /// The tag that the answer is held to, where anything but free text was asked for.
-    pub(super) fn tag(
+    pub(crate) fn tag(
         self,
         harmony: &Harmony,
         hello: &Hello,
@@ -59,7 +75,10 @@ impl Asked<'_> {
                 None => {
                     return Err(ApiError::field(
                         &path,
-                        "cannot be had of an answer that has begun; leave out `continue_final_message`",
+                        format_args!(
+                            "cannot be had of an answer that has begun; {}",
+                            self.words.close
+                        ),
                     ));
                 }
             }
@@ -70,7 +89,7 @@ impl Asked<'_> {
     /// The field that asks for more than free text.
     fn path(&self) -> Option<String> {
         let form = self.form.as_ref().map(|form| form.path.clone());
-        let budget = || self.reasoning.map(|_| "thinking_token_budget".to_owned());
+        let budget = || self.reasoning.map(|_| self.words.budget.to_owned());
         form.or_else(|| self.tools.forced_by()).or_else(budget)
     }
 }

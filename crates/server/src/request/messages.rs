@@ -179,7 +179,7 @@ fn function(object: &mut Object<'_>) -> Result<Call, ApiError> {
 }
 
 /// The name of a function, which must be one.
-pub(super) fn function_name(object: &mut Object<'_>) -> Result<String, ApiError> {
+pub(crate) fn function_name(object: &mut Object<'_>) -> Result<String, ApiError> {
     let Some(field) = object.get("name") else {
         return Err(ApiError::field(&object.path_of("name"), "is missing"));
     };

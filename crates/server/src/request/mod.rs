@@ -3,20 +3,23 @@
 mod chat;
 mod completion;
 mod content;
-mod form;
-mod grammar;
+pub(crate) mod form;
+pub(crate) mod grammar;
 mod messages;
 mod reader;
 mod refused;
-mod sampling;
+pub(crate) mod sampling;
 mod tokens;
 mod tool_choice;
 mod tools;
 mod unknown_keys;
 
-pub(crate) use chat::ChatRequest;
+pub(crate) use chat::{ChatPrompt, ChatRequest};
 pub(crate) use completion::{CompletionPrompt, CompletionRequest};
+pub(crate) use messages::function_name;
 pub(crate) use reader::Reader;
 pub(crate) use sampling::{Sampling, Streaming};
 pub(crate) use tokens::{DetokenizeRequest, TokenizeRequest};
+pub(crate) use tool_choice::{Choice, Mode};
+pub(crate) use tools::{MOST_TOOLS, Offered, Offers, Tools};
 pub(crate) use unknown_keys::UnknownKeys;

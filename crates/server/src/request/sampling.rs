@@ -50,7 +50,7 @@ impl Sampling {
         Ok(Self {
             request,
             choices,
-            stop: read_stop(body)?,
+            stop: read_stop(body, "stop")?,
             keep_stop: flag(body, "include_stop_str_in_output")? | flag(body, "no_stop_trim")?,
             token_ids: flag(body, "return_token_ids")?,
             stream: read_stream(body)?,
@@ -67,11 +67,15 @@ impl Sampling {
     }
 }
 
-pub(super) fn flag(body: &mut Object<'_>, key: &str) -> Result<bool, ApiError> {
+pub(crate) fn flag(body: &mut Object<'_>, key: &str) -> Result<bool, ApiError> {
     body.get(key).map_or(Ok(false), |field| field.boolean())
 }
 
-fn read_draw(body: &mut Object<'_>, request: &mut mxfp4_engine::Request) -> Result<(), ApiError> {
+/// Reads temperature, shares of likelihood and the seed.
+pub(crate) fn read_draw(
+    body: &mut Object<'_>,
+    request: &mut mxfp4_engine::Request,
+) -> Result<(), ApiError> {
     let mut number = |key, range| body.get(key).map(|field| field.number(range)).transpose();
     request.temperature = number("temperature", 0.0..=2.0)?;
     request.top_p = number("top_p", 0.0..=1.0)?;
@@ -171,8 +175,9 @@ pub(super) fn read_max_tokens(
     Ok(Some(most))
 }
 
-fn read_stop(body: &mut Object<'_>) -> Result<Vec<String>, ApiError> {
-    let Some(field) = body.get("stop") else {
+/// Reads the words that end an answer: one, or an array of them.
+pub(crate) fn read_stop(body: &mut Object<'_>, key: &str) -> Result<Vec<String>, ApiError> {
+    let Some(field) = body.get(key) else {
         return Ok(Vec::new());
     };
     if field.is_string() {

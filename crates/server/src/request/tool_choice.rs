@@ -8,7 +8,7 @@ const MOST_NAMES: usize = 1024;
 
 /// Whether functions are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// As the model likes.
     #[default]
     Auto,
@@ -20,12 +20,12 @@ pub(super) enum Mode {
 
 /// Which functions the model may or has to call.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Choice {
-    pub(super) mode: Mode,
+pub(crate) struct Choice {
+    pub(crate) mode: Mode,
     /// The only ones; any where there is none.
-    only: Option<Vec<String>>,
+    pub(crate) only: Option<Vec<String>>,
     /// The field that says so.
-    pub(super) path: Option<String>,
+    pub(crate) path: Option<String>,
 }
 
 impl Choice {

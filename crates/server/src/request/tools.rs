@@ -13,54 +13,79 @@ use crate::api_error::{ApiError, excerpt};
 use crate::json::{Field, Object};
 
 /// The most functions.
-const MOST_TOOLS: usize = 1024;
+pub(crate) const MOST_TOOLS: usize = 1024;
 
 /// The functions of a request.
 #[derive(Debug)]
-pub(super) struct Tools {
+pub(crate) struct Tools {
     offered: Vec<Offered>,
     pub(super) choice: Choice,
 }
 
+/// A function that a request offers.
 #[derive(Debug)]
-struct Offered {
-    tool: Tool,
+pub(crate) struct Offered {
+    pub(crate) tool: Tool,
     /// Whether its arguments have to be of its schema.
-    strict: bool,
-    /// The path of the function.
-    path: String,
+    pub(crate) strict: bool,
+    /// The paths of `strict` and of the schema.
+    pub(crate) strict_path: String,
+    pub(crate) schema_path: String,
+}
+
+/// Functions that are offered, each with a name of its own.
+#[derive(Default)]
+pub(crate) struct Offers {
+    names: HashSet<String>,
+    offered: Vec<Offered>,
+}
+
+impl Offers {
+    /// Adds the function that a field offers.
+    pub(crate) fn add(&mut self, field: &Field<'_>, offered: Offered) -> Result<(), ApiError> {
+        let name = &offered.tool.name;
+        if !self.names.insert(name.clone()) {
+            return Err(field.refuse(format_args!("another tool is called {name:?}")));
+        }
+        self.offered.push(offered);
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let names = self.offered.iter().map(|each| &*each.tool.name);
+        names.collect()
+    }
 }
 
 impl Tools {
     /// Reads `tools` and `tool_choice`.
     pub(super) fn read(body: &mut Object<'_>) -> Result<Self, ApiError> {
-        let mut offered = Vec::new();
+        let mut offers = Offers::default();
         if let Some(field) = body.get("tools") {
-            let mut names = HashSet::new();
             for each in field.array(MOST_TOOLS)? {
-                let tool = read_tool(&each)?;
-                let name = &tool.tool.name;
-                if !names.insert(name.clone()) {
-                    return Err(each.refuse(format_args!("another tool is called {name:?}")));
-                }
-                offered.push(tool);
+                offers.add(&each, read_tool(&each)?)?;
             }
         }
-        let names: Vec<&str> = offered.iter().map(|each| &*each.tool.name).collect();
-        let choice = Choice::read(body, &names)?;
-        if choice.mode == Mode::None {
-            offered.clear();
-        }
-        Ok(Self { offered, choice })
+        let choice = Choice::read(body, &offers.names())?;
+        Ok(Self::new(offers, choice))
+    }
+
+    /// The model is told of none that it may not call at all.
+    pub(crate) fn new(offers: Offers, choice: Choice) -> Self {
+        let offered = match choice.mode {
+            Mode::None => Vec::new(),
+            Mode::Auto | Mode::Required => offers.offered,
+        };
+        Self { offered, choice }
     }
 
     /// What the model is told of.
-    pub(super) fn told(&self) -> Vec<Tool> {
+    pub(crate) fn told(&self) -> Vec<Tool> {
         self.offered.iter().map(|each| each.tool.clone()).collect()
     }
 
     /// The names of those that it may call.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.allowed().map(|each| each.tool.name.clone()).collect()
     }
 
@@ -75,7 +100,7 @@ impl Tools {
             return self.choice.path.clone();
         }
         let strict = self.allowed().find(|each| each.strict);
-        strict.map(|each| format!("{}.strict", each.path))
+        strict.map(|each| each.strict_path.clone())
     }
 
     /// The calls that may come, and their arguments.
@@ -104,18 +129,18 @@ impl Offered {
         let Some(parameters) = &self.tool.parameters else {
             return Ok(Schema::empty_object());
         };
-        let path = format!("{}.parameters", self.path);
+        let path = &self.schema_path;
         let mut left = limits.clone();
         let schema = match Schema::read(parameters, &mut left) {
             Ok(schema) => schema.object(),
             Err(_) if !self.strict => return Ok(Schema::any_object()),
-            Err(error) => return Err(refuse(&path, &error)),
+            Err(error) => return Err(refuse(path, &error)),
         };
         *limits = left;
         match schema {
             Some(schema) => Ok(schema),
             None if !self.strict => Ok(Schema::any_object()),
-            None => Err(ApiError::field(&path, "no object is of this schema")),
+            None => Err(ApiError::field(path, "no object is of this schema")),
         }
     }
 }
@@ -159,6 +184,7 @@ fn read_tool(field: &Field<'_>) -> Result<Offered, ApiError> {
             parameters,
         },
         strict,
-        path: field.path().to_owned(),
+        strict_path: function.path_of("strict"),
+        schema_path: function.path_of("parameters"),
     })
 }

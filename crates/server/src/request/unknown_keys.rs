@@ -24,14 +24,29 @@ impl UnknownKeys {
     }
 
     fn tell_one(&self, path: &str) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.len() > Self::MOST || !named.insert(path.to_owned()) {
-            return;
-        }
-        if named.len() > Self::MOST {
-            tracing::warn!("more unknown fields come; they are ignored and not named any more");
-        } else {
+        if self.is_new(path) {
             tracing::warn!("field {path:?} of a request is unknown here and ignored");
         }
+    }
+
+    /// Logs that a kind of tool is left out, which only its maker's servers run.
+    pub(crate) fn tell_tool(&self, kind: &str) {
+        let kind = excerpt(kind);
+        if self.is_new(&format!("tools: {kind}")) {
+            tracing::warn!("this server runs no tool of type {kind:?}; it is left out");
+        }
+    }
+
+    /// Whether it is to be named now.
+    fn is_new(&self, name: &str) -> bool {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() > Self::MOST || !named.insert(name.to_owned()) {
+            return false;
+        }
+        let last = named.len() > Self::MOST;
+        if last {
+            tracing::warn!("more unknown fields come; they are ignored and not named any more");
+        }
+        !last
     }
 }
