@@ -18,6 +18,7 @@ mod descriptors;
 mod engine_metrics;
 mod error;
 mod json;
+mod messages;
 mod metrics;
 mod page;
 mod record;
@@ -25,7 +26,6 @@ mod request;
 mod request_id;
 mod route;
 mod routes;
-#[allow(dead_code)]
 mod seal;
 mod server;
 mod serving;

@@ -5,6 +5,8 @@
 pub(crate) enum Route {
     Chat,
     Completions,
+    Messages,
+    CountTokens,
     Models,
     Tokenize,
     Detokenize,
@@ -22,6 +24,8 @@ impl Route {
         match path {
             "/v1/chat/completions" => Self::Chat,
             "/v1/completions" => Self::Completions,
+            "/v1/messages" => Self::Messages,
+            "/v1/messages/count_tokens" => Self::CountTokens,
             "/v1/models" => Self::Models,
             "/tokenize" => Self::Tokenize,
             "/detokenize" => Self::Detokenize,
@@ -39,6 +43,8 @@ impl Route {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
             Self::Models => "/v1/models",
             Self::Tokenize => "/tokenize",
             Self::Detokenize => "/detokenize",
@@ -55,7 +61,12 @@ impl Route {
     pub(crate) fn asks(self) -> bool {
         matches!(
             self,
-            Self::Chat | Self::Completions | Self::Tokenize | Self::Detokenize
+            Self::Chat
+                | Self::Completions
+                | Self::Messages
+                | Self::CountTokens
+                | Self::Tokenize
+                | Self::Detokenize
         )
     }
 

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use mxfp4_engine::scripted::{Answer, Options, in_turn};
+use mxfp4_engine::scripted::{Answer, Fault, Options, in_turn};
 use mxfp4_engine::{EngineListener, Request, ScriptedEngine};
 use mxfp4_harmony::Vocabulary;
 use mxfp4_harmony::testing::published_vocabulary;
@@ -20,7 +20,8 @@ const MODEL: &str = "openai/gpt-oss-20b";
 type Test = fn(&Place) -> Result<(), Failed>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 6] = [
+    let tests: [(&str, Test); 7] = [
+        ("anthropic", anthropic),
         ("openai", openai),
         ("forms", forms),
         ("langchain", langchain),
@@ -104,7 +105,10 @@ impl Place {
     }
 
     async fn server(&self, script: &[&str]) -> Result<(Server, ScriptedEngine), Failed> {
-        let answer = |text: &&str| Answer::from(self.vocabulary.encode_with_special(text));
+        let answer = |text: &&str| match *text {
+            FULL => Fault::QueueFull.into(),
+            text => Answer::from(self.vocabulary.encode_with_special(text)),
+        };
         let answers = script.iter().map(answer).collect();
         let listener = EngineListener::bind(&std::env::temp_dir())?;
         let mut options = Options::default();
@@ -144,6 +148,8 @@ fn holds(text: &str, parts: &[&str]) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Stands for an engine whose queue is full.
+const FULL: &str = "(full)";
 const FOUR: &str = "<|channel|>analysis<|message|>Easy.<|end|><|start|>assistant<|channel|>final<|message|>Four.<|return|>";
 const SIX: &str = "<|channel|>final<|message|>Six.<|return|>";
 const GULL: &str = "<|channel|>analysis<|message|>A bird…<|end|><|start|>assistant<|channel|>final<|message|>A gull 🐦.<|return|>";
@@ -154,6 +160,61 @@ const OSLO: &str = "<|channel|>analysis<|message|>Now Oslo.<|end|><|start|>assis
     to=functions.get_weather <|constrain|>json<|message|>{\"city\": \"Oslo\"}<|call|>";
 const DONE: &str = "<|channel|>analysis<|message|>Both known.<|end|><|start|>assistant<|channel|>final<|message|>Sun \
     and rain.<|return|>";
+
+const PRIME: &str = "<|channel|>final <|constrain|>json<|message|>{\"prime\": true}<|return|>";
+
+fn anthropic(place: &Place) -> Result<(), Failed> {
+    let script = [
+        FOUR, GULL, GULL, ROME, OSLO, DONE, ROME, DONE, ROME, DONE, PRIME, FULL,
+    ];
+    let ran = place.run("anthropic_client.py", &[&script])?;
+    same(
+        &ran.output,
+        r"
+models: True True active
+message: ['Four.'] end_turn
+usage: 14 2 0
+request: True
+events: message_start content_block_start thinking_delta signature_delta content_block_stop content_block_start \
+text_delta content_block_stop message_delta message_stop
+stream helper: 'A gull ' stop_sequence 🐦
+its thinking: 'A bird…'
+call: get_weather {'city': 'Rome'} tool_use
+call: get_weather {'city': 'Oslo'} tool_use
+after calls: 'Sun and rain.'
+counted: True
+altered: invalid_request_error True
+tool runner: 'Sun and rain.' end_turn
+tool runner: 'Sun and rain.' end_turn
+parse: Verdict(prime=True)
+model: NotFoundError not_found_error True
+image: BadRequestError invalid_request_error True
+tokens: BadRequestError invalid_request_error True
+a model's name: NotFoundError not_found_error True
+batches: NotFoundError not_found_error True
+full: OverloadedError overloaded_error True
+"
+        .replace("\\\n", "")
+        .as_str(),
+    )?;
+    let prompts = &ran.prompts[0];
+    holds(&prompts[0], &["# Instructions\n\nBe short.<|end|>", "2+2?"])?;
+    let after = AFTER_CALLS.map(|part| {
+        let part = part
+            .replace("Rome and Oslo?", "Rome?")
+            .replace("{\"sun\": 1}", "sun");
+        part.replace("\": \"", "\":\"").replace("rain<", "sun<")
+    });
+    holds(&prompts[5], &after.each_ref().map(String::as_str))?;
+    holds(
+        &prompts[7],
+        &[
+            "// The weather of a city.",
+            "<|start|>assistant<|channel|>analysis<|message|>Rome first.<|end|>",
+            "sun in Rome<|end|><|start|>assistant",
+        ],
+    )
+}
 
 fn openai(place: &Place) -> Result<(), Failed> {
     let mut script = vec![

@@ -30,6 +30,7 @@ use super::streams::Streams;
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::config::Limits;
+use crate::messages;
 use crate::record::Record;
 use crate::request_id::{REQUEST_ID, request_id};
 use crate::route::Route;
@@ -134,11 +135,15 @@ async fn answer(
     }
     let record = Arc::new(record);
     let version = request.version();
+    let anthropic = messages::are_spoken(&request);
     let checked = check_host(&request).and_then(|()| check_count(&app.config.limits, &request));
     let mut response = match checked {
         Ok(()) => route_request(router, request.map(Body::new), &record).await,
         Err(error) => error.into_response(),
     };
+    if anthropic {
+        messages::address(&mut response, record.id(), is_head);
+    }
     record.status(response.status().as_u16());
     if is_head {
         record.whole();

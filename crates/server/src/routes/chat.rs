@@ -45,13 +45,13 @@ pub(super) async fn chat(
 }
 
 /// Those of the prompt and, where that is bounded, of the answers.
-fn most_tokens(request: &ChatRequest) -> u64 {
+pub(super) fn most_tokens(request: &ChatRequest) -> u64 {
     let sampling = &request.sampling;
     let answer = sampling.request.max_tokens.unwrap_or(0);
     request.prompt.tokens.len() as u64 + u64::from(answer) * u64::from(sampling.choices)
 }
 
-fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiError> {
+pub(super) fn choices(request: &ChatRequest, serving: &Serving) -> Result<Vec<Choice>, ApiError> {
     let harmony = serving
         .harmony
         .as_ref()

@@ -2,6 +2,7 @@
 
 mod chat;
 mod completions;
+mod messages;
 mod metrics;
 mod models;
 mod respond;
@@ -32,6 +33,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let router = router
         .route("/v1/chat/completions", post(chat::chat))
         .route("/v1/completions", post(completions::completions))
+        .route("/v1/messages", post(messages::messages))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/models", get(models::models))
         .route("/v1/models/{*id}", get(models::model))
         .route("/tokenize", post(tokens::tokenize))

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use serde::Serialize;
 
 use super::respond::json;
 use crate::api_error::ApiError;
 use crate::app::App;
+use crate::messages;
 use crate::serving::Serving;
 
 #[derive(Serialize)]
@@ -29,8 +30,15 @@ struct Model<'a> {
     max_model_len: u32,
 }
 
-pub(super) async fn models(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+/// In Anthropic's form for its clients, which all send the header.
+pub(super) async fn models(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let serving = app.serving()?;
+    if messages::are_spoken(&request) {
+        return Ok(json(messages::list(&serving)));
+    }
     let list = List {
         object: "list",
         data: serving
@@ -46,10 +54,14 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Result<Response, ApiE
 pub(super) async fn model(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let serving = app.serving()?;
     if !serving.models.contains(&id) {
         return Err(ApiError::unknown_model(&id, &serving.models));
+    }
+    if messages::are_spoken(&request) {
+        return Ok(json(messages::model(&id, &serving)));
     }
     let model = about(&id, &serving);
     Ok(json(serde_json::to_vec(&model).unwrap_or_default()))

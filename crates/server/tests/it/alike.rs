@@ -8,7 +8,7 @@ use crate::rig::{Rig, config, joined, options};
 use crate::vocabulary::tokens;
 
 /// Pieces that answers are made of, and noise.
-fn piece() -> impl Strategy<Value = Vec<u32>> {
+pub fn piece() -> impl Strategy<Value = Vec<u32>> {
     let known = prop::sample::select(vec![
         "<|channel|>analysis<|message|>",
         "<|channel|>final<|message|>",

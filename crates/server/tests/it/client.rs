@@ -38,7 +38,7 @@ impl Reply {
         })
     }
 
-    /// `error.message`, `error.param` and `error.code`.
+    /// `error.message`, and where they are there `error.param` and `error.code`.
     pub fn error(&self) -> (String, Value, Value) {
         let error = &self.json()["error"];
         assert!(error["type"].is_string(), "{error}");

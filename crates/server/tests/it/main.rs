@@ -12,6 +12,7 @@ mod keys;
 mod lifecycle;
 mod log;
 mod log_probabilities;
+mod messages;
 mod metrics;
 mod mutated;
 mod page;

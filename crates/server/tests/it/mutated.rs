@@ -46,6 +46,8 @@ fn requests() -> Vec<(&'static str, Value)> {
             "/v1/completions",
             json!({"prompt": [[1, 2], [3]], "logprobs": 2, "max_tokens": 4}),
         ),
+        ("/v1/messages", anthropic()),
+        ("/v1/messages/count_tokens", anthropic()),
         (
             "/tokenize",
             json!({"prompt": "a", "add_special_tokens": true, "return_token_strs": true}),
@@ -53,6 +55,31 @@ fn requests() -> Vec<(&'static str, Value)> {
         ("/tokenize", json!({"messages": messages, "tools": tools})),
         ("/detokenize", json!({"tokens": [1, 2, 3]})),
     ]
+}
+
+/// A request of Anthropic's interface.
+fn anthropic() -> Value {
+    json!({
+        "model": "gpt-oss", "max_tokens": 50, "stream": true, "stop_sequences": ["x", "yz"], "temperature": 1.0,
+        "top_p": 0.9, "top_k": 4, "system": [{"type": "text", "text": "Be.", "cache_control": {"type": "ephemeral"}}],
+        "thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "high"},
+        "metadata": {"user_id": "u"}, "tool_choice": {"type": "auto", "disable_parallel_tool_use": true},
+        "tools": [
+            {"type": "web_search_20250305", "name": "web_search"},
+            {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {"a": {"enum": ["x"]}}}},
+        ],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "A"}]},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "T", "signature": ""}, {"type": "text", "text": "B"},
+                {"type": "tool_use", "id": "c", "name": "f", "input": {"a": "x"}},
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "3"}], "is_error": true},
+                {"type": "text", "text": "é😀"},
+            ]},
+        ],
+    })
 }
 
 /// Values that fit nowhere.
