@@ -1,6 +1,6 @@
 //! `system` and `messages`, as turns of a conversation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mxfp4_harmony::{Call, Item, Turn};
 
@@ -26,8 +26,15 @@ pub(super) fn system(body: &mut Object<'_>) -> Result<Vec<Turn>, ApiError> {
     Ok(texts.into_iter().map(Turn::Developer).collect())
 }
 
+/// What `messages` say.
+pub(super) struct Messages {
+    pub(super) turns: Vec<Turn>,
+    /// Deferred tools that a search has found.
+    pub(super) found: HashSet<String>,
+}
+
 /// Reads `messages`.
-pub(super) fn read(field: &Field<'_>, keeper: &Keeper) -> Result<Vec<Turn>, ApiError> {
+pub(super) fn read(field: &Field<'_>, keeper: &Keeper) -> Result<Messages, ApiError> {
     let messages = field.array(MOST_MESSAGES)?;
     if messages.is_empty() {
         return Err(field.refuse("must have at least one message"));
@@ -37,12 +44,16 @@ pub(super) fn read(field: &Field<'_>, keeper: &Keeper) -> Result<Vec<Turn>, ApiE
         turns: Vec::with_capacity(messages.len()),
         said: None,
         calls: HashMap::new(),
+        found: HashSet::new(),
     };
     for message in &messages {
         past.read(message)?;
     }
     past.close();
-    Ok(past.turns)
+    Ok(Messages {
+        turns: past.turns,
+        found: past.found,
+    })
 }
 
 /// What the messages before said.
@@ -53,6 +64,7 @@ struct Past<'k> {
     said: Option<Vec<Said>>,
     /// Functions by their calls' ids.
     calls: HashMap<String, String>,
+    found: HashSet<String>,
 }
 
 /// One block of the assistant's. Text that comes together is one.
@@ -116,7 +128,7 @@ impl Past<'_> {
         Ok(())
     }
 
-    fn result(&self, block: &mut Object<'_>) -> Result<Turn, ApiError> {
+    fn result(&mut self, block: &mut Object<'_>) -> Result<Turn, ApiError> {
         let Some(field) = block.get("tool_use_id") else {
             return Err(ApiError::field(
                 &block.path_of("tool_use_id"),
@@ -124,18 +136,35 @@ impl Past<'_> {
             ));
         };
         let id = field.string()?;
-        let Some(name) = self.calls.get(&id) else {
+        let Some(name) = self.calls.get(&id).cloned() else {
             return Err(field.refuse(format_args!(
                 "no tool_use block before this one has the id {:?}",
                 excerpt(&id)
             )));
         };
-        let content = block.get("content");
-        let content = content.map(|content| block::joined(&content)).transpose()?;
-        Ok(Turn::ToolResult {
-            name: name.clone(),
-            content: content.unwrap_or_default(),
-        })
+        let content = match block.get("content") {
+            Some(field) if field.is_array() => self.parts(&field)?,
+            Some(field) => block::joined(&field)?,
+            None => String::new(),
+        };
+        Ok(Turn::ToolResult { name, content })
+    }
+
+    /// The text of a result's blocks. A search of tools has references to those that it found.
+    fn parts(&mut self, field: &Field<'_>) -> Result<String, ApiError> {
+        let mut text = String::new();
+        for mut block in Block::all(field)? {
+            match block.name.as_str() {
+                "text" => text.push_str(&block.text("text")?),
+                "tool_reference" => {
+                    let name = block.text("tool_name")?;
+                    text.push_str(&format!("The function {name} can be called now.\n"));
+                    self.found.insert(name);
+                }
+                _ => return Err(block.refuse("text or tool_reference")),
+            }
+        }
+        Ok(text)
     }
 
     fn assistant(&mut self, content: &Field<'_>) -> Result<(), ApiError> {

@@ -3,6 +3,7 @@
 use mxfp4_harmony::grammar::Limits;
 use mxfp4_harmony::{Conversation, Effort, Harmony, System, Turn};
 
+use super::conversation::Messages;
 use super::kept::Keeper;
 use super::thinking::{self, Shown};
 use super::{conversation, output, tools};
@@ -109,8 +110,8 @@ impl Prompt {
         reader.check_model(body)?;
         body.ignore(WITHOUT_EFFECT);
         let harmony = reader.harmony()?;
-        let turns = read_turns(body, keeper)?;
-        let (tools, several) = tools::read(body, reader)?;
+        let Messages { turns, found } = read_messages(body, keeper)?;
+        let (tools, several) = tools::read(body, reader, &found)?;
         let mut limits = Limits::default();
         let mut output = output::read(body, &mut limits)?;
         let thinking = thinking::read(body)?;
@@ -146,13 +147,15 @@ impl Prompt {
     }
 }
 
-fn read_turns(body: &mut Object<'_>, keeper: &Keeper) -> Result<Vec<Turn>, ApiError> {
+/// `system` comes before all messages.
+fn read_messages(body: &mut Object<'_>, keeper: &Keeper) -> Result<Messages, ApiError> {
     let mut turns = conversation::system(body)?;
     let Some(field) = body.get("messages") else {
         return Err(ApiError::field("messages", "is missing"));
     };
-    turns.extend(conversation::read(&field, keeper)?);
-    Ok(turns)
+    let mut messages = conversation::read(&field, keeper)?;
+    turns.append(&mut messages.turns);
+    Ok(Messages { turns, ..messages })
 }
 
 fn system(reader: &Reader<'_>, effort: Option<Effort>) -> System {

@@ -69,23 +69,20 @@ fn budget_tokens(field: &Field<'_>) -> Result<i128, ApiError> {
 }
 
 fn effort(budget: i128) -> Effort {
-    match budget {
-        ..=LOW => Effort::Low,
-        ..=MEDIUM => Effort::Medium,
-        _ => Effort::High,
+    if budget <= LOW {
+        Effort::Low
+    } else if budget <= MEDIUM {
+        Effort::Medium
+    } else {
+        Effort::High
     }
 }
 
+/// Other words than these two ask for more or less of a summary, and there is none: all is shown.
 fn shown(thinking: &mut Object<'_>) -> Result<Shown, ApiError> {
-    let Some(field) = thinking.get("display") else {
-        return Ok(Shown::Whole);
-    };
-    match field.string()?.as_str() {
-        "summarized" => Ok(Shown::Whole),
-        "omitted" => Ok(Shown::Omitted),
-        other => Err(field.refuse(format_args!(
-            "{:?} is not known here; send \"summarized\" or \"omitted\"",
-            excerpt(other)
-        ))),
+    let display = thinking.get("display");
+    match display.map(|field| field.string()).transpose()?.as_deref() {
+        Some("omitted") => Ok(Shown::Omitted),
+        _ => Ok(Shown::Whole),
     }
 }

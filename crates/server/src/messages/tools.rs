@@ -1,5 +1,7 @@
 //! `tools` and `tool_choice`.
 
+use std::collections::HashSet;
+
 use mxfp4_harmony::Tool;
 
 use crate::api_error::{ApiError, excerpt};
@@ -8,9 +10,14 @@ use crate::request::form::{LONGEST_SCHEMA, check_length};
 use crate::request::sampling::flag;
 use crate::request::{Choice, MOST_TOOLS, Mode, Offered, Offers, Reader, Tools, function_name};
 
-/// Reads both, and whether more than one call may come. Tools of Anthropic's own, which have a
+/// Reads both, and whether more than one call may come. Deferred tools are offered where they
+/// were `found`. Tools of Anthropic's own, which have a
 /// type, are left out: they run on its servers, or have schemas that its models alone know.
-pub(super) fn read(body: &mut Object<'_>, reader: &Reader<'_>) -> Result<(Tools, bool), ApiError> {
+pub(super) fn read(
+    body: &mut Object<'_>,
+    reader: &Reader<'_>,
+    found: &HashSet<String>,
+) -> Result<(Tools, bool), ApiError> {
     let mut offers = Offers::default();
     let mut left_out = Vec::new();
     if let Some(field) = body.get("tools") {
@@ -21,7 +28,13 @@ pub(super) fn read(body: &mut Object<'_>, reader: &Reader<'_>) -> Result<(Tools,
                     reader.unknown.tell_tool(&kind);
                     left_out.extend(tool.get("name").map(|name| name.string()).transpose()?);
                 }
-                None => offers.add(&each, read_tool(&mut tool)?)?,
+                None => {
+                    let deferred = flag(&mut tool, "defer_loading")?;
+                    let offered = read_tool(&mut tool)?;
+                    if !deferred || found.contains(&offered.tool.name) {
+                        offers.add(&each, offered)?;
+                    }
+                }
             }
         }
     }

@@ -349,3 +349,36 @@ async fn models_come_in_the_form_that_is_asked_for() {
         (404, &Value::from("error"))
     );
 }
+
+#[tokio::test]
+async fn deferred_tools_are_offered_when_a_search_has_found_them() {
+    let rig = Rig::new(&[&says("Four.")]).await;
+    let tool = |name: &str, deferred| json!({"name": name, "input_schema": {"type": "object"}, "defer_loading": deferred});
+    let tools = json!([
+        tool("search", false),
+        tool("fetch", true),
+        tool("print", true)
+    ]);
+    message(&rig, json!({"tools": tools})).await;
+    let prompt = rig.last_prompt();
+    assert!(
+        prompt.contains("type search = ") && !prompt.contains("fetch"),
+        "{prompt}"
+    );
+    let messages = json!([
+        {"role": "user", "content": "Fetch it."},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "search", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content":
+            [{"type": "tool_reference", "tool_name": "fetch"}]}]},
+    ]);
+    message(&rig, json!({"tools": tools, "messages": messages})).await;
+    let prompt = rig.last_prompt();
+    assert!(
+        prompt.contains("type fetch = ") && !prompt.contains("print"),
+        "{prompt}"
+    );
+    assert!(
+        prompt.contains("<|message|>The function fetch can be called now.\n<|end|>"),
+        "{prompt}"
+    );
+}
