@@ -202,6 +202,10 @@ impl ApiError {
         self.full
     }
 
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        self.body.code
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.body.message
     }

@@ -11,6 +11,8 @@ use crate::api_error::ApiError;
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The header that they all send.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The code of an error by which clients know that conversations are not kept here.
+pub(super) const THREADS: &str = "thread_unsupported_request";
 /// The status of a server that is full. It has no name in the standards.
 const OVERLOADED: u16 = 529;
 
@@ -55,12 +57,21 @@ pub(super) fn json(error: &ApiError, request_id: &str) -> Vec<u8> {
     struct Error<'a> {
         r#type: &'static str,
         message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        details: Option<Details>,
     }
+    #[derive(Serialize)]
+    struct Details {
+        error_code: &'static str,
+    }
+    // Of our codes this is the one that is Anthropic's, too.
+    let code = error.code().filter(|code| *code == THREADS);
     let envelope = Envelope {
         r#type: "error",
         error: Error {
             r#type: kind(error),
             message: error.message(),
+            details: code.map(|error_code| Details { error_code }),
         },
         request_id,
     };

@@ -4,6 +4,7 @@ use mxfp4_harmony::grammar::Limits;
 use mxfp4_harmony::{Conversation, Effort, Harmony, System, Turn};
 
 use super::conversation::Messages;
+use super::error::THREADS;
 use super::kept::Keeper;
 use super::thinking::{self, Shown};
 use super::{conversation, output, tools};
@@ -108,6 +109,7 @@ struct Prompt {
 impl Prompt {
     fn read(body: &mut Object<'_>, reader: &Reader<'_>, keeper: &Keeper) -> Result<Self, ApiError> {
         reader.check_model(body)?;
+        check_thread(body)?;
         body.ignore(WITHOUT_EFFECT);
         let harmony = reader.harmony()?;
         let Messages { turns, found } = read_messages(body, keeper)?;
@@ -144,6 +146,16 @@ impl Prompt {
             shown: thinking.shown,
             budget: thinking.budget,
         })
+    }
+}
+
+/// Refuses to keep a conversation, by the code at which clients send all of it.
+fn check_thread(body: &mut Object<'_>) -> Result<(), ApiError> {
+    match body.get("thread") {
+        Some(field) if field.text() != "false" => Err(field
+            .refuse("this server keeps no conversations; leave it out, and send all messages")
+            .with_code(THREADS)),
+        _ => Ok(()),
     }
 }
 
@@ -219,11 +231,11 @@ mod tests {
 
     #[test]
     fn the_page_for_clients_names_every_field() {
-        let page = include_str!("../../../../docs/api.md");
+        let page = include_str!("../../../../docs/reference/messages.md");
         for name in WITHOUT_EFFECT {
             assert!(
                 page.contains(&format!("`{name}`")),
-                "docs/api.md lacks {name}"
+                "docs/reference/messages.md lacks {name}"
             );
         }
     }

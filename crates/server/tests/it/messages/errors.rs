@@ -134,6 +134,25 @@ async fn a_wrong_request_is_told_where_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_not_kept_and_clients_are_told_so_that_they_send_it() {
+    let rig = Rig::new(&[&says("Four.")]).await;
+    for thread in [
+        json!({"type": "create"}),
+        json!({"type": "continue", "previous_message_id": "msg_1"}),
+    ] {
+        let reply = ask(&rig, json!({"thread": thread})).await;
+        assert_eq!(reply.status, 400);
+        assert_eq!(
+            reply.json()["error"]["details"],
+            json!({"error_code": "thread_unsupported_request"})
+        );
+    }
+    for thread in [json!(false), json!(null)] {
+        assert_eq!(ask(&rig, json!({"thread": thread})).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn each_status_has_its_type() {
     let config = limited(Limits {
         body: 2000,
