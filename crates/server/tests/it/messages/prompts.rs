@@ -231,3 +231,102 @@ fn a_conversation_has_one_prompt() {
     });
     run.unwrap();
 }
+
+/// What the model writes in a turn: thinking, words on the way, and a call or an answer.
+fn written() -> impl Strategy<Value = String> {
+    let text = "[a-zé😀 .]{1,20}";
+    let tail = prop_oneof![
+        text.prop_map(|text| format!("<|channel|>final<|message|>{text}<|return|>")),
+        (prop::option::of(text), any::<i32>()).prop_map(|(words, number)| {
+            let words = words.map(|words| {
+                format!("<|channel|>commentary<|message|>{words}<|end|><|start|>assistant")
+            });
+            format!(
+                "{}<|channel|>commentary to=functions.add <|constrain|>json<|message|>{{\"a\":{number}}}<|call|>",
+                words.unwrap_or_default()
+            )
+        }),
+    ];
+    (text, tail).prop_map(|(thinking, tail)| {
+        format!("<|channel|>analysis<|message|>{thinking}<|end|><|start|>assistant{tail}")
+    })
+}
+
+/// What follows a turn that came by a chat.
+fn after_chat(reply: &Value) -> Value {
+    let message = &reply["choices"][0]["message"];
+    let next = match message["tool_calls"].as_array() {
+        Some(calls) => json!({"role": "tool", "tool_call_id": calls[0]["id"], "content": "3"}),
+        None => json!({"role": "user", "content": "Go on."}),
+    };
+    json!([{"role": "user", "content": "Hi"}, message, next])
+}
+
+/// What follows a turn that came as a message.
+fn after_message(reply: &Value) -> Value {
+    let content = &reply["content"];
+    let last = content.as_array().unwrap().last().unwrap();
+    let next = match last["type"].as_str() {
+        Some("tool_use") => {
+            json!([{"type": "tool_result", "tool_use_id": last["id"], "content": "3"}])
+        }
+        _ => json!("Go on."),
+    };
+    json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": content},
+        {"role": "user", "content": next},
+    ])
+}
+
+/// The prompt after a turn that the model wrote, asked for and sent back by one interface.
+async fn played_back(rig: &Rig, path: &str, mut body: Value, after: fn(&Value) -> Value) -> String {
+    let reply = post(rig.address, path, &body).await;
+    assert_eq!(reply.status, 200, "{path} {body}: {}", reply.text());
+    body["messages"] = after(&reply.json());
+    let again = post(rig.address, path, &body).await;
+    assert_eq!(again.status, 200, "{path} {body}: {}", again.text());
+    rig.last_prompt()
+}
+
+#[test]
+fn a_turn_that_is_played_back_has_one_prompt() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let script = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let answers = script.clone();
+    let rig = runtime.block_on(Rig::with(
+        config(),
+        options(),
+        Box::new(move |_| answers.lock().unwrap().clone().into()),
+    ));
+    let config = ProptestConfig {
+        cases: cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let function = json!({"name": "add", "parameters": schema()});
+    let chat = json!({"messages": hi, "tools": [{"type": "function", "function": function}]});
+    let messages = json!({
+        "messages": hi, "max_tokens": 100_000, "thinking": {"type": "adaptive"},
+        "tools": [{"name": "add", "input_schema": schema()}],
+    });
+    let run = proptest::test_runner::TestRunner::new(config).run(&written(), |text| {
+        *script.lock().unwrap() = tokens(&text);
+        let by_chat = runtime.block_on(played_back(
+            &rig,
+            "/v1/chat/completions",
+            chat.clone(),
+            after_chat,
+        ));
+        let by_messages = runtime.block_on(played_back(
+            &rig,
+            "/v1/messages",
+            messages.clone(),
+            after_message,
+        ));
+        prop_assert_eq!(by_chat, by_messages);
+        Ok(())
+    });
+    run.unwrap();
+}
