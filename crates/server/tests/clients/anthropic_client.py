@@ -83,13 +83,13 @@ def sent_back() -> None:
     """Thinking between calls comes back as it was, with its signature."""
     messages = [user("Weather in Rome?")]
     for stream in (False, True):
-        asked = dict(
-            model=MODEL,
-            max_tokens=100,
-            messages=messages,
-            tools=[TOOL],
-            thinking=ADAPTIVE,
-        )
+        asked = {
+            "model": MODEL,
+            "max_tokens": 100,
+            "messages": messages,
+            "tools": [TOOL],
+            "thinking": ADAPTIVE,
+        }
         if stream:
             with client.messages.stream(**asked) as events:
                 answer = events.get_final_message()

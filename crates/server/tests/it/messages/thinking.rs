@@ -82,12 +82,10 @@ async fn thinking_that_was_altered_is_refused() {
         "{error}"
     );
     let signature = shown["content"][0]["signature"].as_str().unwrap();
-    for other in [
-        "EqQBCkYIBBgC",
-        "\u{0}",
-        &signature[1..],
-        &signature.replace(['a', 'b'], "c"),
-    ] {
+    let (before, after) = signature.split_at(signature.len() / 2);
+    let letter = if after.starts_with('A') { "B" } else { "A" };
+    let flipped = format!("{before}{letter}{}", &after[1..]);
+    for other in ["EqQBCkYIBBgC", "\u{0}", &signature[1..], &flipped] {
         let mut altered = shown["content"].clone();
         altered[0]["signature"] = other.into();
         refused(&ask_again(&rig, &altered).await);
