@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::auth::rate_header_names;
+use crate::messages;
 use crate::request_id::REQUEST_ID;
 
 /// Whose pages may ask: an origin as `https://example.com`, or `*` for all.
@@ -53,7 +54,7 @@ pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
         false => AllowOrigin::list(origins.iter().map(|Origin(origin)| origin.clone())),
     };
     let mut shown: Vec<HeaderName> = rate_header_names().into();
-    shown.extend([REQUEST_ID, header::RETRY_AFTER]);
+    shown.extend([REQUEST_ID, messages::REQUEST_ID, header::RETRY_AFTER]);
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])

@@ -1,4 +1,4 @@
-//! The HTTP front end: OpenAI's interface before an engine.
+//! The HTTP front end: OpenAI's interface, and Anthropic's, before an engine.
 //!
 //! [`Server::bind`] opens the port at once and answers that the model is not loaded.
 //! [`Server::ready`] gives it an engine and a vocabulary, [`Server::drain`] ends it.

@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::api_error::ApiError;
 
 /// The header by which Anthropic's clients name a request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The header that they all send.
-pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// The code of an error by which clients know that conversations are not kept here.
 pub(super) const THREADS: &str = "thread_unsupported_request";
 /// The status of a server that is full. It has no name in the standards.

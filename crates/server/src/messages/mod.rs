@@ -13,7 +13,7 @@ mod request;
 mod thinking;
 mod tools;
 
-pub(crate) use error::{address, are_spoken};
+pub(crate) use error::{REQUEST_ID, address, are_spoken};
 pub(crate) use events::MessageEvents;
 pub(crate) use kept::Keeper;
 pub(crate) use message::{Head, collect};

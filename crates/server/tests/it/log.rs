@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::client::raw;
+use crate::client::{post, raw};
 use crate::rig::{Rig, config, in_turn, options, says, with_message};
 use crate::vocabulary::tokens;
 
@@ -85,8 +85,14 @@ async fn requests_without_their_prompts() {
     let body = with_message(json!({"n": "Secret", "stream": true}));
     assert_eq!(raw(rig.address, &named(&body)).await.status, 400);
     crate::client::get(rig.address, "/health").await;
-
     let prompt = rig.last_request().prompt.len();
+    let tool = json!({"type": "unheard_of_search_20990101", "name": "search"});
+    let body = with_message(json!({"tools": [tool], "max_tokens": 9}));
+    for _ in 0..2 {
+        let reply = post(rig.address, "/v1/messages", &body).await;
+        assert_eq!(reply.status, 200);
+    }
+
     let completion = tokens(&says("Answer")).len();
     let answered = format!(
         "method=\"POST\" route=\"/v1/chat/completions\" status=200 prompt={prompt} cached=0 \
@@ -100,7 +106,9 @@ async fn requests_without_their_prompts() {
         .map(|line| untimed(line))
         .collect();
     assert_eq!(lines, [answered.clone(), answered, refused.to_owned()]);
-    assert_eq!(log.lines("unheard_of").len(), 1, "a field is named once");
+    for word in ["\"unheard_of\"", "\"unheard_of_search_20990101\""] {
+        assert_eq!(log.lines(word).len(), 1, "{word} is named once");
+    }
     for word in ["Secret", "Answer"] {
         assert_eq!(log.lines(word), [""; 0]);
     }
