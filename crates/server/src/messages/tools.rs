@@ -18,6 +18,26 @@ pub(super) fn read(
     reader: &Reader<'_>,
     found: &HashSet<String>,
 ) -> Result<(Tools, bool), ApiError> {
+    let (offers, left_out) = read_offers(body, reader, found)?;
+    let Some(field) = body.get("tool_choice") else {
+        return Ok((Tools::new(offers, Choice::default()), true));
+    };
+    let mut object = field.object()?;
+    let several = !flag(&mut object, "disable_parallel_tool_use")?;
+    let mut choice = read_choice(&mut object, &offers.names(), &left_out)?;
+    if choice.mode == Mode::Required && offers.names().is_empty() {
+        return Err(field.refuse("needs `tools` to choose from"));
+    }
+    choice.path = Some(field.path().to_owned());
+    Ok((Tools::new(offers, choice), several))
+}
+
+/// The tools that are offered, and the names of those that are left out.
+fn read_offers(
+    body: &mut Object<'_>,
+    reader: &Reader<'_>,
+    found: &HashSet<String>,
+) -> Result<(Offers, Vec<String>), ApiError> {
     let mut offers = Offers::default();
     let mut left_out = Vec::new();
     if let Some(field) = body.get("tools") {
@@ -38,17 +58,7 @@ pub(super) fn read(
             }
         }
     }
-    let Some(field) = body.get("tool_choice") else {
-        return Ok((Tools::new(offers, Choice::default()), true));
-    };
-    let mut object = field.object()?;
-    let several = !flag(&mut object, "disable_parallel_tool_use")?;
-    let mut choice = read_choice(&mut object, &offers.names(), &left_out)?;
-    if choice.mode == Mode::Required && offers.names().is_empty() {
-        return Err(field.refuse("needs `tools` to choose from"));
-    }
-    choice.path = Some(field.path().to_owned());
-    Ok((Tools::new(offers, choice), several))
+    Ok((offers, left_out))
 }
 
 /// The type of a tool that is not the client's own.
@@ -91,20 +101,20 @@ fn read_choice(
     let Some(kind) = object.get("type") else {
         return Err(ApiError::field(&object.path_of("type"), "is missing"));
     };
-    let mode = match kind.string()?.as_str() {
-        "auto" => Mode::Auto,
-        "none" => Mode::None,
-        "any" | "tool" => Mode::Required,
+    let (mode, only) = match kind.string()?.as_str() {
+        "auto" => (Mode::Auto, None),
+        "none" => (Mode::None, None),
+        "any" => (Mode::Required, None),
+        "tool" => (
+            Mode::Required,
+            Some(vec![named(object, offered, left_out)?]),
+        ),
         other => {
             return Err(kind.refuse(format_args!(
                 "{:?} is not known here; send \"auto\", \"any\", \"tool\" or \"none\"",
                 excerpt(other)
             )));
         }
-    };
-    let only = match kind.text() {
-        "\"tool\"" => Some(vec![named(object, offered, left_out)?]),
-        _ => None,
     };
     Ok(Choice {
         mode,
