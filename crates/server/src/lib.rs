@@ -30,6 +30,8 @@ mod seal;
 mod server;
 mod serving;
 mod signal;
+#[allow(dead_code)]
+mod store;
 mod tls;
 
 pub use auth::{KeyFault, KeyLimits, KeySource, Keys, KeysError, Secret};
@@ -38,6 +40,7 @@ pub use cors::{NoOrigin, Origin};
 pub use error::BindError;
 pub use seal::{NoSealKey, SealKey};
 pub use server::{Drained, Server};
+pub use store::{Store, StoreError, StoreLimits};
 pub use tls::{Tls, TlsError};
 
 /// The version of this program.
