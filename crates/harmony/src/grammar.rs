@@ -19,7 +19,8 @@ mod ask;
 mod format;
 mod schema;
 mod tag;
+pub mod tool_input;
 
-pub use ask::{Calls, Grammar, Opened, Text};
+pub use ask::{Arguments, Calls, Grammar, Opened, Text};
 pub use schema::{Limits, Problem, Schema, SchemaError};
 pub use tag::text_tag;

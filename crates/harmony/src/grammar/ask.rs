@@ -32,9 +32,24 @@ pub enum Text {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calls {
     /// Functions, without `functions.`, and their arguments.
-    pub functions: Vec<(String, Schema)>,
+    pub functions: Vec<(String, Arguments)>,
     /// Whether a call may follow a call.
     pub several: bool,
+}
+
+/// What the arguments of a call are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arguments {
+    /// JSON of a schema.
+    Json(Schema),
+    /// What a grammar in xgrammar's EBNF derives from `root`.
+    Ebnf(String),
+}
+
+impl From<Schema> for Arguments {
+    fn from(schema: Schema) -> Self {
+        Self::Json(schema)
+    }
 }
 
 /// The message that a prompt ends in.

@@ -1,7 +1,7 @@
 //! The structural tag of a harmony answer.
 
 use super::format::{Format, StructuralTag};
-use super::{Calls, Grammar, Opened, Text};
+use super::{Arguments, Calls, Grammar, Opened, Text};
 use crate::render::FUNCTIONS;
 use crate::{Author, Channel, Harmony, Special};
 
@@ -91,7 +91,13 @@ impl<'a> Tag<'a> {
         let functions: Vec<_> = calls
             .functions
             .iter()
-            .map(|(name, schema)| self.call(name, Format::json(schema.value())))
+            .map(|(name, arguments)| {
+                let arguments = match arguments {
+                    Arguments::Json(schema) => Format::json(schema.value()),
+                    Arguments::Ebnf(grammar) => Format::Grammar { grammar },
+                };
+                self.call(name, arguments)
+            })
             .collect();
         let call = Format::or(functions);
         if !calls.several {

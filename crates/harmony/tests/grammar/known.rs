@@ -74,8 +74,8 @@ pub fn calls(walker: &Walker) -> Result<(), String> {
     let city =
         json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     let functions = vec![
-        ("add".to_owned(), schema(&add())?),
-        ("get-weather_2".to_owned(), schema(&city)?),
+        ("add".to_owned(), schema(&add())?.into()),
+        ("get-weather_2".to_owned(), schema(&city)?.into()),
     ];
     let call = |several| {
         Grammar::call(Calls {

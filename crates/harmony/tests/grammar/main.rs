@@ -1,6 +1,7 @@
 //! Tags before xgrammar itself, as MAX has it: whatever they allow leads to an answer that is
 //! what was asked for.
 
+mod inputs;
 mod known;
 mod schemas;
 mod walker;
@@ -14,7 +15,7 @@ use walker::Walker;
 type Test = fn(&Walker) -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 9] = [
         ("an_answer_of_any_schema_comes_to_its_end", walks::answers),
         ("calls_of_any_functions_come_to_their_end", walks::calls),
         ("what_is_taken_compiles_and_is_enforced", walks::wild),
@@ -24,6 +25,11 @@ fn main() -> ExitCode {
             "other_answers_than_those_asked_for_are_refused",
             known::answers,
         ),
+        (
+            "inputs_are_what_their_regular_expressions_match",
+            inputs::regexes,
+        ),
+        ("inputs_are_what_their_grammars_derive", inputs::grammars),
         ("other_calls_than_those_asked_for_are_refused", known::calls),
     ];
     let trials = tests.map(|(name, test)| {

@@ -116,12 +116,12 @@ pub fn calls(walker: &Walker) -> Result<(), String> {
         for (name, raw) in names.into_iter().zip(raw) {
             let read = Schema::read(&raw, &mut Limits::default()).ok();
             if let Some(schema) = read.and_then(Schema::object) {
-                functions.push((name.clone(), schema));
+                functions.push((name.clone(), schema.into()));
                 schemas.push((name, raw));
             }
         }
         if functions.is_empty() {
-            functions.push(("nothing".to_owned(), Schema::empty_object()));
+            functions.push(("nothing".to_owned(), Schema::empty_object().into()));
             schemas.push((
                 "nothing".to_owned(),
                 serde_json::json!({"maxProperties": 0}),

@@ -1,9 +1,9 @@
 //! The functions that a request offers, and which of them the model may or has to call.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use mxfp4_harmony::Tool;
-use mxfp4_harmony::grammar::{Calls, Limits, Schema};
+use mxfp4_harmony::grammar::{Arguments, Calls, Limits, Schema};
 
 use super::form::{LONGEST_SCHEMA, check_length, refuse};
 use super::messages::function_name;
@@ -19,6 +19,8 @@ pub(crate) const MOST_TOOLS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Tools {
     offered: Vec<Offered>,
+    /// What arguments are held to instead of a schema, by function.
+    grammars: HashMap<String, String>,
     pub(super) choice: Choice,
 }
 
@@ -38,6 +40,7 @@ pub(crate) struct Offered {
 pub(crate) struct Offers {
     names: HashSet<String>,
     offered: Vec<Offered>,
+    grammars: HashMap<String, String>,
 }
 
 impl Offers {
@@ -49,6 +52,11 @@ impl Offers {
         }
         self.offered.push(offered);
         Ok(())
+    }
+
+    /// Holds the arguments of a function to a grammar in EBNF, instead of to its schema.
+    pub(crate) fn hold(&mut self, name: &str, grammar: String) {
+        self.grammars.insert(name.to_owned(), grammar);
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {
@@ -76,7 +84,11 @@ impl Tools {
             Mode::None => Vec::new(),
             Mode::Auto | Mode::Required => offers.offered,
         };
-        Self { offered, choice }
+        Self {
+            offered,
+            grammars: offers.grammars,
+            choice,
+        }
     }
 
     /// What the model is told of.
@@ -112,7 +124,12 @@ impl Tools {
         let forced = self.choice.mode == Mode::Required;
         let mut functions = Vec::new();
         for each in self.allowed() {
-            functions.push((each.tool.name.clone(), each.arguments(forced, limits)?));
+            let name = each.tool.name.clone();
+            let arguments = match self.grammars.get(&name) {
+                Some(grammar) => Arguments::Ebnf(grammar.clone()),
+                None => each.arguments(forced, limits)?.into(),
+            };
+            functions.push((name, arguments));
         }
         Ok((!functions.is_empty()).then_some(Calls { functions, several }))
     }
