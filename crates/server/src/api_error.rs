@@ -74,6 +74,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, INVALID, message).with_code("not_found")
     }
 
+    /// 404 for something that is not kept here.
+    pub(crate) fn not_found(message: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, INVALID, message)
+    }
+
     /// 405.
     pub(crate) fn method(method: &str, path: &str) -> Self {
         let message = format!("`{}` does not take {}", excerpt(path), excerpt(method));

@@ -168,15 +168,25 @@ impl App {
         body: Body,
         read: impl FnOnce(&str, &Reader<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let long = body.bytes().len() > SHORT;
+        if body.bytes().len() > SHORT {
+            return self.read_elsewhere(serving, body, read).await;
+        }
+        let text = readable(body.bytes()).map_err(|error| ApiError::invalid(error.0))?;
+        read(&text, &self.reader(serving))
+    }
+
+    /// Reads a body away from the threads that write answers.
+    pub(crate) async fn read_elsewhere<T: Send + 'static>(
+        self: &Arc<Self>,
+        serving: &Arc<Serving>,
+        body: Body,
+        read: impl FnOnce(&str, &Reader<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let (app, serving) = (self.clone(), serving.clone());
         let work = move || {
             let text = readable(body.bytes()).map_err(|error| ApiError::invalid(error.0))?;
             read(&text, &app.reader(&serving))
         };
-        if !long {
-            return work();
-        }
         // It is never closed.
         let _permit = self.readers.acquire().await;
         match tokio::task::spawn_blocking(work).await {

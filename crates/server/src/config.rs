@@ -8,6 +8,7 @@ use mxfp4_harmony::Effort;
 use crate::auth::Keys;
 use crate::cors::Origin;
 use crate::seal::SealKey;
+use crate::store::Store;
 use crate::tls::Tls;
 
 /// What a server is told.
@@ -44,6 +45,8 @@ pub struct Config {
     /// What reasoning is sealed with that clients keep: the first key seals, all open. Without one
     /// it opens until the server ends.
     pub seal_keys: Vec<SealKey>,
+    /// Where responses are kept that clients may go on from. Without it none is.
+    pub store: Option<Store>,
 }
 
 impl Default for Config {
@@ -63,6 +66,7 @@ impl Default for Config {
             tls: None,
             origins: Vec::new(),
             seal_keys: Vec::new(),
+            store: None,
         }
     }
 }

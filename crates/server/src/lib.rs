@@ -24,13 +24,13 @@ mod page;
 mod record;
 mod request;
 mod request_id;
+mod responses;
 mod route;
 mod routes;
 mod seal;
 mod server;
 mod serving;
 mod signal;
-#[allow(dead_code)]
 mod store;
 mod tls;
 

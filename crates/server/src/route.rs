@@ -7,6 +7,9 @@ pub(crate) enum Route {
     Completions,
     Messages,
     CountTokens,
+    Responses,
+    /// One that is kept.
+    Response,
     Models,
     Tokenize,
     Detokenize,
@@ -26,6 +29,7 @@ impl Route {
             "/v1/completions" => Self::Completions,
             "/v1/messages" => Self::Messages,
             "/v1/messages/count_tokens" => Self::CountTokens,
+            "/v1/responses" => Self::Responses,
             "/v1/models" => Self::Models,
             "/tokenize" => Self::Tokenize,
             "/detokenize" => Self::Detokenize,
@@ -35,6 +39,7 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/" => Self::Page,
             _ if path.starts_with("/v1/models/") => Self::Models,
+            _ if path.starts_with("/v1/responses/") => Self::Response,
             _ => Self::Other,
         }
     }
@@ -45,6 +50,8 @@ impl Route {
             Self::Completions => "/v1/completions",
             Self::Messages => "/v1/messages",
             Self::CountTokens => "/v1/messages/count_tokens",
+            Self::Responses => "/v1/responses",
+            Self::Response => "/v1/responses/ID",
             Self::Models => "/v1/models",
             Self::Tokenize => "/tokenize",
             Self::Detokenize => "/detokenize",
@@ -65,6 +72,7 @@ impl Route {
                 | Self::Completions
                 | Self::Messages
                 | Self::CountTokens
+                | Self::Responses
                 | Self::Tokenize
                 | Self::Detokenize
         )

@@ -1,6 +1,7 @@
 //! Inputs of custom tools: xgrammar takes what the regular expression or the grammar does, as JSON,
 //! and nothing else.
 
+use mxfp4_harmony::Harmony;
 use mxfp4_harmony::grammar::{Arguments, Calls, Grammar, tool_input};
 use regex::Regex;
 use serde_json::json;
@@ -29,6 +30,7 @@ const TEXTS: &[&str] = &[
 ];
 
 pub fn regexes(walker: &Walker) -> Result<(), String> {
+    let harmony = harmony()?;
     for pattern in PATTERNS {
         let grammar = tool_input::of_regex(pattern, "input").map_err(|error| error.to_string())?;
         let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string())?;
@@ -38,7 +40,7 @@ pub fn regexes(walker: &Walker) -> Result<(), String> {
                 .is_some_and(|found| found.len() == text.len())
         };
         for text in TEXTS {
-            check(walker, &grammar, text, whole(text))
+            check(walker, &harmony, &grammar, text, whole(text))
                 .map_err(|error| format!("{pattern}: {error}"))?;
         }
     }
@@ -68,6 +70,7 @@ eof_line: "*** End of File" LF
 "#;
 
 pub fn grammars(walker: &Walker) -> Result<(), String> {
+    let harmony = harmony()?;
     let grammar = tool_input::of_lark(PATCH, "input").map_err(|error| error.to_string())?;
     let update = "*** Begin Patch\n*** Update File: a.sh\n@@ \"x\"\n-echo \\n\n+\techo é\n context\n*** End Patch";
     for (text, takes) in [
@@ -84,7 +87,7 @@ pub fn grammars(walker: &Walker) -> Result<(), String> {
             false,
         ),
     ] {
-        check(walker, &grammar, text, takes)?;
+        check(walker, &harmony, &grammar, text, takes)?;
     }
     let sums = "start: sum\nsum: term (\" \"? (\"+\" | \"-\") \" \"? term)*\nterm: NUMBER | \"(\" sum \")\"\n%import common.NUMBER";
     let grammar = tool_input::of_lark(sums, "input").map_err(|error| error.to_string())?;
@@ -95,14 +98,19 @@ pub fn grammars(walker: &Walker) -> Result<(), String> {
         ("(1", false),
         ("", false),
     ] {
-        check(walker, &grammar, text, takes)?;
+        check(walker, &harmony, &grammar, text, takes)?;
     }
     Ok(())
 }
 
 /// A call with this input, with and without a space behind the colon.
-fn check(walker: &Walker, grammar: &str, text: &str, takes: bool) -> Result<(), String> {
-    let harmony = harmony()?;
+fn check(
+    walker: &Walker,
+    harmony: &Harmony,
+    grammar: &str,
+    text: &str,
+    takes: bool,
+) -> Result<(), String> {
     let tag = harmony.structural_tag(&Grammar::call(Calls {
         functions: vec![("f".to_owned(), Arguments::Ebnf(grammar.to_owned()))],
         several: false,

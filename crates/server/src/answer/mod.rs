@@ -28,6 +28,7 @@ pub(crate) use events::put_json;
 pub(crate) use finish::FinishReason;
 pub(crate) use ids::Ids;
 pub(crate) use raw_reading::RawReading;
+pub(crate) use scores::Score;
 pub(crate) use sink::{Scored, Sink, Sinks};
 pub(crate) use stop_words::StopWords;
 pub(crate) use stream::{EventStream, Format};

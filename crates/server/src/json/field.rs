@@ -20,6 +20,11 @@ impl<'a> Field<'a> {
         Self { path, text }
     }
 
+    /// A JSON text that is no client's body.
+    pub(crate) fn of(path: &str, text: &'a str) -> Self {
+        Self::new(path.to_owned(), text)
+    }
+
     /// A whole body.
     pub(crate) fn body(text: &'a str) -> Result<Object<'a>, ApiError> {
         let place = |error: serde_json::Error| {

@@ -8,13 +8,13 @@ const MOST_PARTS: usize = 16_384;
 
 /// A content's text, and what of it was reasoning.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Content {
-    pub(super) text: String,
-    pub(super) reasoning: String,
+pub(crate) struct Content {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
 }
 
 /// Reads a string, or an array of parts, which are one text.
-pub(super) fn read(field: &Field<'_>) -> Result<Content, ApiError> {
+pub(crate) fn read(field: &Field<'_>) -> Result<Content, ApiError> {
     let mut content = Content::default();
     if field.is_array() {
         for part in field.array(MOST_PARTS)? {
@@ -29,7 +29,7 @@ pub(super) fn read(field: &Field<'_>) -> Result<Content, ApiError> {
     Ok(content)
 }
 
-fn read_part(field: &Field<'_>, content: &mut Content) -> Result<(), ApiError> {
+pub(crate) fn read_part(field: &Field<'_>, content: &mut Content) -> Result<(), ApiError> {
     if field.is_string() {
         content.text.push_str(&field.string()?);
         return Ok(());

@@ -39,7 +39,7 @@ impl Words {
 }
 
 /// Reads `thinking_token_budget`.
-pub(super) fn read_reasoning(body: &mut Object<'_>) -> Result<Option<u32>, ApiError> {
+pub(crate) fn read_reasoning(body: &mut Object<'_>) -> Result<Option<u32>, ApiError> {
     let Some(field) = body.get("thinking_token_budget") else {
         return Ok(None);
     };

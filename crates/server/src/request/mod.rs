@@ -2,7 +2,7 @@
 
 mod chat;
 mod completion;
-mod content;
+pub(crate) mod content;
 pub(crate) mod form;
 pub(crate) mod grammar;
 mod messages;

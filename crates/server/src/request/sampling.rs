@@ -214,7 +214,7 @@ fn read_stream(body: &mut Object<'_>) -> Result<Option<Streaming>, ApiError> {
 
 /// How many of the likeliest tokens come with each token; none where no
 /// log-probabilities are asked for.
-pub(super) fn check_logprobs(field: &Field<'_>, hello: &Hello) -> Result<u8, ApiError> {
+pub(crate) fn check_logprobs(field: &Field<'_>, hello: &Hello) -> Result<u8, ApiError> {
     let most = hello.max_logprobs;
     if most == 0 {
         return Err(field.refuse("the engine was started without log-probabilities; leave it out"));

@@ -68,6 +68,11 @@ pub async fn get(address: SocketAddr, path: &str) -> Reply {
     raw(address, request.as_bytes()).await
 }
 
+pub async fn delete(address: SocketAddr, path: &str) -> Reply {
+    let request = format!("DELETE {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    raw(address, request.as_bytes()).await
+}
+
 pub async fn post(address: SocketAddr, path: &str, body: &Value) -> Reply {
     post_bytes(address, path, body.to_string().as_bytes()).await
 }

@@ -353,3 +353,40 @@ async fn pages_of_other_sites_may_ask_where_they_are_named() {
     assert_eq!(reply.status, 401);
     assert!(!reply.head.contains("access-control"), "{}", reply.head);
 }
+
+#[tokio::test]
+async fn what_is_kept_for_a_key_is_no_other_keys() {
+    let keys = KeySource {
+        keys: vec![Secret::new(KEY), Secret::new(OTHER)],
+        ..KeySource::default()
+    };
+    let config = Config {
+        store: Some(mxfp4_server::Store::memory(Default::default())),
+        ..with_keys(keys)
+    };
+    let rig = hi(config).await;
+    let asked = |key, body: Value| {
+        let (address, body) = (rig.address, body.to_string());
+        async move { send(address, "POST", "/v1/responses", &bearer(key), &body).await }
+    };
+    let body = json!({"input": "Hello", "include": ["reasoning.encrypted_content"]});
+    let first = asked(KEY, body).await.json();
+    let path = format!("/v1/responses/{}", first["id"].as_str().unwrap());
+    let items = format!("{path}/input_items");
+    for (method, path) in [("GET", &path), ("GET", &items), ("DELETE", &path)] {
+        let reply = send(rig.address, method, path, &bearer(OTHER), "").await;
+        assert_eq!(reply.status, 404, "{method} {path}");
+        assert_eq!(reply.error().2, "response_not_found");
+    }
+    let on = json!({"input": "And?", "previous_response_id": first["id"]});
+    let reply = asked(OTHER, on.clone()).await;
+    assert_eq!(reply.status, 404);
+    assert_eq!(reply.error().2, "previous_response_not_found");
+    let item = json!({"input": [{"type": "item_reference", "id": first["output"][0]["id"]}]});
+    assert_eq!(asked(OTHER, item).await.status, 400);
+    assert_eq!(asked(KEY, on).await.status, 200);
+    for (method, path) in [("GET", &items), ("GET", &path), ("DELETE", &path)] {
+        let reply = send(rig.address, method, path, &bearer(KEY), "").await;
+        assert_eq!(reply.status, 200, "{method} {path}");
+    }
+}

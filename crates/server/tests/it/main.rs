@@ -17,6 +17,7 @@ mod metrics;
 mod mutated;
 mod page;
 mod pressure;
+mod responses;
 mod rig;
 mod routes;
 mod stop_words;

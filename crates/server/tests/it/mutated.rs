@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mxfp4_server::{Config, Store, StoreLimits};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -22,7 +23,43 @@ fn requests() -> Vec<(&'static str, Value)> {
         {"role": "assistant", "content": "Done.", "refusal": "", "annotations": [], "audio": null},
         {"role": "user", "content": "é😀"},
     ]);
+    let items = json!([
+        {"type": "message", "role": "developer", "content": "Be."},
+        {"role": "user", "content": [{"type": "input_text", "text": "A"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "R"}]},
+        {"type": "message", "role": "assistant", "phase": "commentary", "content": [{"type": "output_text", "text": "B"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "namespace": "n", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "20"}]},
+        {"type": "custom_tool_call", "call_id": "d", "name": "p", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "d", "output": "y"},
+        {"type": "item_reference", "id": "msg_1_2"},
+    ]);
+    let offered = json!([
+        {"type": "function", "name": "f", "strict": true, "parameters": {"type": "object", "properties": {}}},
+        {"type": "custom", "name": "p", "format": {"type": "grammar", "syntax": "lark", "definition": "start: /a+/ LF\n%import common.LF"}},
+        {"type": "custom", "name": "q", "format": {"type": "grammar", "syntax": "regex", "definition": "[a-z]{2,3}"}},
+        {"type": "namespace", "name": "n", "description": "N", "tools": [{"type": "function", "name": "f"}]},
+        {"type": "web_search", "external_web_access": true},
+    ]);
+    let mut response = json!({
+        "model": "gpt-oss", "input": items, "instructions": "I", "tools": offered, "stream": true, "store": true,
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f", "namespace": "n"}]},
+        "temperature": 1.0, "top_p": 0.9, "top_logprobs": 2, "include": ["reasoning.encrypted_content"],
+        "max_output_tokens": 50, "max_tool_calls": 3, "parallel_tool_calls": false, "truncation": "auto",
+        "reasoning": {"effort": "low", "summary": "auto"}, "metadata": {"a": "b"}, "background": false,
+        "text": {"format": {"type": "text"}, "verbosity": "low"}, "previous_response_id": null, "user": "u",
+        "prompt_cache_key": "k", "safety_identifier": "s", "client_metadata": {}, "thinking_token_budget": 5,
+    });
+    let whole = response.clone();
+    // One that is answered as it is, but for the reference to what is not kept.
+    response["input"].as_array_mut().unwrap().pop();
     vec![
+        ("/v1/responses", whole),
+        ("/v1/responses", response),
+        (
+            "/v1/responses",
+            json!({"input": "x", "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}}),
+        ),
         (
             "/v1/chat/completions",
             json!({
@@ -145,7 +182,13 @@ fn nothing_that_clients_send_is_the_servers_fault() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let rig = Arc::new(runtime.block_on(async {
         let answer = tokens(&says("Hi"));
-        Rig::with(config(), options(), in_turn(vec![answer.into()])).await
+        let mut options = options();
+        options.hello.grammar = true;
+        let config = Config {
+            store: Some(Store::memory(StoreLimits::default())),
+            ..config()
+        };
+        Rig::with(config, options, in_turn(vec![answer.into()])).await
     }));
     let outcomes = std::cell::RefCell::new(std::collections::BTreeMap::new());
     let strategy = (

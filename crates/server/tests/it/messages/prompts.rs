@@ -151,6 +151,59 @@ impl Talk {
         body
     }
 
+    /// As `/v1/responses` has it.
+    fn responses(&self) -> Value {
+        let message = |role: &str, texts: &[String]| {
+            let kind = match role {
+                "assistant" => "output_text",
+                _ => "input_text",
+            };
+            let part = |text: &String| json!({"type": kind, "text": text});
+            let parts: Value = texts.iter().map(part).collect();
+            json!({"type": "message", "role": role, "content": parts})
+        };
+        let system = |text: &String| message("developer", std::slice::from_ref(text));
+        let mut items: Vec<Value> = self.system.iter().map(system).collect();
+        let mut ids = 0..;
+        for turn in &self.turns {
+            match turn {
+                Turn::User(texts) => items.push(message("user", texts)),
+                Turn::System(text) => items.push(system(text)),
+                Turn::Assistant {
+                    reasoning,
+                    text,
+                    calls,
+                } => {
+                    items.push(json!({"type": "reasoning", "summary": [], "content":
+                        [{"type": "reasoning_text", "text": reasoning}]}));
+                    items.push(message("assistant", text));
+                    let mut outputs = Vec::new();
+                    for (arguments, result) in calls {
+                        let id = format!("call_{}", ids.next().unwrap());
+                        items.push(
+                            json!({"type": "function_call", "call_id": id, "name": "add",
+                            "arguments": arguments.to_string()}),
+                        );
+                        outputs.push(json!({"type": "function_call_output", "call_id": id, "output": result}));
+                    }
+                    items.extend(outputs);
+                }
+            }
+        }
+        let mut body = json!({"input": items});
+        if self.tools {
+            body["tools"] = json!([{"type": "function", "name": "add", "description": "Adds.", "parameters": schema()}]);
+        }
+        if self.form {
+            body["text"]["format"] =
+                json!({"type": "json_schema", "name": "response", "schema": schema()});
+        }
+        if let Some(effort) = self.effort {
+            body["reasoning"]["effort"] = effort.into();
+        }
+        body
+    }
+
     /// As `/v1/messages` has it.
     fn messages(&self) -> Value {
         let mut messages: Vec<Value> = Vec::new();
@@ -220,6 +273,7 @@ fn a_conversation_has_one_prompt() {
         for (path, body) in [
             ("/v1/chat/completions", talk.chat()),
             ("/v1/messages", talk.messages()),
+            ("/v1/responses", talk.responses()),
         ] {
             let reply = runtime.block_on(post(rig.address, path, &body));
             prop_assert_eq!(reply.status, 200, "{} {}: {}", path, body, reply.text());
@@ -227,6 +281,7 @@ fn a_conversation_has_one_prompt() {
             prompts.push((rig.last_prompt(), asked.prompt, asked.grammar));
         }
         prop_assert_eq!(&prompts[0], &prompts[1]);
+        prop_assert_eq!(&prompts[0], &prompts[2]);
         Ok(())
     });
     run.unwrap();
