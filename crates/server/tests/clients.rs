@@ -10,7 +10,7 @@ use mxfp4_engine::scripted::{Answer, Fault, Options, in_turn};
 use mxfp4_engine::{EngineListener, Request, ScriptedEngine};
 use mxfp4_harmony::Vocabulary;
 use mxfp4_harmony::testing::published_vocabulary;
-use mxfp4_server::{Config, Server};
+use mxfp4_server::{Config, Server, Store, StoreLimits};
 
 /// The variable that names a Python with the packages of `python/clients`.
 const PYTHON: &str = "MXFP4_CLIENTS";
@@ -20,9 +20,11 @@ const MODEL: &str = "openai/gpt-oss-20b";
 type Test = fn(&Place) -> Result<(), Failed>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 9] = [
         ("anthropic", anthropic),
         ("openai", openai),
+        ("responses", responses),
+        ("agents", agents),
         ("forms", forms),
         ("langchain", langchain),
         ("litellm", litellm),
@@ -107,7 +109,15 @@ impl Place {
     async fn server(&self, script: &[&str]) -> Result<(Server, ScriptedEngine), Failed> {
         let answer = |text: &&str| match *text {
             FULL => Fault::QueueFull.into(),
-            text => Answer::from(self.vocabulary.encode_with_special(text)),
+            text => Answer {
+                fault: text
+                    .ends_with(FAILS)
+                    .then(|| Fault::Failed("it has no memory".to_owned())),
+                ..self
+                    .vocabulary
+                    .encode_with_special(text.strip_suffix(FAILS).unwrap_or(text))
+                    .into()
+            },
         };
         let answers = script.iter().map(answer).collect();
         let listener = EngineListener::bind(&std::env::temp_dir())?;
@@ -117,6 +127,7 @@ impl Place {
         let engine = ScriptedEngine::start(listener.path(), options, in_turn(answers));
         let server = Server::bind(Config {
             port: 0,
+            store: Some(Store::memory(StoreLimits::default())),
             ..Config::default()
         })
         .await?;
@@ -267,6 +278,125 @@ embeddings: NotFoundError None not_found
     )?;
     hold(!prompts[1].contains("Easy."), &prompts[1])?;
     holds(&prompts[6], &AFTER_CALLS)
+}
+
+/// At the end of what the model writes where the engine fails then.
+const FAILS: &str = "(fails)";
+
+const LOOKS: &str = "<|channel|>analysis<|message|>Rome first.<|end|><|start|>assistant<|channel|>commentary<|message|>\
+    I look.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>\
+    {\"city\": \"Rome\"}<|call|>";
+const PATCHES: &str = "<|channel|>analysis<|message|>Write it down.<|end|><|start|>assistant<|channel|>commentary \
+    to=functions.patch <|constrain|>json<|message|>{\"input\": \"+ sun\\n\"}<|call|>";
+const LUNCH: &str =
+    "<|channel|>final <|constrain|>json<|message|>{\"title\": \"Lunch\", \"hour\": 12}<|return|>";
+const LUNCH_CALL: &str = "<|channel|>commentary to=functions.Lunch <|constrain|>json<|message|>{\"title\": \"Lunch\", \
+    \"hour\": 12}<|call|>";
+
+/// The events of an item, each kind once.
+const REASONS: &str = "output_item.added content_part.added reasoning_text.delta \
+    reasoning_text.done content_part.done output_item.done";
+const SAYS: &str = "output_item.added content_part.added output_text.delta \
+    output_text.done content_part.done output_item.done";
+const CALLS: &str = "output_item.added function_call_arguments.delta \
+    function_call_arguments.done output_item.done";
+const CALLS_CUSTOM: &str = "output_item.added custom_tool_call_input.delta \
+    custom_tool_call_input.done output_item.done";
+
+fn responses(place: &Place) -> Result<(), Failed> {
+    let fails = format!("<|channel|>final<|message|>Six{FAILS}");
+    let script = [
+        FOUR, SIX, GULL, COD, GULL, LOOKS, PATCHES, OSLO, DONE, LUNCH, LUNCH_CALL, SIX, FOUR,
+        &fails,
+    ];
+    let ran = place.run("responses_client.py", &[&script])?;
+    let output = ran
+        .output
+        .replace(REASONS, "REASONS")
+        .replace(SAYS, "SAYS")
+        .replace(CALLS, "CALLS")
+        .replace(CALLS_CUSTOM, "CUSTOM");
+    same(
+        &output,
+        r#"
+whole: 'Four.' completed {'a': 'b'}
+items: ['reasoning', 'message'] Easy.
+usage: 14 2 True
+sent back: 'Six.'
+stream: created in_progress REASONS SAYS completed
+its text: 'A gull 🐦.' True
+helper: 'Cod.' True
+cut: created in_progress REASONS incomplete incomplete max_output_tokens
+tools: created in_progress REASONS SAYS CALLS completed
+call: get_weather {"city": "Rome"}
+tools: created in_progress REASONS CUSTOM completed
+custom call: patch '+ sun\n'
+tools: created in_progress REASONS CALLS completed
+call: get_weather {"city": "Oslo"}
+tools: created in_progress REASONS SAYS completed
+after calls: 'Sun and rain.'
+parse: Lunch(title='Lunch', hour=12)
+parsed call: {'title': 'Lunch', 'hour': 12}
+kept: True
+input items: [('message', 'user'), ('message', 'assistant'), ('message', 'user')]
+gone: NotFoundError response_id response_not_found
+goes on: NotFoundError previous_response_id previous_response_not_found
+background: BadRequestError background None
+failed: created in_progress SAYS failed server_error
+"#,
+    )?;
+    let prompts = &ran.prompts[0];
+    hold(!prompts[1].contains("Easy."), &prompts[1])?;
+    // The reasoning came back sealed.
+    holds(
+        &prompts[8],
+        &[
+            "Weather in Rome and Oslo?<|end|>",
+            "<|start|>assistant<|channel|>analysis<|message|>Rome first.<|end|>",
+            "<|start|>assistant<|channel|>commentary<|message|>I look.<|end|>",
+            "{\"city\": \"Rome\"}<|call|>",
+            "sun<|end|><|start|>assistant<|channel|>analysis<|message|>Write it down.<|end|>",
+            "to=functions.patch<|channel|>commentary <|constrain|>json<|message|>{\"input\":\"+ sun\\n\"}<|call|>",
+            "<|start|>functions.patch to=assistant<|channel|>commentary<|message|>done<|end|>",
+            "{\"city\": \"Oslo\"}<|call|>",
+        ],
+    )?;
+    holds(
+        &prompts[12],
+        &[
+            "One?<|end|>",
+            "<|channel|>final<|message|>Six.<|end|>",
+            "Two?<|end|>",
+        ],
+    )
+}
+
+const HANDS_OVER: &str =
+    "<|channel|>commentary to=functions.transfer_to_cook <|constrain|>json<|message|>{}<|call|>";
+
+fn agents(place: &Place) -> Result<(), Failed> {
+    let script = [ROME, DONE, HANDS_OVER, COD, OSLO, GULL, LUNCH];
+    let ran = place.run("agents_client.py", &[&script])?;
+    same(
+        &ran.output,
+        r"
+tools: 'Sun and rain.' ['reasoning_item', 'tool_call_item', 'tool_call_output_item', 'reasoning_item', 'message_output_item']
+handoff: 'Cod.' Cook
+stream: 'A gull 🐦.' 'A gull 🐦.' ['reasoning_item_created', 'tool_called', 'tool_output', 'reasoning_item_created', 'message_output_created']
+typed: Lunch(title='Lunch', hour=12)
+",
+    )?;
+    holds(
+        &ran.prompts[0][1],
+        &[
+            "{\"city\": \"Rome\"}<|call|>",
+            "sun in Rome<|end|><|start|>assistant",
+        ],
+    )?;
+    holds(
+        &ran.prompts[0][3],
+        &["You cook.", "transfer_to_cook", "Who cooks?"],
+    )
 }
 
 const EVENT: &str = "<|channel|>analysis<|message|>Lunch.<|end|><|start|>assistant<|channel|>final <|constrain|>json\
