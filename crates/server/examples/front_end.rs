@@ -4,6 +4,7 @@
 //! ```text
 //! front_end --tokenizer DIR|FILE [--listen ADDRESS] [--model NAME]
 //!           [--api-key-file FILE] [--tls-cert FILE --tls-key FILE]
+//!           [--store PATH|memory] [--seal-key-file FILE]
 //!           [--script FILE [--step-ms N] | -- ENGINE ARGUMENTS...]
 //! ```
 //!
@@ -26,7 +27,9 @@ use std::time::Duration;
 use mxfp4_engine::scripted::{Answer, Options, Script};
 use mxfp4_engine::{EngineListener, ScriptedEngine, VARIABLE};
 use mxfp4_harmony::Vocabulary;
-use mxfp4_server::{Config, KeySource, Keys, Secret, Server, Tls};
+use mxfp4_server::{
+    Config, KeySource, Keys, SealKey, Secret, Server, Store, StoreError, StoreLimits, Tls,
+};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -135,6 +138,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn E
             "--api-key-file" => source.file = Some(value.into()),
             "--tls-cert" => certificate = Some(value.into()),
             "--tls-key" => key = Some(value.into()),
+            "--store" => arguments.config.store = Some(store(&value)?),
+            "--seal-key-file" => {
+                arguments.config.seal_keys = SealKey::of_file(&std::fs::read_to_string(value)?)?;
+            }
             "--script" => arguments.script = Some(value.into()),
             "--step-ms" => arguments.step = Duration::from_secs_f64(value.parse::<f64>()? / 1e3),
             _ => return Err(format!("{word} is not known").into()),
@@ -149,6 +156,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn E
         arguments.tls = true;
     }
     Ok(arguments)
+}
+
+fn store(place: &str) -> Result<Store, StoreError> {
+    let limits = StoreLimits::default();
+    match place {
+        "memory" => Ok(Store::memory(limits)),
+        path => Store::file(Path::new(path), limits),
+    }
 }
 
 fn tokenizer(path: &Path) -> PathBuf {
