@@ -8,6 +8,7 @@ mod detach;
 mod entry_point;
 mod flags;
 mod front_end;
+mod kept;
 mod launch;
 mod log_line;
 mod log_tail;
@@ -39,6 +40,7 @@ use self::detach::Detached;
 pub use self::flags::Flags;
 use self::front_end::FrontEnd;
 pub use self::front_end::Frontend;
+use self::kept::KeptArgs;
 pub use self::launch::{Launch, Request, Task, python};
 pub use self::log_tail::LogTail;
 pub use self::model::{Model, hub_cache, hub_home, is_offline};
@@ -61,6 +63,8 @@ pub struct Args {
     start: StartArgs,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    kept: KeptArgs,
     /// Print the command with the variables it gets, and start nothing; what would be refused is said on stderr
     #[arg(long)]
     dry_run: bool,
@@ -176,7 +180,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let mut launch = args.start.plan(context, &args.max_flags)?;
     launch.page = !args.no_page;
-    let access = args.access.read(context, &launch)?;
+    let mut access = args.access.read(context, &launch)?;
+    access.kept = args.kept.read(context, &launch)?;
     launch.tls = access.tls.is_some();
     if args.wait && !args.detach {
         return detach::wait(&launch.address(), args.timeout);
@@ -186,6 +191,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         return dry_run(context, &launch, Task::Serve, &problems);
     }
     args.start.check(context, &launch)?;
+    access.kept.store = args.kept.open(context)?;
     if let Some(warning) = access.warning(&launch.host) {
         tracing::warn!("{warning}");
     }

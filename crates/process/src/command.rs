@@ -68,7 +68,7 @@ pub enum Output {
 }
 
 /// Variables of this process that its children have no business with.
-const SECRETS: [&str; 1] = ["MXFP4_API_KEY"];
+const SECRETS: [&str; 2] = ["MXFP4_API_KEY", "MXFP4_SEAL_KEY"];
 
 /// A child process to run.
 #[derive(Clone, Debug)]

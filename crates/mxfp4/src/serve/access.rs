@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use mxfp4_server::{KeyLimits, KeySource, Keys, KeysError, Origin, Secret, Tls};
 
 use super::front_end::Frontend;
+use super::kept::Kept;
 use super::launch::Launch;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -58,6 +59,8 @@ pub struct Access {
     pub tls: Option<Tls>,
     /// Whose pages may ask.
     pub origins: Vec<Origin>,
+    /// What is kept for clients.
+    pub kept: Kept,
 }
 
 impl AccessArgs {
@@ -104,6 +107,7 @@ impl AccessArgs {
             metrics_without_key: self.metrics_without_key,
             tls: tls(files)?,
             origins: self.cors_origin.clone(),
+            kept: Kept::default(),
         })
     }
 

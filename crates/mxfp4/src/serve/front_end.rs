@@ -187,6 +187,8 @@ fn config(context: &Context, launch: &Launch, max_metrics_port: u16, access: Acc
         metrics_without_key: access.metrics_without_key,
         tls: access.tls,
         origins: access.origins,
+        store: access.kept.store,
+        seal_keys: access.kept.seal_keys,
         ..Config::default()
     }
 }

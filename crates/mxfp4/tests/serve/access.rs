@@ -305,6 +305,25 @@ fn wrong() {
         ),
         (&max, Some(GIVEN), 2, "knows no API keys"),
         (
+            &["--seal-key-file", "keys"],
+            None,
+            5,
+            "keys: a sealing key is 64 hexadecimal digits",
+        ),
+        (
+            &["--seal-key-file", "nowhere"],
+            None,
+            5,
+            "nowhere: No such file",
+        ),
+        (&["--store-days", "3"], None, 2, "--store <FILE>"),
+        (
+            &[&max[..], &["--store", "memory"]].concat(),
+            None,
+            2,
+            "keeps nothing for its clients",
+        ),
+        (
             &[&max[..], &["--api-key-file", "keys"]].concat(),
             None,
             2,
