@@ -33,6 +33,8 @@ pub fn every_variable_stands_in_the_reference() {
     assert!(named.contains("MXFP4_ROOT"), "{named:?}");
     // The end of a value for GitHub Actions, which is no variable.
     named.remove("MXFP4_END");
+    // What a test tells a program that it starts.
+    named.retain(|name| !name.starts_with("MXFP4_TEST_"));
     // What only tests read stands where tests are explained.
     let reference = read("docs/reference/variables.md") + &read("CONTRIBUTING.md");
     let missing: Vec<&String> = named
