@@ -395,7 +395,7 @@ typed: Lunch(title='Lunch', hour=12)
     )?;
     holds(
         &ran.prompts[0][3],
-        &["You cook.", "transfer_to_cook", "Who cooks?"],
+        &["You cook.", "Who cooks?", "transfer_to_cook"],
     )
 }
 
