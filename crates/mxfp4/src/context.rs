@@ -5,6 +5,30 @@ use std::path::PathBuf;
 use mxfp4_env::{Ambient, Environment, Options, Sdk, Workspace};
 use mxfp4_toolchain::Job;
 
+/// Where this process was started.
+pub struct Place {
+    /// The workspace's root, where it was named.
+    pub root: Option<PathBuf>,
+    /// The folder.
+    pub cwd: PathBuf,
+    /// The environment.
+    pub ambient: Ambient,
+    /// How much to say.
+    pub verbosity: Verbosity,
+}
+
+impl Place {
+    /// The same with the workspace that it is in.
+    pub fn workspace(self) -> Result<Context, mxfp4_env::Error> {
+        Ok(Context {
+            workspace: Workspace::find(self.root.as_deref(), &self.cwd)?,
+            ambient: self.ambient,
+            cwd: self.cwd,
+            verbosity: self.verbosity,
+        })
+    }
+}
+
 /// The workspace and the variables this process was started with.
 pub struct Context {
     /// The workspace, found and its configuration read.

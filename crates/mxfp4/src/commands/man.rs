@@ -1,0 +1,73 @@
+//! `mxfp4 man`
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap_mangen::Man;
+use mxfp4_env::nearest;
+
+use crate::exit::{Exit, Failure};
+
+/// Print the manual page, or write a page for each command into a folder
+///
+/// `mxfp4 man | man -l -` shows it. `mxfp4 man ~/.local/share/man/man1` installs mxfp4.1 and a page for each command, and
+/// `man mxfp4-serve` then finds it.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Write mxfp4.1, mxfp4-build.1 and so on into this folder, which is made if it is not there
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Print the page of this command instead, such as serve or bench-kernel
+    #[arg(long, value_name = "COMMAND", conflicts_with = "folder")]
+    page: Option<String>,
+}
+
+/// Runs the command, for the command line `cli`.
+pub fn run(args: Args, cli: clap::Command) -> anyhow::Result<i32> {
+    let mut pages = Vec::new();
+    let mut command = cli.disable_help_subcommand(true);
+    command.build();
+    collect(&command, &mut pages)?;
+    if let Some(folder) = args.folder {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        for (name, page) in pages {
+            let path = folder.join(format!("{name}.1"));
+            fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        return Ok(0);
+    }
+    let name = args
+        .page
+        .map_or("mxfp4".to_owned(), |page| format!("mxfp4-{page}"));
+    let Some((_, page)) = pages.iter().find(|(known, _)| *known == name) else {
+        let known = pages.iter().map(|(known, _)| known.as_str());
+        let mut message = format!("there is no page {name}");
+        if let Some(meant) = nearest(&name, known) {
+            let meant = meant.trim_start_matches("mxfp4-");
+            message = format!("{message}; did you mean `{meant}`?");
+        }
+        return Err(Failure::new(Exit::Usage, message).into());
+    };
+    io::stdout().write_all(page)?;
+    Ok(0)
+}
+
+/// The pages of `command` and of those below it, by their names.
+fn collect(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let mut page = Vec::new();
+    Man::new(command.clone())
+        .source(concat!("mxfp4 ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
+    pages.push((name.to_owned(), page));
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+    {
+        collect(below, pages)?;
+    }
+    Ok(())
+}

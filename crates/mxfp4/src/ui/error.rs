@@ -1,0 +1,60 @@
+//! How an error is told.
+
+use std::io;
+
+use super::color::{self, styled};
+
+/// Prints `error: ...` to stderr.
+pub fn print(error: &anyhow::Error) {
+    eprintln!("{} {}", styled(color::ERROR, "error:"), message(error));
+}
+
+/// The error and its causes, each said once, without a backtrace.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// A reader that closed its end (`mxfp4 env | head -1`) got what it wanted.
+///
+/// Only an error that nothing was added to comes from writing a result to
+/// stdout: a server or a child that hung up is told with what was being done.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().len() == 1
+        && error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file")
+            .context("cannot read x: no such file")
+            .context("cannot start");
+        assert_eq!(message(&error), "cannot start: cannot read x: no such file");
+    }
+
+    #[test]
+    fn only_a_bare_broken_pipe_is_success() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&broken().into()));
+        assert!(!is_broken_pipe(
+            &anyhow::Error::from(broken()).context("cannot ask the server")
+        ));
+        assert!(!is_broken_pipe(
+            &io::Error::from(io::ErrorKind::StorageFull).into()
+        ));
+    }
+}
