@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Exit;
+
 /// A failure to find or to read the workspace, its configuration or its SDK.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,12 +37,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code that documents this kind of failure.
-    pub fn exit_code(&self) -> u8 {
+    /// What exit code documents this kind of failure.
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Sdk(_) => 4,
-            Self::Record(_) => 1,
-            _ => 3,
+            Self::Sdk(_) => Exit::Sdk,
+            Self::Record(_) => Exit::Failed,
+            _ => Exit::Config,
         }
     }
 }

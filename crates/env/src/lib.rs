@@ -8,8 +8,10 @@
 pub mod ambient;
 mod bazel;
 pub mod config;
+mod context;
 pub mod environment;
 mod error;
+mod exit;
 #[cfg(test)]
 mod fixture;
 mod nearest;
@@ -22,8 +24,10 @@ pub mod workspace;
 pub use ambient::Ambient;
 pub use bazel::BazelOutputs;
 pub use config::Config;
+pub use context::{Context, Verbosity};
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;
+pub use exit::Exit;
 pub use nearest::nearest;
 pub use platform::Platform;
 pub use restore::Restore;

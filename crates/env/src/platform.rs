@@ -271,7 +271,7 @@ mod tests {
             ("freebsd", "x86_64", Libc::Unknown, "freebsd on x86-64"),
         ] {
             let error = platform(os, arch, libc).check().unwrap_err();
-            assert_eq!(error.exit_code(), 4);
+            assert_eq!(error.exit().code(), 4);
             let text = error.to_string();
             assert!(text.contains(found), "{text}");
             assert!(text.contains("glibc 2.34 or newer"), "{text}");

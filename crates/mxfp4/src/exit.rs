@@ -2,27 +2,14 @@
 
 use std::fmt;
 
-/// Why a command did not succeed, as its exit code tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// The work itself failed: a build error, a failed test, a server that died.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// `mxfp4.toml` is wrong, or there is no workspace.
-    Config = 3,
-    /// There is no SDK, or it could not be made.
-    Sdk = 4,
-    /// Something needed is missing: GPU, memory, port, model, package, server, key.
-    Precondition = 5,
-}
+pub use mxfp4_env::Exit;
 
 /// An error that knows the exit code it stands for.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
     message: String,
+    hint: Option<String>,
 }
 
 impl Failure {
@@ -31,6 +18,15 @@ impl Failure {
         Self {
             exit,
             message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with what to do about it.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
         }
     }
 }
@@ -55,51 +51,61 @@ impl<T, E: Into<anyhow::Error>> ExitContext<T> for Result<T, E> {
     }
 }
 
-/// The exit code of `error`: that of the outermost cause that has one, else [`Exit::Failed`].
-pub fn code_of(error: &anyhow::Error) -> u8 {
+/// What exit code `error` stands for: that of the outermost cause that has one, else [`Exit::Failed`].
+pub fn of(error: &anyhow::Error) -> Exit {
     // A `Failure` added as context is not in the chain as itself, but anyhow's
     // downcast sees through the context, outermost first.
     if let Some(failure) = error.downcast_ref::<Failure>() {
-        return failure.exit as u8;
+        return failure.exit;
     }
-    error
-        .chain()
-        .find_map(|cause| {
-            let failure = cause
-                .downcast_ref::<Failure>()
-                .map(|failure| failure.exit as u8);
-            failure
-                .or_else(|| {
-                    cause
-                        .downcast_ref::<mxfp4_env::Error>()
-                        .map(mxfp4_env::Error::exit_code)
-                })
-                .or_else(|| {
-                    cause
-                        .downcast_ref::<mxfp4_toolchain::Error>()
-                        .map(mxfp4_toolchain::Error::exit_code)
-                })
-        })
-        .unwrap_or(Exit::Failed as u8)
+    error.chain().find_map(known).unwrap_or(Exit::Failed)
+}
+
+fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(failure.exit);
+    }
+    if let Some(error) = cause.downcast_ref::<mxfp4_env::Error>() {
+        return Some(error.exit());
+    }
+    if let Some(error) = cause.downcast_ref::<mxfp4_launch::Error>() {
+        return Some(error.exit());
+    }
+    let error = cause.downcast_ref::<mxfp4_toolchain::Error>()?;
+    Some(error.exit())
+}
+
+/// What to do about `error`: the outermost hint.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.hint.clone();
+    }
+    error.chain().find_map(|cause| {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.hint.clone();
+        }
+        cause.downcast_ref::<mxfp4_launch::Error>()?.hint()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn code(error: &anyhow::Error) -> u8 {
+        of(error).code()
+    }
+
     #[test]
     fn the_outermost_cause_decides() {
         let sdk = || mxfp4_env::Error::Sdk("no SDK".into());
-        assert_eq!(code_of(&anyhow::anyhow!("any")), 1);
-        assert_eq!(code_of(&sdk().into()), 4);
-        assert_eq!(
-            code_of(&anyhow::Error::from(sdk()).context("cannot build")),
-            4
-        );
+        assert_eq!(code(&anyhow::anyhow!("any")), 1);
+        assert_eq!(code(&sdk().into()), 4);
+        assert_eq!(code(&anyhow::Error::from(sdk()).context("cannot build")), 4);
         let serving = Err::<(), _>(sdk()).or_exit(Exit::Precondition, "cannot serve");
         let serving = serving.unwrap_err();
-        assert_eq!(code_of(&serving), 5);
-        assert_eq!(code_of(&serving.context("more")), 5);
-        assert_eq!(code_of(&Failure::new(Exit::Usage, "wrong").into()), 2);
+        assert_eq!(code(&serving), 5);
+        assert_eq!(code(&serving.context("more")), 5);
+        assert_eq!(code(&Failure::new(Exit::Usage, "wrong").into()), 2);
     }
 }

@@ -95,11 +95,6 @@ pub fn is_https(url: &str) -> bool {
     url.starts_with("https://")
 }
 
-/// An agent that trusts anyone: for what is no secret and what nobody relies on.
-pub fn agent_for_anyone(limit: Duration) -> ureq::Agent {
-    agent(limit, tls_config().disable_verification(true).build())
-}
-
 fn tls_config() -> ureq::tls::TlsConfigBuilder {
     TlsConfig::builder()
         .provider(TlsProvider::Rustls)

@@ -10,6 +10,7 @@ mod exit;
 mod hidden_keys;
 mod http;
 mod prepare;
+mod serving;
 mod state;
 
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Err(error) if error::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             error::print(&error);
-            ExitCode::from(exit::code_of(&error))
+            ExitCode::from(exit::of(&error).code())
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn ensure_sdk(context: &Context, no_setup: bool) -> anyhow::Result<Sdk> {
         )
         .into());
     }
-    setup::ensure(context.job())?;
+    setup::ensure(context)?;
     made(context)
 }
 
@@ -75,11 +75,11 @@ pub fn ensure_built_with(
     match (context.workspace.layout, sdk) {
         (Layout::Modular, _) => {
             refuse_what_is_bazels(options)?;
-            build::modular(context.job(), options)?;
+            build::modular(context, options)?;
         }
         (Layout::Standalone, Some(sdk)) => {
             let environment = context.environment(Some(sdk), mxfp4_env::Options::default())?;
-            build::standalone(context.job(), sdk, &environment, options, on_event)?;
+            build::standalone(context, sdk, &environment, options, on_event)?;
         }
         (Layout::Standalone, None) => anyhow::bail!("a standalone workspace builds with an SDK"),
     }

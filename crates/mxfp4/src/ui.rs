@@ -10,4 +10,5 @@ pub mod error;
 pub mod log;
 pub mod message_format;
 pub mod progress;
+pub mod start;
 pub mod visible;

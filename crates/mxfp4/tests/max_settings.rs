@@ -72,6 +72,6 @@ fn compare(max: &Max) -> Result<(), Failed> {
     if wrong.is_empty() {
         return Ok(());
     }
-    wrong.push("the table is crates/mxfp4/src/commands/serve/migration".into());
+    wrong.push("the table is crates/launch/src/migration".into());
     Err(wrong.join("\n").into())
 }

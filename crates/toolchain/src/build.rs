@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use mxfp4_env::{Environment, Layout, Sdk};
+use mxfp4_env::{Context, Environment, Layout, Sdk};
 use mxfp4_process::{Command, Output};
 
 pub use self::bazel::{bazelw_problem, modular};
 use self::target::{Made, Target};
 use self::targets::Targets;
 use crate::diagnostics::Message;
-use crate::{Error, Job, files, lock};
+use crate::{Error, files, lock};
 
 /// How to build, where not as always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,16 +67,16 @@ const IN_WORKSPACE: &str = "`mxfp4 build` in this workspace";
 /// Builds what is not fresh with the compiler of `sdk`, in the workspace's
 /// `environment`. Standalone workspaces only.
 pub fn standalone(
-    job: Job,
+    context: &Context,
     sdk: &Sdk,
     environment: &Environment,
     options: &Options,
     on_event: &mut dyn FnMut(Event),
 ) -> Result<(), Error> {
-    debug_assert_eq!(job.workspace.layout, Layout::Standalone);
+    debug_assert_eq!(context.workspace.layout, Layout::Standalone);
     let dialect = Dialect::of(sdk)?;
     let flags = Flags::of(sdk, environment, dialect, options)?;
-    let here = Targets::new(job, sdk, environment);
+    let here = Targets::new(context, sdk, environment);
     let mut targets = here.packages(dialect, &flags.package)?;
     if let Some(accelerator) = &options.accelerator {
         let checks = here.checks(accelerator, &flags.program);
@@ -94,14 +94,18 @@ pub fn standalone(
             dialect.subcommand
         );
     }
-    make(job, &targets, environment, options.clean, on_event)
+    make(context, &targets, environment, options.clean, on_event)
 }
 
 /// The names of the kernel packages that [`standalone`] would make now: those
 /// that are not built, and those that are not fresh any more.
-pub fn outdated(job: Job, sdk: &Sdk, environment: &Environment) -> Result<Vec<String>, Error> {
+pub fn outdated(
+    context: &Context,
+    sdk: &Sdk,
+    environment: &Environment,
+) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for target in Targets::new(job, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
+    for target in Targets::new(context, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
         if target.examine(false)?.is_some() {
             names.push(target.name);
         }
@@ -111,10 +115,10 @@ pub fn outdated(job: Job, sdk: &Sdk, environment: &Environment) -> Result<Vec<St
 
 /// Takes the packages that are in the build folder for made from the sources and by the compiler that are there, all of
 /// which must be known from elsewhere: from a carried workspace's checksums. Where a package is missing nothing happens.
-pub fn adopt(job: Job, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
-    let build_dir = job.workspace.build_dir();
+pub fn adopt(context: &Context, sdk: &Sdk, environment: &Environment) -> Result<(), Error> {
+    let build_dir = context.workspace.build_dir();
     let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
-    for target in Targets::new(job, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
+    for target in Targets::new(context, sdk, environment).packages(Dialect::of(sdk)?, &[])? {
         target.adopt()?;
     }
     Ok(())
@@ -141,14 +145,14 @@ pub fn is_same_compiler(one: &Sdk, other: &Sdk) -> Result<bool, Error> {
 /// file and its import paths relative to the root, unless it is fresh. Returns
 /// the program's path.
 pub fn program(
-    job: Job,
+    context: &Context,
     sdk: &Sdk,
     environment: &Environment,
     source: &Path,
     includes: &[&Path],
     on_event: &mut dyn FnMut(Event),
 ) -> Result<PathBuf, Error> {
-    let root = &job.workspace.root;
+    let root = &context.workspace.root;
     if !root.join(source).is_file() {
         return Err(Error::Config(format!(
             "{} is not there; it is part of this project's own repository",
@@ -157,10 +161,10 @@ pub fn program(
     }
     let folder = root.join(source);
     let folder = folder.parent().and_then(Path::file_name);
-    let here = Targets::new(job, sdk, environment);
+    let here = Targets::new(context, sdk, environment);
     let target = here.program(source, includes, &[], folder.unwrap_or_default());
     make(
-        job,
+        context,
         std::slice::from_ref(&target),
         environment,
         false,
@@ -171,7 +175,7 @@ pub fn program(
 
 /// Makes those of `targets` that are not fresh, or all of them `anew`; several at once, where there are cores for it.
 fn make(
-    job: Job,
+    context: &Context,
     targets: &[Target],
     environment: &Environment,
     anew: bool,
@@ -199,7 +203,7 @@ fn make(
         }
         return Ok(());
     }
-    let build_dir = job.workspace.build_dir();
+    let build_dir = context.workspace.build_dir();
     let _lock = lock::take(&build_dir.join(".lock"), IN_WORKSPACE)?;
     let mut failed = Vec::new();
     let mut broken = None;

@@ -6,12 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::config::PythonVersion;
-use mxfp4_env::{Environment, Layout, Sdk};
+use mxfp4_env::{Context, Environment, Layout, Sdk};
 use mxfp4_process::Command;
 
 use crate::lock_file::LockFile;
 use crate::setup::{check_pins, project, uv_command};
-use crate::{Error, Job, files, lock, run, uv};
+use crate::{Error, files, lock, run, uv};
 
 /// The machines that it is for, in uv's words.
 pub const PLATFORM: &str = "x86_64-manylinux_2_34";
@@ -21,7 +21,7 @@ pub const PLATFORM: &str = "x86_64-manylinux_2_34";
 /// It is the same folder each time, because its path is in what is compiled there.
 #[derive(Debug)]
 pub struct Workshop<'a> {
-    job: Job<'a>,
+    context: &'a Context,
     folder: PathBuf,
     _lock: fs::File,
 }
@@ -35,8 +35,8 @@ impl Drop for Workshop<'_> {
 
 impl<'a> Workshop<'a> {
     /// The only one in the workspace: another one is waited for.
-    pub fn open(job: Job<'a>) -> Result<Self, Error> {
-        let state = job.workspace.state_dir();
+    pub fn open(context: &'a Context) -> Result<Self, Error> {
+        let state = context.workspace.state_dir();
         let lock = lock::take(
             &state.join("carried.lock"),
             "`mxfp4 bundle create` in this workspace",
@@ -45,7 +45,7 @@ impl<'a> Workshop<'a> {
         files::remove(&folder)?;
         files::create_dir(&folder)?;
         Ok(Self {
-            job,
+            context,
             folder,
             _lock: lock,
         })
@@ -55,13 +55,13 @@ impl<'a> Workshop<'a> {
     /// with its hashes, and with `dev` what its tests and measurements need too. Returns its folder. Standalone workspaces
     /// only.
     pub fn sdk(&self, python: PythonVersion, dev: bool) -> Result<PathBuf, Error> {
-        let workspace = self.job.workspace;
+        let workspace = &self.context.workspace;
         debug_assert_eq!(workspace.layout, Layout::Standalone);
         let lock_file = LockFile::read(project(workspace).join("uv.lock"))?;
         check_pins(workspace, &lock_file)?;
         let folder = self.folder.join("sdk");
         files::create_dir(&folder)?;
-        install(self.job, &lock_file, python, dev, &folder).map_err(|error| match error {
+        install(self.context, &lock_file, python, dev, &folder).map_err(|error| match error {
             Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
             other => Error::Setup(Box::new(other)),
         })?;
@@ -120,17 +120,17 @@ pub struct Module {
 }
 
 fn install(
-    job: Job,
+    context: &Context,
     lock_file: &LockFile,
     python: PythonVersion,
     dev: bool,
     folder: &Path,
 ) -> Result<(), Error> {
-    let uv = uv::find_or_install(job, lock_file)?;
-    let project = project(job.workspace);
+    let uv = uv::find_or_install(context, lock_file)?;
+    let project = project(&context.workspace);
     tracing::info!("making an SDK for Python {python} on {PLATFORM}");
     let requirements = folder.join("requirements.txt");
-    let exported = uv_command(job, &uv)
+    let exported = uv_command(context, &uv)
         .args(["export", "--quiet", "--frozen"])
         .args((!dev).then_some("--no-dev"))
         .args(["--no-emit-project", "--format", "requirements.txt"])
@@ -140,12 +140,12 @@ fn install(
         .arg(&requirements);
     expect(exported, "uv export")?;
     // Without --no-deps uv would look for what the lock file leaves out.
-    let installed = uv_command(job, &uv)
+    let installed = uv_command(context, &uv)
         .args(["pip", "install", "--no-deps", "--require-hashes"])
         .args(["--only-binary", ":all:"])
         .args(["--python-platform", PLATFORM])
         .args(["--python-version", &python.to_string()])
-        .args(job.quiet.then_some("--quiet"))
+        .args(context.is_quiet().then_some("--quiet"))
         .arg("--target")
         .arg(folder)
         .arg("--requirements")

@@ -6,11 +6,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use mxfp4_env::{Layout, Workspace};
+use mxfp4_env::{Context, Layout, Workspace};
 
 use crate::record::Record;
 use crate::setup::{self, State};
-use crate::{Error, Job, files, lock};
+use crate::{Error, files, lock};
 
 /// What is to be removed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +41,8 @@ impl Cleaned {
 
 /// Removes what is `wanted`, or with `dry_run` only finds it. Waits for a build or a setup that runs, and has others
 /// wait.
-pub fn clean(job: Job, wanted: Wanted, dry_run: bool) -> Result<Cleaned, Error> {
-    let workspace = job.workspace;
+pub fn clean(context: &Context, wanted: Wanted, dry_run: bool) -> Result<Cleaned, Error> {
+    let workspace = &context.workspace;
     let locks = match dry_run {
         true => Locks::default(),
         false => Locks::take(workspace)?,

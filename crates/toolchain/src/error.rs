@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mxfp4_env::Exit;
 use mxfp4_process::Outcome;
 
 /// Why an SDK or a kernel package could not be made.
@@ -70,18 +71,20 @@ impl Error {
         }
     }
 
-    /// The exit code that stands for this error.
-    pub fn exit_code(&self) -> u8 {
+    /// What exit code stands for this error.
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Sdk(_) => 4,
-            Self::Setup(cause) => match cause.exit_code() {
-                1 => 4,
-                code => code,
+            Self::Sdk(_) => Exit::Sdk,
+            Self::Setup(cause) => match cause.exit() {
+                Exit::Failed => Exit::Sdk,
+                exit => exit,
             },
-            Self::Config(_) => 3,
-            Self::Interrupted(outcome) => outcome.code().clamp(1, 255) as u8,
-            Self::Workspace(error) => error.exit_code(),
-            Self::Build(_) | Self::Process(_) | Self::File { .. } | Self::NotAllowed { .. } => 1,
+            Self::Config(_) => Exit::Config,
+            Self::Interrupted(outcome) => Exit::Signal(outcome.code().clamp(1, 255) as u8),
+            Self::Workspace(error) => error.exit(),
+            Self::Build(_) | Self::Process(_) | Self::File { .. } | Self::NotAllowed { .. } => {
+                Exit::Failed
+            }
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use mxfp4_env::Context;
 use mxfp4_process::Stream;
 
 use crate::setup::uv_command;
-use crate::{Error, Job, run_with};
+use crate::{Error, run_with};
 
 /// More of what uv says is not repeated.
 const LONGEST: usize = 240;
@@ -73,8 +74,8 @@ impl Refusal {
     }
 
     /// What is wrong, and what to do about it.
-    pub fn explain(&self, job: Job, uv: &Path) -> (String, String) {
-        let versions = job.workspace.config.sdk.pythons();
+    pub fn explain(&self, context: &Context, uv: &Path) -> (String, String) {
+        let versions = context.workspace.config.sdk.pythons();
         let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
         let versions = versions.join(", ");
         let (uv, words) = (uv.display(), &self.words);
@@ -95,8 +96,8 @@ impl Refusal {
             Reason::Broken => "see to that one, or install another; none is downloaded".to_owned(),
             Reason::OwnOnly => format!(
                 "{}, or run `uv python install {}`",
-                allow_others(job),
-                job.workspace.config.sdk.python
+                allow_others(context),
+                context.workspace.config.sdk.python
             ),
             Reason::OtherUv => {
                 "install the uv that is asked for, or change `required-version` where uv reads its configuration \
@@ -114,21 +115,21 @@ impl Refusal {
 }
 
 /// How to have uv look at every Python.
-fn allow_others(job: Job) -> String {
+fn allow_others(context: &Context) -> String {
     let set = ["UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON"]
         .into_iter()
         .find_map(|name| {
-            let value = job.ambient.get_nonempty(name)?;
+            let value = context.ambient.get_nonempty(name)?;
             Some(format!("unset {name}, which is {}", value.display()))
         });
     set.unwrap_or_else(|| "take `python-preference` out of uv's configuration (uv.toml)".to_owned())
 }
 
 /// The first acceptable Python on this machine; none is downloaded.
-pub(crate) fn find(job: Job, uv: &Path) -> Result<Result<PathBuf, Refusal>, Error> {
+pub(crate) fn find(context: &Context, uv: &Path) -> Result<Result<PathBuf, Refusal>, Error> {
     let mut worst: Option<Refusal> = None;
-    for version in job.workspace.config.sdk.pythons() {
-        let command = uv_command(job, uv)
+    for version in context.workspace.config.sdk.pythons() {
+        let command = uv_command(context, uv)
             .args(["python", "find", "--system", "--no-project"])
             .arg(format!("cpython-{version}"));
         let (mut found, mut said) = (None, Vec::new());

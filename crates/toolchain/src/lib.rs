@@ -21,22 +21,10 @@ pub mod setup;
 pub mod upgrade;
 mod uv;
 
-use mxfp4_env::{Ambient, Workspace};
 use mxfp4_process::{Command, Line, Outcome, Output};
 
 pub use error::Error;
 pub use uv::{OLDEST as OLDEST_UV, Uv, look as look_at_uv};
-
-/// Where the work is done and how much is said about it.
-#[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
-    /// The workspace worked in.
-    pub workspace: &'a Workspace,
-    /// The environment of this process.
-    pub ambient: &'a Ambient,
-    /// Whether tools are to be silent about their progress.
-    pub quiet: bool,
-}
 
 /// Runs `command` with its output on standard error and has an interruption end
 /// the work; how it ended otherwise is the caller's to judge.

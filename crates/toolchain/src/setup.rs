@@ -5,13 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mxfp4_env::{Layout, Workspace};
+use mxfp4_env::{Context, Layout, Workspace};
 use mxfp4_process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::lock_file::LockFile;
 use crate::pyproject::Pyproject;
-use crate::{Error, Job, files, lock, run, uv};
+use crate::{Error, files, lock, run, uv};
 
 /// The file in the virtual environment that says what it was made from.
 const RECORD: &str = "mxfp4-setup.json";
@@ -75,25 +75,25 @@ pub fn state(workspace: &Workspace) -> Result<State, Error> {
 
 /// Makes the workspace's virtual environment unless it is fresh. Says whether
 /// anything was made.
-pub fn ensure(job: Job) -> Result<bool, Error> {
-    if job.workspace.layout == Layout::Modular {
+pub fn ensure(context: &Context) -> Result<bool, Error> {
+    if context.workspace.layout == Layout::Modular {
         return Err(Error::Sdk(
             "no SDK is made in a Modular checkout: activate the environment that has MAX and \
              Mojo, or name it with MXFP4_SDK or `sdk.path` in mxfp4.toml"
                 .to_owned(),
         ));
     }
-    match state(job.workspace)? {
+    match state(&context.workspace)? {
         State::Fresh => {
             // Made from the lock file; whether that is what mxfp4.toml asks for now is another question.
-            check_pins(job.workspace, &lock_file(job.workspace)?)?;
-            sweep(job.workspace)?;
+            check_pins(&context.workspace, &lock_file(&context.workspace)?)?;
+            sweep(&context.workspace)?;
             return Ok(false);
         }
-        State::Foreign => return Err(foreign(&job.workspace.venv_dir())),
+        State::Foreign => return Err(foreign(&context.workspace.venv_dir())),
         State::Missing | State::Outdated => {}
     }
-    make(job).map_err(|error| match error {
+    make(context).map_err(|error| match error {
         Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
         other => Error::Setup(Box::new(other)),
     })
@@ -107,8 +107,8 @@ pub(crate) fn foreign(venv: &Path) -> Error {
     ))
 }
 
-fn make(job: Job) -> Result<bool, Error> {
-    let workspace = job.workspace;
+fn make(context: &Context) -> Result<bool, Error> {
+    let workspace = &context.workspace;
     let inputs = inputs(workspace)?;
     let lock_file = lock_file(workspace)?;
     check_pins(workspace, &lock_file)?;
@@ -121,11 +121,11 @@ fn make(job: Job) -> Result<bool, Error> {
     }
     let venv = workspace.venv_dir();
     files::remove_leftovers(&venv)?;
-    let (uv, python) = uv::with_python(job, &lock_file)?;
+    let (uv, python) = uv::with_python(context, &lock_file)?;
     tracing::info!("making {} with {}", venv.display(), python.display());
 
     let partial = files::partial(&venv);
-    let made = install(job, &uv, &python, &partial)
+    let made = install(context, &uv, &python, &partial)
         .and_then(|()| {
             let record = serde_json::to_vec(&Record { inputs }).unwrap_or_default();
             files::write(&partial.join(RECORD), &record)
@@ -148,20 +148,20 @@ fn sweep(workspace: &Workspace) -> Result<(), Error> {
 }
 
 /// Makes a virtual environment at `folder` that holds what the lock file names.
-fn install(job: Job, uv: &Path, python: &Path, folder: &Path) -> Result<(), Error> {
-    let project = project(job.workspace);
-    let made = uv_command(job, uv)
+fn install(context: &Context, uv: &Path, python: &Path, folder: &Path) -> Result<(), Error> {
+    let project = project(&context.workspace);
+    let made = uv_command(context, uv)
         .args(["venv", "--quiet", "--no-project", "--relocatable"])
         .args(["--prompt", "mxfp4", "--python"])
         .args([python, folder]);
     expect(run(made)?, "uv venv")?;
-    let synced = uv_command(job, uv)
+    let synced = uv_command(context, uv)
         // Otherwise each process that loads MAX does it, where Python may not write beside its modules.
         .args(["sync", "--frozen", "--compile-bytecode", "--project"])
         .arg(&project)
         .arg("--python")
         .arg(folder.join("bin/python"))
-        .args(job.quiet.then_some("--quiet"))
+        .args(context.is_quiet().then_some("--quiet"))
         .env("UV_PROJECT_ENVIRONMENT", folder);
     expect(run(synced)?, "uv sync")?;
     if holds_sdk(folder) {
@@ -251,10 +251,10 @@ pub(crate) fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), E
     Ok(())
 }
 
-pub(crate) fn uv_command(job: Job, uv: &Path) -> Command {
+pub(crate) fn uv_command(context: &Context, uv: &Path) -> Command {
     let mut command = Command::new(uv).env("UV_PYTHON_DOWNLOADS", "never");
     for name in UNWANTED {
-        if job.ambient.get(name).is_some() {
+        if context.ambient.get(name).is_some() {
             command = command.env_remove(name);
         }
     }

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::config::{self, Version};
-use mxfp4_env::{Config, Workspace};
+use mxfp4_env::{Config, Context, Workspace};
 use toml_edit::{DocumentMut, Item, Table};
 
 use crate::lock_file::LockFile;
 use crate::pyproject::{self, Pyproject};
 use crate::setup::{self, State};
-use crate::{Error, Job, files, lock, run, uv};
+use crate::{Error, files, lock, run, uv};
 
 /// The packages that are pinned.
 const PACKAGES: [&str; 2] = ["max", "mojo"];
@@ -67,8 +67,8 @@ impl Upgrade {
 
 /// Moves the pins in `mxfp4.toml`, `python/pyproject.toml` and `python/uv.lock` to `wanted`. When that fails, nothing
 /// has changed.
-pub fn upgrade(job: Job, wanted: &Versions) -> Result<Upgrade, Error> {
-    let workspace = job.workspace;
+pub fn upgrade(context: &Context, wanted: &Versions) -> Result<Upgrade, Error> {
+    let workspace = &context.workspace;
     if setup::state(workspace)? == State::Foreign {
         return Err(setup::foreign(&workspace.venv_dir()));
     }
@@ -80,7 +80,7 @@ pub fn upgrade(job: Job, wanted: &Versions) -> Result<Upgrade, Error> {
     let aside = state_dir.join("upgrade");
     files::remove_leftovers(&aside)?;
     let aside = files::partial(&aside);
-    let made = resolve(job, wanted, &aside);
+    let made = resolve(context, wanted, &aside);
     let removed = files::remove(&aside);
     let Resolved { files, changes } = made?;
     removed?;
@@ -123,8 +123,8 @@ struct Resolved {
 }
 
 /// Has uv find the versions, on copies in the folder `aside`.
-fn resolve(job: Job, wanted: &Versions, aside: &Path) -> Result<Resolved, Error> {
-    let workspace = job.workspace;
+fn resolve(context: &Context, wanted: &Versions, aside: &Path) -> Result<Resolved, Error> {
+    let workspace = &context.workspace;
     let project = setup::project(workspace);
     let lock_path = project.join("uv.lock");
     let lock_file = LockFile::read(lock_path.clone())?;
@@ -145,18 +145,18 @@ fn resolve(job: Job, wanted: &Versions, aside: &Path) -> Result<Resolved, Error>
         }
     }
 
-    let (uv, python) = uv::with_python(job, &lock_file)?;
+    let (uv, python) = uv::with_python(context, &lock_file)?;
     files::create_dir(aside)?;
     let copy = aside.join("uv.lock");
     fs::copy(&lock_path, &copy).map_err(Error::file("copy", &lock_path))?;
     let lock = |pyproject: &Pyproject, newer: bool| {
         let text = pyproject.to_string();
         files::write(&aside.join("pyproject.toml"), text.as_bytes())?;
-        let mut command = setup::uv_command(job, &uv)
+        let mut command = setup::uv_command(context, &uv)
             .env_remove("UV_FROZEN")
             .args(["lock", "--project"])
             .args([aside, Path::new("--python"), &python])
-            .args(job.quiet.then_some("--quiet"));
+            .args(context.is_quiet().then_some("--quiet"));
         for package in PACKAGES.into_iter().filter(|_| newer) {
             command = command.args(["--upgrade-package", package]);
         }

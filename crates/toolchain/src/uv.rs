@@ -1,10 +1,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use mxfp4_env::Context;
 use mxfp4_process::{Command, Stream};
 
 use crate::lock_file::LockFile;
-use crate::{Error, Job, files, interpreter, run, run_with};
+use crate::{Error, files, interpreter, run, run_with};
 
 /// Takes uv out of its wheel; standard library only, so any python3 runs it.
 const FETCH: &str = include_str!("fetch_uv.py");
@@ -49,17 +50,17 @@ pub enum Uv {
 }
 
 /// Looks at the uv that is there, and has it look for a Python. Nothing is made.
-pub fn look(job: Job) -> Result<Uv, Error> {
-    let there = find(job)?;
+pub fn look(context: &Context) -> Result<Uv, Error> {
+    let there = find(context)?;
     let Some(uv) = there.uv else {
         return Ok(match there.too_old {
             Some((path, version)) => Uv::TooOld(path, version),
             None => Uv::Missing,
         });
     };
-    Ok(match interpreter::find(job, &uv)? {
+    Ok(match interpreter::find(context, &uv)? {
         Err(refusal) if !refusal.is_for_want_of_python() => {
-            let (found, fix) = refusal.explain(job, &uv);
+            let (found, fix) = refusal.explain(context, &uv);
             Uv::Refused(found, fix)
         }
         _ => Uv::Works(uv),
@@ -68,25 +69,25 @@ pub fn look(job: Job) -> Result<Uv, Error> {
 
 /// The uv to use, and the Python that it finds. Where its configuration asks for another uv, the one of the lock file is
 /// tried too.
-pub(crate) fn with_python(job: Job, lock: &LockFile) -> Result<(PathBuf, PathBuf), Error> {
-    let uv = find_or_install(job, lock)?;
-    let refusal = match interpreter::find(job, &uv)? {
+pub(crate) fn with_python(context: &Context, lock: &LockFile) -> Result<(PathBuf, PathBuf), Error> {
+    let uv = find_or_install(context, lock)?;
+    let refusal = match interpreter::find(context, &uv)? {
         Ok(python) => return Ok((uv, python)),
         Err(refusal) => refusal,
     };
-    let own = own(job);
+    let own = own(context);
     if refusal.asks_for_another_uv() && uv != own {
         let fetched = match works(&own)? {
             true => Ok(()),
             false => install(
-                job,
+                context,
                 lock,
                 "uv's configuration asks for another one than is on PATH",
             ),
         };
         match fetched {
             Ok(()) => {
-                if let Ok(python) = interpreter::find(job, &own)? {
+                if let Ok(python) = interpreter::find(context, &own)? {
                     return Ok((own, python));
                 }
             }
@@ -94,14 +95,14 @@ pub(crate) fn with_python(job: Job, lock: &LockFile) -> Result<(PathBuf, PathBuf
             Err(error) => tracing::warn!("{error}"),
         }
     }
-    let (found, fix) = refusal.explain(job, &uv);
+    let (found, fix) = refusal.explain(context, &uv);
     Err(Error::Sdk(format!("{found}; {fix}")))
 }
 
 /// The uv to use: the one on PATH, else the workspace's own, which is fetched as
 /// the lock file names it when it is not there yet.
-pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Error> {
-    let there = find(job)?;
+pub(crate) fn find_or_install(context: &Context, lock: &LockFile) -> Result<PathBuf, Error> {
+    let there = find(context)?;
     if let Some(uv) = there.uv {
         return Ok(uv);
     }
@@ -112,8 +113,8 @@ pub(crate) fn find_or_install(job: Job, lock: &LockFile) -> Result<PathBuf, Erro
         ),
         None => NOT_THERE.to_owned(),
     };
-    let own = own(job);
-    install(job, lock, &why)?;
+    let own = own(context);
+    install(context, lock, &why)?;
     if works(&own)? {
         return Ok(own);
     }
@@ -130,9 +131,9 @@ struct There {
 }
 
 /// The first on PATH that is new enough, else the workspace's own.
-fn find(job: Job) -> Result<There, Error> {
+fn find(context: &Context) -> Result<There, Error> {
     let mut too_old = None;
-    for program in on_path(job, "uv").chain([own(job)]) {
+    for program in on_path(context, "uv").chain([own(context)]) {
         match version(&program)? {
             None => {}
             Some(Some(version)) if version < OLDEST => {
@@ -177,18 +178,18 @@ fn parse(text: &str) -> Option<Version> {
 }
 
 /// Where the workspace's own tools are.
-fn tools(job: Job) -> PathBuf {
-    job.workspace.state_dir().join("tools")
+fn tools(context: &Context) -> PathBuf {
+    context.workspace.state_dir().join("tools")
 }
 
-fn own(job: Job) -> PathBuf {
-    tools(job).join("bin/uv")
+fn own(context: &Context) -> PathBuf {
+    tools(context).join("bin/uv")
 }
 
 /// The programs called `name` in PATH's order.
-fn on_path(job: Job, name: &str) -> impl Iterator<Item = PathBuf> {
-    let path = job.ambient.get("PATH").unwrap_or_default();
-    which::which_in_all(name, Some(path), &job.workspace.root)
+fn on_path(context: &Context, name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = context.ambient.get("PATH").unwrap_or_default();
+    which::which_in_all(name, Some(path), &context.workspace.root)
         .into_iter()
         .flatten()
 }
@@ -216,11 +217,11 @@ fn works(program: &Path) -> Result<bool, Error> {
 
 /// Puts the uv of the lock file where the workspace's own tools are, with whatever python3 there is. `why` says why it
 /// is needed.
-fn install(job: Job, lock: &LockFile, why: &str) -> Result<(), Error> {
-    let tools = &tools(job);
+fn install(context: &Context, lock: &LockFile, why: &str) -> Result<(), Error> {
+    let tools = &tools(context);
     let mut python = None;
     for name in PYTHONS {
-        python = first_that_works(on_path(job, name))?;
+        python = first_that_works(on_path(context, name))?;
         if python.is_some() {
             break;
         }

@@ -237,7 +237,7 @@ fn a_file_that_is_not_text_is_refused() {
     std::fs::write(folder.path().join(FILE), b"\xff\xfe").unwrap();
     let error = Config::load(folder.path(), Layout::Standalone).unwrap_err();
     assert!(matches!(error, Error::Read { .. }), "{error}");
-    assert_eq!(error.exit_code(), 3);
+    assert_eq!(error.exit().code(), 3);
 }
 
 #[test]

@@ -480,7 +480,7 @@ fn what_a_format_cannot_carry_is_refused_by_name() {
             message.contains(fixture.root.to_str().unwrap()) && message.contains("--root"),
             "{message}"
         );
-        assert_eq!(error.exit_code(), 3);
+        assert_eq!(error.exit().code(), 3);
 
         // The remedy that the message names.
         let link = fixture.base.join("plain");
@@ -506,7 +506,7 @@ fn what_a_format_cannot_carry_is_refused_by_name() {
             message.contains(character) && message.contains("MXFP4_SDK"),
             "{message}"
         );
-        assert_eq!(error.exit_code(), 4);
+        assert_eq!(error.exit().code(), 4);
     }
 }
 

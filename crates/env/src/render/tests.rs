@@ -174,7 +174,7 @@ fn what_a_language_cannot_express_is_refused_by_name() {
             .variables
             .retain(|variable| variable.name == "NOT_TEXT");
         let error = render(&environment).unwrap_err();
-        assert_eq!(error.exit_code(), 3);
+        assert_eq!(error.exit().code(), 3);
         let message = error.to_string();
         let expected =
             format!("NOT_TEXT has bytes that are not UTF-8, which {language} cannot express");

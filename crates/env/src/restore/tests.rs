@@ -186,7 +186,7 @@ fn what_is_no_record_restores_nothing() {
             error.to_string().contains("MXFP4_RESTORE holds no record"),
             "{text}: {error}"
         );
-        assert_eq!(error.exit_code(), 1);
+        assert_eq!(error.exit().code(), 1);
         let active = activated(&fixture, &ambient, REVERSIBLE);
         assert_eq!(
             sorted(&restored(&active)),

@@ -236,7 +236,7 @@ fn one_asked_for_by_name_is_not_replaced_by_another() {
     ] {
         let ambient = Ambient::from_iter([("MXFP4_SDK", &path)]);
         let error = Sdk::find(&workspace, &ambient).unwrap_err();
-        assert_eq!(error.exit_code(), 4);
+        assert_eq!(error.exit().code(), 4);
         let message = error.to_string();
         assert!(
             message.contains("MXFP4_SDK names") && message.contains(expected),

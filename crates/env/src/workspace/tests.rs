@@ -57,7 +57,7 @@ fn half_a_modular_checkout_is_none() {
 fn none_says_what_was_looked_for() {
     let fixture = Fixture::bare("tree");
     let error = find(None, &fixture.root).unwrap_err();
-    assert_eq!(error.exit_code(), 3);
+    assert_eq!(error.exit().code(), 3);
     let message = fixture.shown(&error.to_string());
     insta::assert_snapshot!(message, @"no workspace here: neither [BASE]/tree nor a folder above it has an mxfp4.toml, or `bazelw` and `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT");
 }
@@ -73,7 +73,7 @@ fn an_explicit_root_must_be_one() {
         (fixture.base.join("gone"), "does not exist"),
     ] {
         let error = find(Some(&root), &fixture.root).unwrap_err();
-        assert_eq!(error.exit_code(), 3);
+        assert_eq!(error.exit().code(), 3);
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

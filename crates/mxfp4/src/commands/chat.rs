@@ -20,16 +20,17 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::Workspace;
+use mxfp4_launch::Address;
 
 use self::attach::Places;
 use self::client::Client;
 use self::conversation::{Conversation, Effort};
 use self::screen::{Reasoning, Screen};
 use self::session::Session;
-use crate::commands::serve::{self, Address, StartArgs};
 use crate::context::{Context, Place};
 use crate::exit::{Exit, Failure};
 use crate::http::{ClientArgs, Url};
+use crate::serving::{StartArgs, prepare, start_for_command};
 
 /// Talk to the model in the terminal, or ask it one question.
 ///
@@ -98,14 +99,13 @@ pub fn run(place: Place, args: Args) -> anyhow::Result<i32> {
         launch.host = Ipv4Addr::LOCALHOST.to_string();
     }
     args.server.check(&context, &launch)?;
-    let (sdk, environment) = serve::prepare(&context, args.server.no_setup)?;
+    let (sdk, environment) = prepare(&context, args.server.no_setup)?;
     let log = context.workspace.state_dir().join("chat.log");
-    let mut server = match serve::start_for_command(&context, &launch, (&sdk, &environment), &log)?
-    {
+    let mut server = match start_for_command(&context, &launch, (&sdk, &environment), &log)? {
         Ok(server) => server,
         Err(code) => return Ok(code),
     };
-    let client = Client::new(&launch.address().target()?, &ClientArgs::default());
+    let client = Client::new(&Url::of(&launch.address())?, &ClientArgs::default());
     let result = client.and_then(|client| talk(client, question, places, &place, &args));
     if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
@@ -154,7 +154,7 @@ fn configured(args: &StartArgs, root: Option<&Path>, cwd: &Path) -> anyhow::Resu
     }
     address.host = args.host.clone().unwrap_or(address.host);
     address.port = args.port.unwrap_or(address.port);
-    Ok(address.target()?)
+    Ok(Url::of(&address)?)
 }
 
 fn talk(

@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         cache: args.cache || args.all,
         sdk: args.sdk || args.all,
     };
-    let cleaned = clean::clean(context.job(), wanted, args.dry_run)?;
+    let cleaned = clean::clean(context, wanted, args.dry_run)?;
     let (removed, freed) = match args.dry_run {
         true => ("would remove", "would free"),
         false => ("removed", "freed"),

@@ -10,16 +10,18 @@ use std::process;
 use anyhow::Context as _;
 use mxfp4_env::{Environment, Layout, Options, Sdk};
 use mxfp4_gpu::{DeviceSelection, Gpu};
+use mxfp4_launch::{Access, Error, GpuError, Launch, LogTail, Request, Task, Wait};
 use mxfp4_process::{Command, Output};
 use mxfp4_toolchain::Error::Interrupted;
 
-use crate::commands::serve::{self, Access, Launch, LogTail, Request, Task, View, Wait};
-use crate::commands::warm;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::prepare::ensure_built;
 use crate::prepare::ensure_sdk;
+use crate::serving::{HOPPER, compile, environment};
+use crate::ui::error;
 use crate::ui::progress::Steps;
+use crate::ui::start::View;
 
 /// Make a tiny model and take it through everything this machine can do.
 ///
@@ -40,7 +42,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
                        it in the project's repository";
         return Err(Failure::new(Exit::Config, message).into());
     }
-    let gpu = serve::gpus(&DeviceSelection::First, &context.ambient);
+    let gpu = mxfp4_launch::gpus(&DeviceSelection::First, &context.ambient);
     let mut steps = Steps::new(context.verbosity, if gpu.is_ok() { 6 } else { 5 });
 
     steps.begin("Set up the SDK: MAX and Mojo");
@@ -57,8 +59,8 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     steps.done(display_all(&packages));
 
     steps.begin("Check that MAX can load it");
-    let environment = serve::environment(context, Some(&sdk))?;
-    serve::check_packages(context, &sdk, &environment)?;
+    let environment = environment(context, Some(&sdk))?;
+    mxfp4_launch::check_packages(context, &sdk, &environment)?;
     steps.done("it can, and finds the ops in it");
 
     let demo = Demo {
@@ -68,8 +70,8 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         folder,
     };
     match gpu {
-        Ok(gpus) => demo.on_gpu(&mut steps, &gpus[0]),
-        Err(why) => demo.without_gpu(&mut steps, &why),
+        Ok(selected) => demo.on_gpu(&mut steps, &selected.gpus[0]),
+        Err(why) => demo.without_gpu(&mut steps, why),
     }
 }
 
@@ -83,16 +85,16 @@ struct Demo<'a> {
 
 impl Demo<'_> {
     /// Compiles for Hopper and says what was not done.
-    fn without_gpu(&self, steps: &mut Steps, why: &str) -> anyhow::Result<i32> {
+    fn without_gpu(&self, steps: &mut Steps, why: GpuError) -> anyhow::Result<i32> {
         steps.begin("Compile the whole model for Hopper (sm_90a): minutes the first time");
         let launch = self.launch(0)?;
         let command = launch.command(
             self.context,
             Some(&self.sdk),
             &self.environment,
-            Task::Compile(Some(warm::HOPPER)),
+            Task::Compile(Some(HOPPER)),
         )?;
-        let code = warm::compile(command, steps.progress())?;
+        let code = compile(command, steps.progress())?;
         if code != 0 {
             return Ok(code);
         }
@@ -100,7 +102,8 @@ impl Demo<'_> {
         println!(
             "Done here: the checkpoint was written, the kernel package built and loaded, and the whole model compiled for \
              Hopper (sm_90a).\n\
-             Not done here: the model was not run and nothing was served: {why}."
+             Not done here: the model was not run and nothing was served: {}.",
+            error::told(&why.into())
         );
         Ok(0)
     }
@@ -116,13 +119,16 @@ impl Demo<'_> {
         launch.metrics_port = metrics_port;
         let view = View::step(steps.progress());
         let made = (&self.sdk, &self.environment);
-        let mut server = serve::start(self.context, &launch, made, view, Access::default())?;
+        let mut server = mxfp4_launch::start(
+            self.context,
+            &launch,
+            made,
+            Box::new(view),
+            Access::default(),
+        )?;
         if let Wait::Ended(code) = server.await_ready()? {
             return match code {
-                0 => {
-                    let message = "MAX stopped before it was ready to serve";
-                    Err(Failure::new(Exit::Failed, message).into())
-                }
+                0 => Err(Error::EndedEarly.into()),
                 code => Ok(code),
             };
         }
@@ -148,7 +154,7 @@ impl Demo<'_> {
     }
 
     fn launch(&self, port: u16) -> anyhow::Result<Launch> {
-        Launch::plan(
+        Ok(Launch::plan(
             self.context,
             Request {
                 model: Some(self.folder.to_string_lossy().into_owned()),
@@ -157,7 +163,7 @@ impl Demo<'_> {
                 port: Some(port),
                 ..Request::default()
             },
-        )
+        )?)
     }
 }
 
@@ -173,7 +179,7 @@ fn checkpoint(context: &Context, sdk: &Sdk) -> anyhow::Result<PathBuf> {
         .join(format!("demo.{}.partial", process::id()));
     let environment = context.environment(Some(sdk), Options::default())?;
     let mut tail = LogTail::default();
-    let outcome = Command::new(serve::python(sdk)?)
+    let outcome = Command::new(mxfp4_launch::python(sdk)?)
         .environment(&environment)
         .args(["-m", "mxfp4.checkpoint", "--size", "tiny"])
         .arg(&partial)

@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use mxfp4_env::Layout;
+use mxfp4_launch::{Flags, Request};
 
 use self::facts::Facts;
 use self::finding::{Finding, State};
-use crate::commands::serve::{Flags, Request};
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -294,7 +294,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     };
     Ok(match jobs.iter().all(|&job| examination.works(job)) {
         true => 0,
-        false => Exit::Precondition as i32,
+        false => Exit::Precondition.code().into(),
     })
 }
 

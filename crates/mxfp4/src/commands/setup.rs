@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use mxfp4_env::config::Version;
 use mxfp4_env::sdk::SdkSource;
 use mxfp4_env::{Layout, Platform, Sdk};
-use mxfp4_toolchain::Job;
 use mxfp4_toolchain::setup::{self, State};
 use mxfp4_toolchain::upgrade::{self, Change, Versions};
 
@@ -43,7 +42,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let sdk = match found {
         Some(sdk) if !is_made_by_setup(context, &sdk)? => sdk,
         _ => {
-            setup::ensure(context.job())?;
+            setup::ensure(context)?;
             made(context)?
         }
     };
@@ -70,7 +69,7 @@ fn upgrade(context: &Context, args: Args) -> anyhow::Result<i32> {
         max: version("--max", args.max)?,
         mojo: version("--mojo", args.mojo)?,
     };
-    let upgrade = upgrade::upgrade(context.job(), &versions)?;
+    let upgrade = upgrade::upgrade(context, &versions)?;
     let changes = upgrade.changes.clone();
     let named = context.ambient.get_nonempty("MXFP4_SDK").is_some()
         || context.workspace.config.sdk.path.is_some();
@@ -79,11 +78,11 @@ fn upgrade(context: &Context, args: Args) -> anyhow::Result<i32> {
             "MXFP4_SDK or `sdk.path` names another SDK, which stays as it is; without them `mxfp4 setup` makes one"
         );
     } else {
-        let job = Job {
-            workspace: &upgrade.workspace,
-            ..context.job()
+        let moved = Context {
+            workspace: upgrade.workspace.clone(),
+            ..context.clone()
         };
-        if let Err(error) = setup::ensure(job) {
+        if let Err(error) = setup::ensure(&moved) {
             upgrade.undo()?;
             return Err(error.into());
         }

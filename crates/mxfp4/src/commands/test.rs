@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mxfp4_env::{Options, Sdk};
-use mxfp4_gpu::Inventory;
+use mxfp4_launch::has_hopper;
 use mxfp4_process::{Command, Stopper};
 use serde_json::json;
 
@@ -359,7 +359,7 @@ impl<'a> Bench<'a> {
             screen: Screen::new(context, format, jobs),
             filter,
             gpu: (how.gpu || how.no_gpu).then_some(how.gpu),
-            hopper: has_hopper(context),
+            hopper: has_hopper(&context.ambient),
             retries: how.retries,
             timeout: how.timeout.unwrap_or(TIMEOUT),
             jobs,
@@ -387,15 +387,4 @@ impl<'a> Bench<'a> {
             "timed out after {seconds} s and was ended with all that it had started (--timeout)"
         )
     }
-}
-
-/// Whether a program started from here sees a GPU that the kernels run on.
-fn has_hopper(context: &Context) -> bool {
-    let visible = context.ambient.get("CUDA_VISIBLE_DEVICES");
-    let visible = visible.map(|devices| devices.to_string_lossy());
-    Inventory::probe().is_ok_and(|inventory| {
-        inventory
-            .visible(visible.as_deref())
-            .is_ok_and(|gpus| gpus.iter().any(mxfp4_gpu::Gpu::is_hopper))
-    })
 }

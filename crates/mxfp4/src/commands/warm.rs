@@ -3,18 +3,13 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
 
 use mxfp4_gpu::DeviceSelection;
-use mxfp4_process::{Command, Output};
+use mxfp4_launch::{CompileCache, Error, Flags, Launch, Request, Task};
 
-use crate::commands::serve::{self, CompileCache, Flags, Launch, LogTail, Request, Task};
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
-use crate::ui::progress::{Progress, Steps};
-
-/// What to compile for where no GPU says it.
-pub const HOPPER: &str = "cuda:sm_90a";
+use crate::serving::{HOPPER, compile, dry_run, prepare};
+use crate::ui::progress::Steps;
 
 /// Compile a model ahead of time, into the cache that `serve` starts from.
 ///
@@ -52,21 +47,21 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         },
     )?;
     let target = args.target.or_else(|| {
-        let has_gpu = serve::gpus(&DeviceSelection::First, &context.ambient).is_ok();
+        let has_gpu = mxfp4_launch::gpus(&DeviceSelection::First, &context.ambient).is_ok();
         (!has_gpu).then(|| HOPPER.to_owned())
     });
-    let problem = launch.model.check(&context.ambient).err();
+    let problem = launch.model.check(&context.ambient).err().map(Error::from);
     if args.dry_run {
         let task = Task::Compile(target.as_deref());
-        return serve::dry_run(context, &launch, task, problem.as_slice());
+        return dry_run(context, &launch, task, problem.as_slice());
     }
     if let Some(problem) = problem {
-        return Err(Failure::new(Exit::Precondition, problem).into());
+        return Err(problem.into());
     }
 
     let mut steps = Steps::new(context.verbosity, 2);
     steps.begin("Make ready: the SDK and the kernel package");
-    let (sdk, environment) = serve::prepare(context, args.no_setup)?;
+    let (sdk, environment) = prepare(context, args.no_setup)?;
     steps.done("ready");
 
     let what = target.as_deref().unwrap_or("this machine's GPU");
@@ -90,16 +85,4 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     path.push(b'\n');
     io::stdout().write_all(&path)?;
     Ok(0)
-}
-
-/// Runs MAX's compilation and shows its phases; the exit code is that of an interruption, or 0.
-pub fn compile(command: Command, progress: Progress) -> anyhow::Result<i32> {
-    let started = Instant::now();
-    let mut tail = LogTail::default();
-    let outcome = command.output(Output::Lines).run(&mut |line| {
-        progress.line(&line.text);
-        tail.push(&line.text);
-    })?;
-    drop(progress);
-    serve::finish(&outcome, &tail, started)
 }

@@ -3,11 +3,22 @@
 use std::fmt;
 use std::str::FromStr;
 
+use mxfp4_launch::Address;
+
+use crate::exit::{Exit, Failure};
+
 /// The address of a server, without a path of its interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url(String);
 
 impl Url {
+    /// Where a client of this machine reaches a server.
+    pub fn of(address: &Address) -> Result<Self, Failure> {
+        let url = address.url();
+        let wrong = |why| Failure::new(Exit::Usage, format!("{url}: {why}"));
+        url.parse().map_err(wrong)
+    }
+
     /// The address as text, without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0

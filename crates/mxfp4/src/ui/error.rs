@@ -3,14 +3,34 @@
 use std::io;
 
 use super::color::{self, styled};
+use super::visible::visible_lines;
+use crate::exit;
 
 /// Prints `error: ...` to stderr.
 pub fn print(error: &anyhow::Error) {
-    eprintln!("{} {}", styled(color::ERROR, "error:"), message(error));
+    let message = visible_lines(&message(error));
+    eprintln!("{} {message}", styled(color::ERROR, "error:"));
 }
 
-/// The error and its causes, each said once, without a backtrace.
+/// The error, its causes and what to do about it, each said once, without a backtrace.
 pub fn message(error: &anyhow::Error) -> String {
+    let what = what(error);
+    match exit::hint(error) {
+        Some(hint) if !what.contains(&hint) => format!("{what}; {hint}"),
+        _ => what,
+    }
+}
+
+/// The same of an error that stopped nothing.
+pub fn told(error: &mxfp4_launch::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// The error and its causes alone.
+pub fn what(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

@@ -9,38 +9,38 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::config::{CompilationMode, Label};
-use mxfp4_env::{Layout, Workspace};
+use mxfp4_env::{Context, Layout, Workspace};
 use mxfp4_process::Command;
 use tempfile::NamedTempFile;
 
 use self::events::Outputs;
 pub use self::wrapper::bazelw_problem;
 use super::{Options, Profile};
-use crate::{Error, Job, run, run_with};
+use crate::{Error, run, run_with};
 
 /// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
 /// itself what is fresh, and returns what it made.
 ///
 /// On a terminal Bazel draws its own progress; elsewhere its lines are passed on.
-pub fn modular(job: Job, options: &Options) -> Result<Vec<PathBuf>, Error> {
-    debug_assert_eq!(job.workspace.layout, Layout::Modular);
-    let root = &job.workspace.root;
-    let bazel = &job.workspace.config.bazel;
+pub fn modular(context: &Context, options: &Options) -> Result<Vec<PathBuf>, Error> {
+    debug_assert_eq!(context.workspace.layout, Layout::Modular);
+    let root = &context.workspace.root;
+    let bazel = &context.workspace.config.bazel;
     let mode = match options.profile {
         Some(Profile::Release) => Some(CompilationMode::Opt),
         Some(Profile::Debug) => Some(CompilationMode::Dbg),
         None => bazel.compilation_mode,
     };
-    let labels = job.workspace.bazel_labels();
+    let labels = context.workspace.bazel_labels();
     if labels.is_empty() {
-        return Err(nothing_to_build(job.workspace));
+        return Err(nothing_to_build(&context.workspace));
     }
     if let Some((found, fix)) = bazelw_problem(root) {
         return Err(Error::Build(format!("{found}; {fix}")));
     }
     let labels = labels.into_iter().map(Label::as_str);
     tracing::info!("building {}", labels.clone().collect::<Vec<_>>().join(" "));
-    let events = Events::of(job.workspace)?;
+    let events = Events::of(&context.workspace)?;
     // The caller's own environment: Bazel makes everything anew when PATH is
     // another than that of the calls made by hand.
     let command = Command::new(root.join("bazelw"))
@@ -64,7 +64,7 @@ pub fn modular(job: Job, options: &Options) -> Result<Vec<PathBuf>, Error> {
             "`bazelw build` failed ({outcome}), see above"
         )));
     }
-    outputs::keep(job.workspace, &events.read()?)
+    outputs::keep(&context.workspace, &events.read()?)
 }
 
 fn nothing_to_build(workspace: &Workspace) -> Error {

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mxfp4_env::config::Kernel;
-use mxfp4_env::{Environment, Sdk};
+use mxfp4_env::{Context, Environment, Sdk};
 
 use super::Dialect;
 use super::target::Target;
+use crate::Error;
 use crate::inputs::{Inputs, Seen};
-use crate::{Error, Job};
 
 /// What can be made in a workspace.
 pub(super) struct Targets<'a> {
-    job: Job<'a>,
+    context: &'a Context,
     sdk: &'a Sdk,
     /// Where the compiler looks in this environment, but for what its arguments name.
     import_path: Vec<PathBuf>,
@@ -25,7 +25,7 @@ pub(super) struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(job: Job<'a>, sdk: &'a Sdk, environment: &Environment) -> Self {
+    pub(super) fn new(context: &'a Context, sdk: &'a Sdk, environment: &Environment) -> Self {
         let listed = environment.get("MODULAR_MOJO_MAX_IMPORT_PATH");
         let import_path = listed
             .unwrap_or_default()
@@ -34,19 +34,19 @@ impl<'a> Targets<'a> {
             .filter(|entry| !entry.is_empty())
             .map(|entry| from_here(OsStr::from_bytes(entry).as_ref()))
             .collect();
-        let config = &job.workspace.config;
+        let config = &context.workspace.config;
         let beside = config
             .kernels
             .iter()
             .filter_map(|kernel| kernel.source.as_ref().parent());
         let tests = config.tests.mojo_includes.iter().map(AsRef::as_ref);
         Self {
-            job,
+            context,
             sdk,
             import_path,
             shared: beside
                 .chain(tests)
-                .map(|path| job.workspace.root.join(path))
+                .map(|path| context.workspace.root.join(path))
                 .collect(),
             seen: Arc::default(),
         }
@@ -58,7 +58,7 @@ impl<'a> Targets<'a> {
         dialect: Dialect,
         flags: &[String],
     ) -> Result<Vec<Target>, Error> {
-        let kernels = self.job.workspace.config.kernels.iter();
+        let kernels = self.context.workspace.config.kernels.iter();
         kernels
             .map(|kernel| self.package(kernel, dialect, flags))
             .collect()
@@ -70,7 +70,7 @@ impl<'a> Targets<'a> {
         dialect: Dialect,
         flags: &[String],
     ) -> Result<Target, Error> {
-        let root = &self.job.workspace.root;
+        let root = &self.context.workspace.root;
         let name = kernel.name.as_str();
         let source = root.join(&kernel.source);
         if !["__init__.mojo", "__init__.🔥"]
@@ -93,7 +93,7 @@ impl<'a> Targets<'a> {
         }
         let flags: Vec<String> = kernel.flags.iter().chain(flags).cloned().collect();
         let file = |extension| {
-            let build_dir = self.job.workspace.build_dir();
+            let build_dir = self.context.workspace.build_dir();
             build_dir.join(format!("{name}.{extension}"))
         };
         let (output, superseded) = (file(dialect.extension), file(dialect.other_extension));
@@ -122,10 +122,10 @@ impl<'a> Targets<'a> {
         flags: &[String],
         name: impl AsRef<Path>,
     ) -> Target {
-        let root = &self.job.workspace.root;
+        let root = &self.context.workspace.root;
         let stem = source.file_stem().unwrap_or_default();
         let includes = includes.iter().map(|include| root.join(include)).collect();
-        let output = self.job.workspace.build_dir().join(name).join(stem);
+        let output = self.context.workspace.build_dir().join(name).join(stem);
         let outputs = vec![output.clone()];
         Target {
             name: stem.to_string_lossy().into_owned(),
@@ -140,8 +140,8 @@ impl<'a> Targets<'a> {
     /// The programs that show whether the kernels compile for an accelerator: the compile_*.mojo among the Mojo tests,
     /// made in the folder of the build folder that is named after it.
     pub(super) fn checks(&self, accelerator: &str, flags: &[String]) -> Vec<Target> {
-        let root = &self.job.workspace.root;
-        let tests = &self.job.workspace.config.tests;
+        let root = &self.context.workspace.root;
+        let tests = &self.context.workspace.config.tests;
         let includes: Vec<&Path> = tests.mojo_includes.iter().map(AsRef::as_ref).collect();
         let mut files = Vec::new();
         for path in &tests.mojo {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::{Layout, Options, Platform, Sdk};
-use mxfp4_gpu::Inventory;
+use mxfp4_gpu::DeviceSelection;
+use mxfp4_launch::{GpuError, gpus};
 use mxfp4_process::Command;
 use mxfp4_toolchain::build;
 
@@ -75,13 +76,13 @@ fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
         // Said before the GPU is looked for: it makes nothing and takes no time.
         ensure_sdk(context, true)?;
     }
-    let gpu = gpu(context).map_err(|problem| Failure::new(Exit::Precondition, problem))?;
+    let gpu = gpu(context)?;
     file::check_outputs(args.json.as_deref(), args.report.as_deref())?;
     let sdk = ensure_sdk(context, args.no_setup)?;
     let environment = context.environment(Some(&sdk), Options::default())?;
     let includes = INCLUDES.map(Path::new);
     let program = build::program(
-        context.job(),
+        context,
         &sdk,
         &environment,
         PROGRAM.as_ref(),
@@ -164,41 +165,33 @@ impl Args {
 }
 
 /// The GPU that a program started from here uses, which must be a Hopper.
-fn gpu(context: &Context) -> Result<Gpu, String> {
-    let inventory = Inventory::probe().map_err(|error| {
-        format!(
-            "no Hopper GPU: {error}; measure on a machine with an H100, H200 or GH200 and its driver, or show a recorded \
-             run with --from"
-        )
+fn gpu(context: &Context) -> Result<Gpu, Failure> {
+    let selected = gpus(&DeviceSelection::First, &context.ambient).map_err(|error| {
+        let failure = Failure::new(Exit::Precondition, error.to_string());
+        match hint(&error) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     })?;
-    let mask = context.ambient.get("CUDA_VISIBLE_DEVICES");
-    let mask = mask.map(|devices| devices.to_string_lossy());
-    let visible = inventory
-        .visible(mask.as_deref())
-        .map_err(|error| error.to_string())?;
-    let Some(gpu) = visible.first() else {
-        return Err(match mask {
-            Some(mask) if !inventory.gpus.is_empty() => format!(
-                "CUDA_VISIBLE_DEVICES={mask} hides every GPU of this machine; change or unset it"
-            ),
-            _ => format!(
-                "no Hopper GPU: the NVIDIA driver {} is here, and no GPU",
-                inventory.driver
-            ),
-        });
-    };
-    if !gpu.is_hopper() {
-        let (major, minor) = gpu.capability;
-        return Err(format!(
-            "GPU {} is a {} (compute capability {major}.{minor}), and the MXFP4 kernel needs Hopper (sm_90); measure on an \
-             H100, H200 or GH200, chosen with CUDA_VISIBLE_DEVICES where there are several GPUs",
-            gpu.index, gpu.name
-        ));
-    }
+    let mut gpus = selected.gpus.into_iter();
     Ok(Gpu {
-        name: gpu.name.clone(),
-        driver: inventory.driver,
+        name: gpus.next().map_or_else(String::new, |gpu| gpu.name),
+        driver: selected.driver,
     })
+}
+
+/// What to do about a GPU that is missing, so as to measure.
+fn hint(error: &GpuError) -> Option<String> {
+    match error {
+        GpuError::Driver(_) => Some(
+            "measure on a machine with an H100, H200 or GH200 and its driver, or show a recorded run with --from"
+                .into(),
+        ),
+        GpuError::NotHopper { .. } => Some(
+            "measure on an H100, H200 or GH200, chosen with CUDA_VISIBLE_DEVICES where there are several GPUs".into(),
+        ),
+        error => error.hint(),
+    }
 }
 
 fn versions(sdk: &Sdk) -> Versions {

@@ -25,6 +25,7 @@ use anyhow::Context as _;
 use clap::builder::TypedValueParser as _;
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_gpu::{Gpu, Inventory, MemoryWatch};
+use mxfp4_launch::{Launch, Model};
 use mxfp4_process::CaughtSignals;
 
 use self::generator::{Generator, Profile};
@@ -32,11 +33,11 @@ use self::level::Whose;
 use self::record::{Record, Start};
 use super::file;
 use super::record::{Gpu as GpuName, Versions};
-use crate::commands::serve::{self, Launch, Model, StartArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::http::{ClientArgs, Url};
 use crate::prepare::ensure_sdk;
+use crate::serving::{StartArgs, environment, prepare, start_for_command};
 
 /// Start a server, drive it, and print how fast it answers.
 ///
@@ -199,7 +200,7 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
         }
         return measure_own(context, args, &launch);
     };
-    if !serve::is_healthy(url.as_str()) {
+    if !mxfp4_launch::is_healthy(url.as_str()) {
         let message = format!(
             "no server is ready on {url}; start one, or leave --url out to measure one that is started"
         );
@@ -208,7 +209,7 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
     let mut made = None;
     if launch.profile.is_some() {
         let sdk = ensure_sdk(context, args.server.no_setup)?;
-        let environment = serve::environment(context, Some(&sdk))?;
+        let environment = environment(context, Some(&sdk))?;
         made = Some((sdk, environment));
     }
     let bench = Bench {
@@ -223,18 +224,18 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
 /// Starts the server, drives it, stops it.
 fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Result<i32> {
     args.server.check(context, launch)?;
-    let (sdk, environment) = serve::prepare(context, args.server.no_setup)?;
+    let (sdk, environment) = prepare(context, args.server.no_setup)?;
     let log = args.log_file.clone().map_or_else(
         || context.workspace.state_dir().join("bench-serve.log"),
         |path| context.cwd.join(path),
     );
-    let mut server = match serve::start_for_command(context, launch, (&sdk, &environment), &log)? {
+    let mut server = match start_for_command(context, launch, (&sdk, &environment), &log)? {
         Ok(server) => server,
         Err(code) => return Ok(code),
     };
     let start = server.startup(|startup, compiled| Start {
         seconds: startup.elapsed().as_secs_f64(),
-        phases: startup.laps(),
+        phases: startup.times(),
         compiled,
     });
     let bench = Bench {
@@ -243,7 +244,7 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
         launch,
         made: Some((&sdk, &environment)),
     };
-    let result = bench.drive(&launch.address().target()?, Some(start));
+    let result = bench.drive(&Url::of(&launch.address())?, Some(start));
     if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
         server.end()?;

@@ -138,7 +138,7 @@ impl Round {
 
     fn failed(&mut self, what: &str, error: &anyhow::Error) {
         eprintln!("error: {}", crate::ui::error::message(error));
-        let code = i32::from(exit::code_of(error));
+        let code = i32::from(exit::of(error).code());
         self.interrupted = (code > 128).then_some(code);
         self.success = false;
         self.parts.push(format!("{what} failed"));

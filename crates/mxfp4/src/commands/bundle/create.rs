@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use mxfp4_bundle::{About, Beside, Mode, Pack, Tree};
 use mxfp4_env::config::PythonVersion;
 use mxfp4_env::{Options, Sdk};
+use mxfp4_launch::{CompileCache, is_graph};
 use mxfp4_toolchain::{build, carry};
 
 use super::size::Size;
 use super::{bar, megabytes, print, sources};
-use crate::commands::serve::{CompileCache, is_graph};
 use crate::context::Context;
 use crate::exit::{Exit, ExitContext, Failure};
 use crate::prepare::ensure_built;
@@ -74,7 +74,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     mxfp4_bundle::check_free(&output)?;
 
     let mut steps = Steps::new(context.verbosity, 3);
-    let workshop = carry::Workshop::open(context.job())?;
+    let workshop = carry::Workshop::open(context)?;
     let sdk = match named {
         Some(sdk) => {
             steps.begin(&format!("Take the SDK for Python {python}"));

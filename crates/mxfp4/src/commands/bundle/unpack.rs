@@ -91,7 +91,7 @@ fn make_ready(ambient: &Ambient, into: &Path) -> anyhow::Result<()> {
         anyhow::bail!("{} holds no SDK", into.display());
     };
     let environment = context.environment(Some(&sdk), Options::default())?;
-    build::adopt(context.job(), &sdk, &environment)?;
+    build::adopt(&context, &sdk, &environment)?;
     match (&sdk.python, sdk.python_version) {
         (Some(python), _) => carry::compile_python(python, &[&sdk.site, &into.join(PYTHON)])?,
         (None, Some(version)) => {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use mxfp4_launch::CompileCache;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve::CompileCache;
 
 /// What the SDK takes: MAX, Mojo and what they need, unpacked.
 const SDK: u64 = 2_000_000_000;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use mxfp4_env::{Ambient, Environment, Layout, Options, Sdk};
+use mxfp4_launch::{Launch, Request};
 use mxfp4_toolchain::build;
 
-use crate::commands::serve::{Launch, Request};
 use crate::context::Context;
+use crate::ui::error::message;
 
 /// The workspace, and what is known of it before anything is looked at more closely.
 pub struct Facts<'a> {
@@ -36,13 +37,12 @@ impl<'a> Facts<'a> {
             .filter(|_| context.workspace.layout == Layout::Standalone)
             .map(|sdk| {
                 let environment = environment.as_ref().map_err(Clone::clone)?;
-                build::outdated(context.job(), sdk, environment)
-                    .map_err(|error| message(&error.into()))
+                build::outdated(context, sdk, environment).map_err(|error| message(&error.into()))
             });
         Self {
             environment,
             outdated,
-            launch: Launch::plan(context, request).map_err(|error| message(&error)),
+            launch: Launch::plan(context, request).map_err(|error| message(&error.into())),
             sdk,
             context,
             online,
@@ -69,9 +69,4 @@ impl<'a> Facts<'a> {
         let path = self.ambient().get("PATH").unwrap_or_default();
         which::which_in(name, Some(path), &self.context.cwd).ok()
     }
-}
-
-/// The error and its causes in one line.
-pub fn message(error: &anyhow::Error) -> String {
-    crate::ui::error::message(error)
 }

@@ -1,10 +1,10 @@
 //! The GPUs that would be served on.
 
-use mxfp4_gpu::{Gpu, Inventory};
+use mxfp4_gpu::Gpu;
+use mxfp4_launch::{gib, gpus, memory};
 
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve::checks;
 
 /// Whether there are Hopper GPUs with room for the model, as `serve` checks it.
 pub fn gpu(facts: &Facts) -> anyhow::Result<Finding> {
@@ -13,17 +13,21 @@ pub fn gpu(facts: &Facts) -> anyhow::Result<Finding> {
             "it is not known which to look for, see settings",
         ));
     };
-    let gpus = match checks::gpus(&launch.devices, facts.ambient()) {
-        Ok(gpus) => gpus,
-        Err(why) => return Ok(Finding::refused(&why, "serve on an H100, H200 or GH200")),
+    let selected = match gpus(&launch.devices, facts.ambient()) {
+        Ok(selected) => selected,
+        Err(why) => {
+            let otherwise = || "serve on an H100, H200 or GH200".into();
+            let fix = why.hint().unwrap_or_else(otherwise);
+            return Ok(Finding::failing(why.to_string(), fix));
+        }
     };
     if let Ok(Some(weights)) = launch.model.check(facts.ambient())
-        && let Err(why) = checks::memory(&gpus, weights)
+        && let Err(why) = memory(&selected.gpus, weights)
     {
-        return Ok(Finding::refused(&why, "serve a smaller model"));
+        return Ok(Finding::failing(why.to_string(), why.hint()));
     }
-    let driver = Inventory::probe().map_or("unknown".into(), |inventory| inventory.driver);
-    let gpus: Vec<String> = gpus.iter().map(describe).collect();
+    let driver = selected.driver;
+    let gpus: Vec<String> = selected.gpus.iter().map(describe).collect();
     Ok(Finding::ok(format!("{}; driver {driver}", gpus.join("; "))))
 }
 
@@ -31,7 +35,7 @@ fn describe(gpu: &Gpu) -> String {
     let (major, minor) = gpu.capability;
     let memory = match (gpu.memory_free, gpu.memory_total) {
         (Some(free), Some(total)) => {
-            format!(", {} of {} free", checks::gib(free), checks::gib(total))
+            format!(", {} of {} free", gib(free), gib(total))
         }
         _ => String::new(),
     };

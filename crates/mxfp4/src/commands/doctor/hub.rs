@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use mxfp4_launch::{Model, hub_cache, hub_home, is_offline};
 use mxfp4_process::Command;
 use nix::unistd::{AccessFlags, access};
 
 use super::ask::ask;
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve::{Model, hub_cache, hub_home, is_offline};
 
 /// Asks for the headers of one file; standard library only.
 const ASK: &str = include_str!("ask_hub.py");

@@ -1,11 +1,11 @@
 //! The kernel packages.
 
+use mxfp4_launch::{Error, check_packages};
 use mxfp4_toolchain::Error::Interrupted;
 
-use super::facts::{Facts, message};
+use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve;
-use crate::exit::Failure;
+use crate::ui::error::message;
 
 /// What makes them.
 const BUILD: &str = "run `mxfp4 build`; `test` and `serve` do it by themselves";
@@ -63,15 +63,16 @@ pub fn loads(facts: &Facts) -> anyhow::Result<Finding> {
     if !matches!(&facts.outdated, Some(Ok(outdated)) if outdated.is_empty()) {
         return Ok(Finding::not_applicable("they have to be built first"));
     }
-    match serve::check_packages(facts.context, sdk, environment) {
+    match check_packages(facts.context, sdk, environment) {
         Ok(()) => Ok(Finding::ok("MAX loads them, and finds the ops in them")),
-        Err(error) if matches!(error.downcast_ref(), Some(Interrupted(_))) => Err(error),
-        Err(error) => {
-            let anew = "remove build/ and run `mxfp4 build`";
-            Ok(match error.downcast_ref::<Failure>() {
-                Some(refused) => Finding::failing(refused.to_string(), anew),
-                None => Finding::failing(message(&error), "make the SDK anew with `mxfp4 setup`"),
-            })
-        }
+        Err(error @ Error::Toolchain(Interrupted(_))) => Err(error.into()),
+        Err(error @ (Error::NoPackage | Error::Package(_))) => Ok(Finding::failing(
+            error.to_string(),
+            "remove build/ and run `mxfp4 build`",
+        )),
+        Err(error) => Ok(Finding::failing(
+            message(&error.into()),
+            "make the SDK anew with `mxfp4 setup`",
+        )),
     }
 }

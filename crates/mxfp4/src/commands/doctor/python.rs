@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use mxfp4_env::config::PythonVersion;
+use mxfp4_launch::python as python_of;
 use mxfp4_process::Command;
 use mxfp4_toolchain::{OLDEST_UV, Uv, look_at_uv};
 
 use super::ask::ask;
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve;
 
 /// What an interpreter is asked; `-I` keeps the surroundings out of the answer.
 const VERSION: [&str; 3] = [
@@ -23,9 +23,11 @@ pub fn python(facts: &Facts) -> anyhow::Result<Finding> {
     if let Some(sdk) = facts.found_sdk() {
         let version = sdk.python_version;
         let version = version.map_or("Python".into(), |version| format!("Python {version}"));
-        return Ok(match serve::python(sdk) {
+        return Ok(match python_of(sdk) {
             Ok(python) => Finding::ok(format!("{version} at {}", python.display())),
-            Err(missing) => Finding::refused(&missing.to_string(), ""),
+            Err(missing) => {
+                Finding::failing(missing.to_string(), missing.hint().unwrap_or_default())
+            }
         });
     }
     if facts.is_modular() {
@@ -78,7 +80,7 @@ pub fn uv(facts: &Facts) -> anyhow::Result<Finding> {
         true => Finding::warning(found, fix),
         false => Finding::failing(found, fix),
     };
-    Ok(match look_at_uv(facts.context.job())? {
+    Ok(match look_at_uv(facts.context)? {
         Uv::Works(uv) => Finding::ok(uv.display().to_string()),
         Uv::Refused(found, fix) => judge(found, fix),
         Uv::TooOld(uv, version) => Finding::warning(

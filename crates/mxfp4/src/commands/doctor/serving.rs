@@ -1,8 +1,9 @@
 //! What `serve` would start with: the settings, the model, the ports.
 
+use mxfp4_launch::{Model, gib, metrics_port, port};
+
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::commands::serve::{Model, checks};
 
 /// What the other rows of serving are not known for.
 const SEE_SETTINGS: &str = "it is not known, see settings";
@@ -26,13 +27,14 @@ pub fn model(facts: &Facts) -> anyhow::Result<Finding> {
     let weights = match launch.model.check(facts.ambient()) {
         Ok(weights) => weights,
         Err(why) => {
-            return Ok(Finding::refused(
-                &why,
-                "give --model, or serve.model in mxfp4.toml, a folder or repository with GPT-OSS in MXFP4",
+            let otherwise = "give --model, or serve.model in mxfp4.toml, a folder or repository with GPT-OSS in MXFP4";
+            return Ok(Finding::failing(
+                why.to_string(),
+                why.hint().unwrap_or(otherwise),
             ));
         }
     };
-    let size = weights.map_or(String::new(), |bytes| format!(", {}", checks::gib(bytes)));
+    let size = weights.map_or(String::new(), |bytes| format!(", {}", gib(bytes)));
     Ok(match &launch.model {
         Model::Folder(folder) => Finding::ok(format!("{}{size}", folder.display())),
         Model::Repository {
@@ -51,12 +53,12 @@ pub fn ports(facts: &Facts) -> anyhow::Result<Finding> {
     let Ok(launch) = &facts.launch else {
         return Ok(Finding::not_applicable(SEE_SETTINGS));
     };
-    let (host, port, metrics) = (&launch.host, launch.port, launch.metrics_port);
-    Ok(match checks::port(host, port, metrics) {
-        Err(why) => Finding::refused(&why, "choose another with --port"),
-        Ok(()) => match checks::metrics_port(host, metrics) {
-            Some(why) => Finding::refused(&why, "").into_warning(),
-            None => Finding::ok(format!("{port} and {metrics} are free on {host}")),
+    let (host, number, metrics) = (&launch.host, launch.port, launch.metrics_port);
+    Ok(match port(host, number, metrics) {
+        Err(why) => Finding::failing(why.to_string(), why.hint()),
+        Ok(()) => match metrics_port(host, metrics) {
+            Some(why) => Finding::warning(why.to_string(), why.hint()),
+            None => Finding::ok(format!("{number} and {metrics} are free on {host}")),
         },
     })
 }

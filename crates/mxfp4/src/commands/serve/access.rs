@@ -4,11 +4,9 @@ use std::net::ToSocketAddrs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use mxfp4_launch::{Access, Frontend, Kept, Launch};
 use mxfp4_server::{KeyLimits, KeySource, Keys, KeysError, Origin, Secret, Tls};
 
-use super::front_end::Frontend;
-use super::kept::Kept;
-use super::launch::Launch;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::hidden_keys;
@@ -46,21 +44,6 @@ pub struct AccessArgs {
     /// Let pages of this origin ask by a browser, as https://example.com, or * for all; may be given more than once
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<Origin>,
-}
-
-/// Who may ask a server, and how, decided. By default anyone may, in the clear.
-#[derive(Clone, Debug, Default)]
-pub struct Access {
-    /// Who may ask.
-    pub keys: Keys,
-    /// Whether `/metrics` needs no key.
-    pub metrics_without_key: bool,
-    /// What TLS needs.
-    pub tls: Option<Tls>,
-    /// Whose pages may ask.
-    pub origins: Vec<Origin>,
-    /// What is kept for clients.
-    pub kept: Kept,
 }
 
 impl AccessArgs {
@@ -127,17 +110,15 @@ impl AccessArgs {
     }
 }
 
-impl Access {
-    /// A warning where others reach the server and none needs a key.
-    pub fn warning(&self, host: &str) -> Option<String> {
-        if self.keys.is_required() || is_local(host) {
-            return None;
-        }
-        Some(format!(
-            "anyone who reaches {host} can use this server; set {} or give --api-key-file, or listen on 127.0.0.1",
-            hidden_keys::VARIABLE
-        ))
+/// A warning where others reach the server and none needs a key.
+pub fn warning(access: &Access, host: &str) -> Option<String> {
+    if access.keys.is_required() || is_local(host) {
+        return None;
     }
+    Some(format!(
+        "anyone who reaches {host} can use this server; set {} or give --api-key-file, or listen on 127.0.0.1",
+        hidden_keys::VARIABLE
+    ))
 }
 
 fn tls([certificate, key]: [Option<PathBuf>; 2]) -> anyhow::Result<Option<Tls>> {

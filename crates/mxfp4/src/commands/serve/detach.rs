@@ -8,11 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use mxfp4_launch::{Address, LogTail};
 use mxfp4_process::Command;
 use serde_json::json;
 
-use super::log_tail::LogTail;
-use super::server::Address;
 use crate::exit::{Exit, Failure};
 
 /// How long between two questions whether the server is ready.

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mxfp4_launch::{Frontend, Kept, Launch};
 use mxfp4_server::{SealKey, Store, StoreLimits};
 
-use super::{Frontend, Launch};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
@@ -38,15 +38,6 @@ pub struct KeptArgs {
     /// MXFP4_SEAL_KEY has them with commas between [default: a key that is drawn at each start]
     #[arg(long, value_name = "FILE")]
     seal_key_file: Option<PathBuf>,
-}
-
-/// What a server keeps, decided.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    /// Where responses are kept.
-    pub store: Option<Store>,
-    /// What reasoning is sealed with.
-    pub seal_keys: Vec<SealKey>,
 }
 
 impl KeptArgs {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mxfp4_env::{Environment, Sdk};
+use mxfp4_launch::LogTail;
 use mxfp4_process::{Command, Output, Stream};
 
 use crate::commands::bench::file;
-use crate::commands::serve::{self, LogTail};
 
 /// File with the number of steps that the server is to record; as `mxfp4.profile` names it.
 const REQUEST: &str = "request";
@@ -67,7 +67,7 @@ pub fn record(
 fn table(record: &Path, (sdk, environment): (&Sdk, &Environment)) -> anyhow::Result<String> {
     let mut table = String::new();
     let mut tail = LogTail::default();
-    let outcome = Command::new(serve::python(sdk)?)
+    let outcome = Command::new(mxfp4_launch::python(sdk)?)
         .environment(environment)
         .args(["-m", "mxfp4.profile"])
         .arg(record)

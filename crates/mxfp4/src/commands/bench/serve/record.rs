@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::level::Level;
 use crate::commands::bench::file;
 use crate::commands::bench::record::{Gpu, Versions};
-use crate::commands::serve::Lap;
+use mxfp4_launch::PhaseTime;
 
 /// A run of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Start {
     /// From the first process to the first answer.
     pub seconds: f64,
     /// What it consists of.
-    pub phases: Vec<Lap>,
+    pub phases: Vec<PhaseTime>,
     /// Whether the model was compiled; otherwise it came from the cache.
     pub compiled: bool,
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use mxfp4_env::Ambient;
 
-use super::flags::Flags;
+use crate::flags::Flags;
 
 /// The values of a flag without any.
 const SWITCH: [&str; 2] = ["true", "false"];

@@ -7,38 +7,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mxfp4_engine::{Engine, EngineError, EngineListener, Request, VARIABLE};
-use mxfp4_env::{Ambient, Layout};
+use mxfp4_env::{Ambient, Context};
 use mxfp4_harmony::Vocabulary;
 use mxfp4_process::Command;
 use mxfp4_server::{Config, Limits, Server};
 use tokio::runtime::{Builder, Runtime};
 
-use super::access::Access;
-use super::checks::{self, METRICS_VARIABLE};
-use super::launch::{Launch, OURS};
-use super::model::Model;
-use crate::context::Context;
-use crate::exit::{Exit, ExitContext};
-
-/// Who answers HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Frontend {
-    /// mxfp4 itself, with MAX as the engine
-    Mxfp4,
-    /// MAX's own server
-    Max,
-}
-
-impl Frontend {
-    /// The one for these architectures: ours speaks the format of this project's alone.
-    pub fn of(layout: Layout, mut architectures: impl Iterator<Item = String>) -> Self {
-        if layout == Layout::Standalone && architectures.any(|name| name == OURS) {
-            Self::Mxfp4
-        } else {
-            Self::Max
-        }
-    }
-}
+use crate::Error;
+use crate::access::Access;
+use crate::model::Model;
+use crate::plan::Launch;
+use crate::port::{METRICS_VARIABLE, metrics_port};
 
 /// How far a front end is.
 #[derive(Clone, Debug)]
@@ -74,23 +53,23 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl FrontEnd {
     /// Opens the ports and waits for the engine, which finds the socket by [`Self::before`].
-    pub fn open(context: &Context, launch: &Launch, access: Access) -> anyhow::Result<Self> {
+    pub fn open(context: &Context, launch: &Launch, access: Access) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("front-end")
             .enable_all()
             .build()
-            .context("cannot start the front end's threads")?;
-        let max_metrics_port = free_port().context("cannot find a port for MAX's metrics")?;
+            .map_err(Error::front_end)?;
+        let max_metrics_port = free_port().map_err(Error::front_end)?;
         let config = config(context, launch, max_metrics_port, access);
         let server = runtime
             .block_on(Server::bind(config))
-            .or_exit(Exit::Precondition, "the front end cannot start")?;
+            .map_err(Error::front_end)?;
         let server = Arc::new(server);
         reload_at_hangup(&server);
         let listener = {
             let _inside = runtime.enter();
-            EngineListener::bind(&std::env::temp_dir())?
+            EngineListener::bind(&std::env::temp_dir()).map_err(Error::front_end)?
         };
         let socket = listener.path().to_owned();
         let state = Arc::new(Mutex::new(State::Waiting));
@@ -174,7 +153,7 @@ fn config(context: &Context, launch: &Launch, max_metrics_port: u16, access: Acc
     }
     // Where that port is busy, which the checks warn of, `/metrics` is on the other one all the same.
     limits.choices = launch.batch().unwrap_or(MAX_BATCH) + launch.waiting(context);
-    let is_free = checks::metrics_port(&launch.host, launch.metrics_port).is_none();
+    let is_free = metrics_port(&launch.host, launch.metrics_port).is_none();
     Config {
         host: launch.host.clone(),
         port: launch.port,
@@ -279,20 +258,4 @@ async fn try_out(engine: &Engine, vocabulary: &Vocabulary) -> anyhow::Result<()>
 fn free_port() -> std::io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ours_answers_for_our_architecture_alone() {
-        let of = |layout, names: &[&str]| {
-            Frontend::of(layout, names.iter().map(|name| name.to_string()))
-        };
-        assert_eq!(of(Layout::Standalone, &["other", OURS]), Frontend::Mxfp4);
-        assert_eq!(of(Layout::Standalone, &["other"]), Frontend::Max);
-        assert_eq!(of(Layout::Standalone, &[]), Frontend::Max);
-        assert_eq!(of(Layout::Modular, &[OURS]), Frontend::Max);
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::context::Context;
+use mxfp4_env::Context;
 
 /// The variable that MAX reads.
 pub const VARIABLE: &str = "MODULAR_CACHE_DIR";

@@ -252,7 +252,7 @@ fn the_page_says_what_the_tables_say() {
     let written = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         written == page::page(),
-        "{} is not what the tables say; renew it: {RENEW}=1 cargo test -p mxfp4 --bin mxfp4 the_page_says",
+        "{} is not what the tables say; renew it: {RENEW}=1 cargo test -p mxfp4-launch the_page_says",
         file.display()
     );
 }

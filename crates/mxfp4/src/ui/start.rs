@@ -5,11 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mxfp4_launch::{Error, Level, Levels, Startup, Watcher};
 use mxfp4_process::{Line, Stream};
 use serde_json::{Value, json};
 
-use super::log_line::{Level, Levels};
-use super::startup::Startup;
 use crate::context::Verbosity;
 use crate::ui::access_log::{self, Place};
 use crate::ui::progress::Progress;
@@ -74,8 +73,16 @@ impl View {
         }
     }
 
-    /// A phase begins; the one before it, if there is one, is over.
-    pub fn phase(&mut self, start: &Startup) {
+    /// Takes the live line away.
+    fn clear(&self) {
+        if let Mode::Live(bar) = &self.mode {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watcher for View {
+    fn phase(&mut self, start: &Startup) {
         let phase = start.phase();
         match &self.mode {
             Mode::Live(_) => self.tick(start),
@@ -83,9 +90,9 @@ impl View {
             Mode::Plain if self.quiet => {}
             Mode::Plain => eprintln!("{}{}", start.phase().doing(), left(start)),
             Mode::Events => {
-                if let Some(lap) = start.laps().last() {
+                if let Some(time) = start.times().last() {
                     event(
-                        json!({"event": "phase", "phase": lap.phase, "state": "end", "seconds": rounded(lap.seconds)}),
+                        json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
                     );
                 }
                 event(json!({
@@ -96,8 +103,7 @@ impl View {
         }
     }
 
-    /// Time goes by.
-    pub fn tick(&self, start: &Startup) {
+    fn tick(&self, start: &Startup) {
         if let Mode::Live(bar) = &self.mode
             && !start.is_ready()
         {
@@ -106,8 +112,7 @@ impl View {
         }
     }
 
-    /// A line of MAX's.
-    pub fn line(&mut self, line: &Line) {
+    fn line(&mut self, line: &Line) {
         let level = self.levels.of(&line.text);
         let kept = self
             .log
@@ -130,8 +135,7 @@ impl View {
         }
     }
 
-    /// News for a person.
-    pub fn say(&self, news: &str) {
+    fn say(&self, news: &str) {
         match &self.mode {
             Mode::Live(bar) => bar.suspend(|| tracing::info!("{news}")),
             Mode::Plain | Mode::Events => tracing::info!("{news}"),
@@ -139,18 +143,17 @@ impl View {
         }
     }
 
-    /// The server answers at `url`.
-    pub fn ready(&mut self, start: &Startup, url: &str, compiled: bool) {
+    fn ready(&mut self, start: &Startup, url: &str, compiled: bool) {
         if let Mode::Events = self.mode {
-            let laps = start.laps();
-            if let Some(lap) = laps.last() {
+            let times = start.times();
+            if let Some(time) = times.last() {
                 event(
-                    json!({"event": "phase", "phase": lap.phase, "state": "end", "seconds": rounded(lap.seconds)}),
+                    json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
                 );
             }
-            let phases: serde_json::Map<String, Value> = laps
+            let phases: serde_json::Map<String, Value> = times
                 .iter()
-                .map(|lap| (lap.phase.to_string(), rounded(lap.seconds).into()))
+                .map(|time| (time.phase.to_string(), rounded(time.seconds).into()))
                 .collect();
             event(json!({
                 "event": "ready", "url": url, "seconds": seconds(start.elapsed()), "phases": phases, "compiled": compiled,
@@ -165,18 +168,16 @@ impl View {
         }
     }
 
-    /// MAX has ended, and this program will with `code`.
-    pub fn ended(&self, code: i32, error: Option<&str>) {
+    fn ended(&self, code: i32, error: Option<&Error>) {
         self.clear();
         if let Mode::Events = self.mode {
-            event(json!({"event": "exit", "code": code, "error": error}));
-        }
-    }
-
-    /// Takes the live line away.
-    fn clear(&self) {
-        if let Mode::Live(bar) = &self.mode {
-            bar.finish_and_clear();
+            event(json!({
+                "event": "exit",
+                "code": code,
+                "error": error.map(message),
+                "kind": error.map(|error| error.exit().name()),
+                "hint": error.and_then(Error::hint),
+            }));
         }
     }
 }
@@ -219,6 +220,17 @@ fn echo(line: &Line, to_stderr: bool) {
     } else {
         println!("{text}");
     }
+}
+
+/// The error and its causes, in one line.
+fn message(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn event(event: Value) {

@@ -1,26 +1,11 @@
 //! How far a start is, how long its phases took, and how long they took the last time.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::phase::Phase;
-use crate::commands::bench::file;
-
-/// How many models the past is kept of.
-const KEPT: usize = 64;
-
-/// A phase and what it took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lap {
-    /// The phase.
-    pub phase: Phase,
-    /// How long it took.
-    pub seconds: f64,
-}
+use crate::history::PhaseTime;
+use crate::phase::Phase;
 
 /// A start that is under way or over.
 #[derive(Debug)]
@@ -29,15 +14,15 @@ pub struct Startup {
     /// Each phase and when it began, in order.
     phases: Vec<(Phase, Instant)>,
     ready: Option<Instant>,
-    before: Vec<Lap>,
+    before: Vec<PhaseTime>,
     /// The folder that a download fills.
     arrivals: Option<PathBuf>,
 }
 
 impl Startup {
-    /// It begins now; `before` is what [`Past`] knows.
+    /// It begins now; `before` is what [`crate::StartupHistory`] knows.
     /// A download fills the folder `arrivals`.
-    pub fn begin(before: Vec<Lap>, arrivals: Option<PathBuf>) -> Self {
+    pub fn begin(before: Vec<PhaseTime>, arrivals: Option<PathBuf>) -> Self {
         let now = Instant::now();
         Self {
             began: now,
@@ -89,12 +74,12 @@ impl Startup {
     pub fn left(&self) -> Option<Duration> {
         let now = self.phase();
         let taken = self.in_phase().as_secs_f64();
-        let here = self.before.iter().find(|lap| lap.phase == now)?;
+        let here = self.before.iter().find(|time| time.phase == now)?;
         if taken > here.seconds {
             return None;
         }
-        let later = self.before.iter().filter(|lap| lap.phase > now);
-        let later: f64 = later.map(|lap| lap.seconds).sum();
+        let later = self.before.iter().filter(|time| time.phase > now);
+        let later: f64 = later.map(|time| time.seconds).sum();
         Duration::try_from_secs_f64(here.seconds - taken + later).ok()
     }
 
@@ -113,13 +98,13 @@ impl Startup {
     }
 
     /// The phases that are over.
-    pub fn laps(&self) -> Vec<Lap> {
+    pub fn times(&self) -> Vec<PhaseTime> {
         let ends = self.phases.iter().skip(1).map(|(_, began)| *began);
         let ends = ends.chain(self.ready);
         self.phases
             .iter()
             .zip(ends)
-            .map(|((phase, began), end)| Lap {
+            .map(|((phase, began), end)| PhaseTime {
                 phase: *phase,
                 seconds: (end - *began).as_secs_f64(),
             })
@@ -128,58 +113,17 @@ impl Startup {
 
     /// `load 3.1 s`, `compile 1.5 s from the cache`: what took a tenth of a second at least.
     pub fn summary(&self, compiled: bool) -> Vec<String> {
-        self.laps()
+        self.times()
             .iter()
-            .filter(|lap| lap.seconds >= 0.1)
-            .map(|lap| {
-                let whence = match (lap.phase, compiled) {
+            .filter(|time| time.seconds >= 0.1)
+            .map(|time| {
+                let whence = match (time.phase, compiled) {
                     (Phase::Compile, false) => " from the cache",
                     _ => "",
                 };
-                format!("{} {:.1} s{whence}", lap.phase, lap.seconds)
+                format!("{} {:.1} s{whence}", time.phase, time.seconds)
             })
             .collect()
-    }
-}
-
-/// What the last start of each model took, in a file that may be lost.
-#[derive(Debug)]
-pub struct Past {
-    file: PathBuf,
-    model: String,
-}
-
-type Starts = BTreeMap<String, Vec<Lap>>;
-
-impl Past {
-    /// That of `model`, kept in the workspace's `state` folder.
-    pub fn of(model: &str, state: &Path) -> Self {
-        Self {
-            file: state.join("starts.json"),
-            model: model.to_owned(),
-        }
-    }
-
-    /// The last start's phases; none where there was none.
-    pub fn laps(&self) -> Vec<Lap> {
-        self.read().remove(&self.model).unwrap_or_default()
-    }
-
-    /// Keeps them for the next start. Where that fails, the next start does not know what is left.
-    pub fn keep(&self, laps: Vec<Lap>) {
-        let mut starts = self.read();
-        starts.insert(self.model.clone(), laps);
-        while starts.len() > KEPT {
-            starts.pop_first();
-        }
-        if let Ok(text) = serde_json::to_vec_pretty(&starts) {
-            let _ = file::write(&self.file, &text);
-        }
-    }
-
-    fn read(&self) -> Starts {
-        let text = fs::read(&self.file).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
     }
 }
 
@@ -198,24 +142,26 @@ mod tests {
         assert_eq!(start.line("1:2 INFO: Initializing model pipeline..."), None);
         start.ready();
         assert_eq!(start.line("1:2 INFO: Model worker ready"), None);
-        let phases: Vec<_> = start.laps().iter().map(|lap| lap.phase).collect();
+        let phases: Vec<_> = start.times().iter().map(|time| time.phase).collect();
         assert_eq!(phases, [Phase::Start, Phase::Load]);
-        let sum: f64 = start.laps().iter().map(|lap| lap.seconds).sum();
+        let sum: f64 = start.times().iter().map(|time| time.seconds).sum();
         assert!((sum - start.elapsed().as_secs_f64()).abs() < 1e-6);
     }
 
     #[test]
     fn what_is_left_comes_from_the_last_start() {
-        let lap = |phase, seconds| Lap { phase, seconds };
-        let mut start =
-            Startup::begin(vec![lap(Phase::Start, 1e6), lap(Phase::Compile, 1e3)], None);
+        let time = |phase, seconds| PhaseTime { phase, seconds };
+        let mut start = Startup::begin(
+            vec![time(Phase::Start, 1e6), time(Phase::Compile, 1e3)],
+            None,
+        );
         let left = start.left().unwrap().as_secs();
         assert!((1_000_900..=1_001_000).contains(&left), "{left}");
         // A phase that the last start did not have says nothing about the rest.
         start.line("1:2 INFO: Starting worker: x");
         assert_eq!(start.left(), None);
         // Nor does one that takes longer than it did.
-        let late = Startup::begin(vec![lap(Phase::Start, 0.0)], None);
+        let late = Startup::begin(vec![time(Phase::Start, 0.0)], None);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(late.left(), None);
     }
@@ -232,21 +178,5 @@ mod tests {
         start.line("1:2 INFO: Starting worker: x");
         assert_eq!(start.fetched(), None);
         assert_eq!(Startup::begin(Vec::new(), None).fetched(), None);
-    }
-
-    #[test]
-    fn the_past_is_kept_by_model_and_may_be_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let past = Past::of("a", folder.path());
-        assert_eq!(past.laps(), []);
-        let laps = vec![Lap {
-            phase: Phase::Load,
-            seconds: 2.0,
-        }];
-        past.keep(laps.clone());
-        assert_eq!(past.laps(), laps);
-        assert_eq!(Past::of("b", folder.path()).laps(), []);
-        fs::write(folder.path().join("starts.json"), "{").unwrap();
-        assert_eq!(past.laps(), []);
     }
 }

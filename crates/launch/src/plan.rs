@@ -4,20 +4,21 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mxfp4_env::{Environment, Sdk};
+use mxfp4_env::{Context, Environment, Sdk};
 use mxfp4_gpu::DeviceSelection;
 use mxfp4_process::Command;
 
-use super::checks;
-use super::compile_cache::{self, CompileCache};
-use super::entry_point::EntryPoint;
-use super::flags::Flags;
-use super::front_end::Frontend;
-use super::migration::{self, Given, Honoured, Migration};
-use super::model::Model;
-use super::server::Address;
-use crate::context::Context;
-use crate::exit::{Exit, ExitContext, Failure};
+use crate::Error;
+use crate::address::Address;
+use crate::compile_cache::{self, CompileCache};
+use crate::entry_point::EntryPoint;
+use crate::flags::Flags;
+use crate::frontend::{Frontend, OURS};
+use crate::gpu::{crowded, gpus, memory};
+use crate::migration::{self, Given, Honoured, Migration};
+use crate::model::Model;
+use crate::port::{METRICS_PORT, METRICS_VARIABLE, port};
+use crate::python::{has_starter, python, python_path, search_path};
 
 /// Variables that keep MAX and the libraries under it from sending anything to anyone. `MAX_SERVE_DISABLE_TELEMETRY`
 /// is not among them: it would take `/metrics` away too.
@@ -112,7 +113,7 @@ pub enum Task<'a> {
 impl Launch {
     /// Decides everything that can be without an SDK. A flag of MAX wins over ours of the same meaning, so that what
     /// is checked is what will run.
-    pub fn plan(context: &Context, request: Request) -> anyhow::Result<Self> {
+    pub fn plan(context: &Context, request: Request) -> Result<Self, Error> {
         let config = &context.workspace.config.serve;
         let given = |name: &str| {
             let value = request.flags.value(name);
@@ -138,36 +139,34 @@ impl Launch {
 
         // MAX would take it for a flag of its own, whatever stands before it.
         if name.is_empty() || name.starts_with('-') {
-            let message = format!(
-                "the model '{name}' is neither a folder nor a repository's name; a folder of that name is ./{name}"
-            );
-            return Err(Failure::new(Exit::Usage, message).into());
+            return Err(Error::ModelName(name));
         }
 
-        let devices = match given("devices") {
-            Some(text) => text.parse().or_exit(Exit::Usage, "--devices"),
-            None => match request.devices {
-                Some(devices) => Ok(devices),
-                None => config
-                    .devices
-                    .parse()
-                    .or_exit(Exit::Config, "serve.devices in mxfp4.toml"),
-            },
-        }?;
+        let flag = |source| Error::Devices {
+            given: "--devices",
+            configured: false,
+            source,
+        };
+        let configured = |source| Error::Devices {
+            given: "serve.devices in mxfp4.toml",
+            configured: true,
+            source,
+        };
+        let devices = match (given("devices"), request.devices) {
+            (Some(text), _) => text.parse().map_err(flag)?,
+            (None, Some(devices)) => devices,
+            (None, None) => config.devices.parse().map_err(configured)?,
+        };
         let port = match given("port") {
-            Some(text) => text
-                .parse()
-                .or_exit(Exit::Usage, format!("--port {text}"))?,
+            Some(text) => number(&text, || format!("--port {text}"))?,
             None => request.port.unwrap_or(config.port),
         };
-        let metrics_port = match context.ambient.get_nonempty(checks::METRICS_VARIABLE) {
+        let metrics_port = match context.ambient.get_nonempty(METRICS_VARIABLE) {
             Some(value) => {
                 let value = value.to_string_lossy();
-                value
-                    .parse()
-                    .or_exit(Exit::Usage, format!("{}={value}", checks::METRICS_VARIABLE))?
+                number(&value, || format!("{METRICS_VARIABLE}={value}"))?
             }
-            None => checks::METRICS_PORT,
+            None => METRICS_PORT,
         };
         let frontend = request.frontend.unwrap_or_else(|| {
             Frontend::of(
@@ -255,19 +254,24 @@ impl Launch {
         self.flags.has("help")
     }
 
-    /// What is missing on this machine, one sentence each.
-    pub fn problems(&self, context: &Context) -> Vec<String> {
+    /// What is missing on this machine.
+    pub fn problems(&self, context: &Context) -> Vec<Error> {
         let weights = self.model.check(&context.ambient);
-        let port = checks::port(&self.host, self.port, self.metrics_port);
-        let gpus = checks::gpus(&self.devices, &context.ambient);
-        let memory = match (&gpus, &weights) {
-            (Ok(gpus), Ok(Some(weights))) => checks::memory(gpus, *weights),
+        let port = port(&self.host, self.port, self.metrics_port);
+        let selected = gpus(&self.devices, &context.ambient);
+        let memory = match (&selected, &weights) {
+            (Ok(selected), Ok(Some(weights))) => memory(&selected.gpus, *weights),
             _ => Ok(()),
         };
-        [weights.err(), port.err(), gpus.err(), memory.err()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            weights.err().map(Error::from),
+            port.err().map(Error::from),
+            selected.err().map(Error::from),
+            memory.err().map(Error::from),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The command that does `task` with MAX.
@@ -277,15 +281,13 @@ impl Launch {
         sdk: Option<&Sdk>,
         environment: &Environment,
         task: Task<'_>,
-    ) -> anyhow::Result<Command> {
+    ) -> Result<Command, Error> {
         let entry_point = match sdk {
-            Some(sdk) => EntryPoint::probe(&search_path(sdk, environment)).map_err(|files| {
-                let site = sdk.site.display();
-                Failure::new(
-                    Exit::Sdk,
-                    format!("the SDK in {site} holds no MAX ({files}); run `mxfp4 setup`, or name another with MXFP4_SDK"),
-                )
-            })?,
+            Some(sdk) => {
+                let site = sdk.site.clone();
+                let no_max = |looked_for| Error::NoMax { site, looked_for };
+                EntryPoint::probe(&search_path(sdk, environment)).map_err(no_max)?
+            }
             None => EntryPoint::NEWEST,
         };
         let python = match sdk {
@@ -306,7 +308,7 @@ impl Launch {
         let ours = self.frontend == Frontend::Mxfp4;
         if task == Task::Serve {
             if ours && sdk.is_some() && !starter {
-                return Err(no_engine(environment).into());
+                return Err(Error::NoEngine(python_path(environment)));
             }
             if !entry_point.host_flag && (ours || !self.flags.has("host")) {
                 command = command.env("MAX_SERVE_HOST", self.max_host());
@@ -337,8 +339,7 @@ impl Launch {
         let Ok(Some(weights)) = self.model.check(&context.ambient) else {
             return false;
         };
-        checks::gpus(&self.devices, &context.ambient)
-            .is_ok_and(|gpus| checks::crowded(&gpus, weights))
+        gpus(&self.devices, &context.ambient).is_ok_and(|selected| crowded(&selected.gpus, weights))
     }
 
     /// The address that MAX is told. Behind our front end only its metrics listen there, and only we ask for them.
@@ -432,9 +433,6 @@ const POOL: &str = "MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE_PERCENT";
 /// holds the CUDA context and captured graphs.
 const CROWDED: (&str, &str) = ("95", "0.95");
 
-/// Our architecture: its decode steps can be captured as device graphs, and our front end speaks its format.
-pub const OURS: &str = "mxfp4.gpt_oss";
-
 /// The architectures that MAX is given: those of the flags, or else of the configuration.
 fn architectures<'a>(
     context: &'a Context,
@@ -447,7 +445,7 @@ fn architectures<'a>(
 }
 
 /// What the front end takes over from MAX's settings. What would be without effect is refused.
-fn honoured(context: &Context, flags: &Flags, telemetry: bool) -> anyhow::Result<Honoured> {
+fn honoured(context: &Context, flags: &Flags, telemetry: bool) -> Result<Honoured, Error> {
     let migration = Migration::read(Given {
         flags,
         ambient: &context.ambient,
@@ -457,25 +455,17 @@ fn honoured(context: &Context, flags: &Flags, telemetry: bool) -> anyhow::Result
     for warning in &migration.warnings {
         tracing::warn!("{warning}");
     }
-    match migration.refusals.as_slice() {
-        [] => Ok(migration.honoured),
-        refusals => Err(Failure::new(Exit::Usage, refusals.join("\n")).into()),
+    match migration.refusals.is_empty() {
+        true => Ok(migration.honoured),
+        false => Err(Error::Settings(migration.refusals)),
     }
 }
 
-fn no_engine(environment: &Environment) -> Failure {
-    let searched: Vec<_> = python_path(environment)
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect();
-    Failure::new(
-        Exit::Precondition,
-        format!(
-            "the engine, python/mxfp4, is in none of PYTHONPATH's folders ({}); serve from this project's workspace, or \
-             with --frontend max",
-            searched.join(", ")
-        ),
-    )
+fn number(text: &str, given: impl FnOnce() -> String) -> Result<u16, Error> {
+    text.parse().map_err(|source| Error::Number {
+        given: given(),
+        source,
+    })
 }
 
 /// What tells our Python package where compiled graphs are; see `mxfp4.max_patches.compiled_graphs`.
@@ -484,39 +474,4 @@ fn graphs_variable(task: Task<'_>) -> &'static str {
         Task::Serve => "MXFP4_COMPILED_GRAPHS",
         Task::Compile(_) => "MXFP4_EXPORT_GRAPHS",
     }
-}
-
-/// Whether our Python package, with what has a server start sooner, is on Python's path.
-fn has_starter(environment: &Environment) -> bool {
-    python_path(environment)
-        .iter()
-        .any(|folder| folder.join("mxfp4/start.py").is_file())
-}
-
-/// The interpreter of an SDK.
-pub fn python(sdk: &Sdk) -> Result<PathBuf, Failure> {
-    sdk.python.clone().ok_or_else(|| {
-        Failure::new(
-            Exit::Sdk,
-            format!(
-                "no Python interpreter matches the SDK in {}; install the Python that its packages are for and put it on \
-                 PATH",
-                sdk.site.display()
-            ),
-        )
-    })
-}
-
-/// Where Python will look for `max`: PYTHONPATH, then the SDK's packages.
-fn search_path(sdk: &Sdk, environment: &Environment) -> Vec<PathBuf> {
-    let mut folders = python_path(environment);
-    folders.push(sdk.site.clone());
-    folders
-}
-
-fn python_path(environment: &Environment) -> Vec<PathBuf> {
-    environment
-        .get("PYTHONPATH")
-        .map(|path| std::env::split_paths(path).collect())
-        .unwrap_or_default()
 }

@@ -23,7 +23,7 @@ pub fn page() -> String {
          MAX reads two kinds of files that may hold settings too. A file that `--config-file` names may hold no flag that is \
          refused. A `.env` file in the current folder may hold no variable that is honoured or refused. A `MAX_SERVE_` \
          variable that MAX does not know is warned of.\n\n\
-         `crates/mxfp4/src/commands/serve/migration` has these tables. A test writes this page from them, and another compares them \
+         `crates/launch/src/migration` has these tables. A test writes this page from them, and another compares them \
          with MAX.\n\n\
          ## Flags\n\n"
     );
