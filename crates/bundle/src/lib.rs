@@ -10,6 +10,7 @@
 mod digest;
 mod error;
 mod fields;
+mod format;
 mod manifest;
 mod name;
 mod pack;
@@ -20,6 +21,7 @@ mod unpack;
 
 pub use digest::Digest;
 pub use error::Error;
+pub use format::Watch;
 pub use manifest::{About, Entry, MANIFEST, Manifest, Mode, Part};
 pub use name::Name;
 pub use pack::{Beside, Pack, pack};
@@ -30,18 +32,6 @@ pub use unpack::Bundle;
 pub fn check_free(place: &std::path::Path) -> Result<(), Error> {
     partial::check_free(place)
 }
-
-/// Told how many bytes were worked on since the last time.
-pub type Watch<'a> = &'a dyn Fn(u64);
-
-/// Files are read and written in pieces of this size.
-const PIECE: usize = 256 * 1024;
-
-/// The name of the archive, whole; its parts have a number after it.
-const ARCHIVE: &str = "bundle.tar.zst";
-
-/// How far back the compression looks for what it has seen, as a power of two: what both sides need memory for.
-const WINDOW_LOG: u32 = 24;
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::thread;
 
 use crate::digest::Hashing;
+use crate::format::{WINDOW_LOG, Watch};
 use crate::partial::Partial;
 use crate::tree::Node;
-use crate::{About, Entry, Error, MANIFEST, Manifest, Mode, Name, Tree, WINDOW_LOG, Watch, parts};
+use crate::{About, Entry, Error, MANIFEST, Manifest, Mode, Name, Tree, parts};
 
 /// Twice the time of level 3 for a tenth less, on an SDK; what follows costs much more for little.
 const LEVEL: i32 = 6;

@@ -4,7 +4,8 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Hashing;
-use crate::{ARCHIVE, Error, Part};
+use crate::format::ARCHIVE;
+use crate::{Error, Part};
 
 /// So many parts have numbers of the same length, which sort as text.
 const MOST: usize = 9999;

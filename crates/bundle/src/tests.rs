@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::format::ARCHIVE;
 
 fn on(_: u64) {}
 

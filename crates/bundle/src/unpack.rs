@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use crate::digest::{Hashing, copy};
+use crate::format::{ARCHIVE, PIECE, WINDOW_LOG, Watch};
 use crate::manifest::{Invalid, VERSION};
 use crate::partial::Partial;
-use crate::{
-    ARCHIVE, Digest, Entry, Error, MANIFEST, Manifest, Name, PIECE, Part, WINDOW_LOG, Watch, parts,
-};
+use crate::{Digest, Entry, Error, MANIFEST, Manifest, Name, Part, parts};
 
 /// A manifest that is larger is none; that of an SDK has two megabytes.
 const LARGEST_MANIFEST: u64 = 256 * 1024 * 1024;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Workspace;
 use crate::config::Label;
 
 /// What the last build of a Modular checkout made, as Bazel told it.
@@ -24,39 +23,34 @@ pub struct BazelOutputs {
 }
 
 impl BazelOutputs {
-    /// Those of a build of [`Workspace::bazel_labels`].
-    pub fn new(workspace: &Workspace, bin: PathBuf, packages: Vec<PathBuf>) -> Self {
+    /// Those of a build of `labels` in the checkout at `root`.
+    pub fn new(root: &Path, labels: &[&Label], bin: PathBuf, packages: Vec<PathBuf>) -> Self {
         Self {
-            root: workspace.root.clone(),
-            labels: texts(&workspace.bazel_labels()),
+            root: root.to_owned(),
+            labels: texts(labels),
             bin,
             packages,
         }
     }
 
     /// The folder in which they are kept, in a file of their own that goes with them: a prompt sees that without reading.
-    pub fn folder(workspace: &Workspace) -> PathBuf {
-        workspace.state_dir().join("bazel-outputs")
+    /// It is in the workspace's `state` folder.
+    pub fn folder(state: &Path) -> PathBuf {
+        state.join("bazel-outputs")
     }
 
     /// Those of the last build, where it built in this place what would be built now, and their file.
-    pub(crate) fn kept(workspace: &Workspace) -> Option<(Self, PathBuf)> {
-        let entries = std::fs::read_dir(Self::folder(workspace)).ok()?.flatten();
+    pub(crate) fn kept(root: &Path, state: &Path, labels: &[&Label]) -> Option<(Self, PathBuf)> {
+        let entries = std::fs::read_dir(Self::folder(state)).ok()?.flatten();
         // There is one, but while a build replaces it.
         let newest = entries
             .filter(|entry| entry.path().extension().is_some_and(|end| end == "json"))
             .max_by_key(|entry| entry.metadata().and_then(|file| file.modified()).ok())?;
         let file = newest.path();
         let outputs: Self = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
-        let is_ours = outputs.root == workspace.root
-            && outputs.labels == texts(&workspace.bazel_labels())
-            && outputs.bin.is_dir();
+        let is_ours =
+            outputs.root == root && outputs.labels == texts(labels) && outputs.bin.is_dir();
         is_ours.then_some((outputs, file))
-    }
-
-    /// Those of the last build, where it built in this place what would be built now.
-    pub fn read(workspace: &Workspace) -> Option<Self> {
-        Self::kept(workspace).map(|(outputs, _)| outputs)
     }
 }
 

@@ -16,8 +16,7 @@ use toml::Spanned;
 pub use self::value::{AnyPath, Label, Name, PythonVersion, RelativePath, Version};
 use crate::{Error, Layout, nearest};
 
-/// The name of the configuration file.
-pub const FILE: &str = "mxfp4.toml";
+pub use crate::layout::FILE;
 
 /// The settings of a workspace, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! is the only place that decides a variable, whoever asks for it: `mxfp4 env`,
 //! the commands that run a child, the shell hook and the editor.
 
+mod absolute;
 pub mod ambient;
 mod bazel;
 pub mod config;
@@ -14,6 +15,7 @@ mod error;
 mod exit;
 #[cfg(test)]
 mod fixture;
+mod layout;
 mod nearest;
 pub mod platform;
 pub mod render;
@@ -28,8 +30,9 @@ pub use context::{Context, Verbosity};
 pub use environment::{Environment, Options, Variable};
 pub use error::Error;
 pub use exit::Exit;
+pub use layout::Layout;
 pub use nearest::nearest;
 pub use platform::Platform;
 pub use restore::Restore;
 pub use sdk::Sdk;
-pub use workspace::{Layout, Workspace};
+pub use workspace::Workspace;

@@ -9,6 +9,7 @@ mod fish;
 mod github_actions;
 mod nu;
 mod powershell;
+mod text;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -16,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Environment, Error, Sdk, Workspace};
+use crate::{Environment, Sdk, Workspace};
 
 pub use self::dotenv::dotenv;
 pub use self::fish::{fish, fish_quote};
@@ -138,20 +139,6 @@ pub fn explain(workspace: &Workspace, sdk: Option<&Sdk>, environment: &Environme
         let _ = writeln!(out, "    {}", variable.reason);
     }
     out
-}
-
-/// `value` as text, which is all that `language` can express.
-fn text<'a>(name: &str, value: &'a OsStr, language: &str) -> Result<&'a str, Error> {
-    value
-        .to_str()
-        .ok_or_else(|| refusal(name, value, "bytes that are not UTF-8", language))
-}
-
-fn refusal(name: &str, value: &OsStr, what: &str, language: &str) -> Error {
-    Error::Value(format!(
-        "the value of {name} has {what}, which {language} cannot express: {value:?}; use another \
-         --shell, or rename the folder or change the variable that it comes from"
-    ))
 }
 
 fn json_value(value: Option<&OsStr>) -> Value {

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::absolute::absolute;
 use crate::config::{PythonVersion, Version};
-use crate::workspace::{Layout, absolute};
+use crate::layout::Layout;
 use crate::{Ambient, Error, Workspace, restore};
 
 /// The MAX and Mojo packages that a workspace uses.

@@ -1,46 +1,14 @@
 //! Finding the tree that `mxfp4` works in.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::absolute::absolute;
 use crate::bazel::{self, BazelOutputs};
 use crate::config::{self, Config, Label};
-use crate::{Ambient, Error, Sdk};
-
-/// How a workspace is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// This repository, or one made like it: `mxfp4.toml` at the root.
-    Standalone,
-    /// A checkout of the Modular monorepo: `bazelw` and `max/kernels/src` at the root.
-    Modular,
-}
-
-impl Layout {
-    /// The layout of `folder`, or `None` where it is not a workspace's root.
-    ///
-    /// A Modular checkout stays one when an `mxfp4.toml` is added to it.
-    pub fn of(folder: &Path) -> Option<Self> {
-        if folder.join("bazelw").is_file() && folder.join("max/kernels/src").is_dir() {
-            Some(Self::Modular)
-        } else if folder.join(config::FILE).is_file() {
-            Some(Self::Standalone)
-        } else {
-            None
-        }
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Standalone => "standalone",
-            Self::Modular => "modular",
-        })
-    }
-}
+use crate::layout::Layout;
+use crate::{Ambient, Error};
 
 /// The tree whose root was found, and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,16 +128,16 @@ impl Workspace {
         BUILT.map(|built| self.bazel_link().join(built))
     }
 
-    /// Paths that come and go, and that the environment with `sdk` depends on.
-    pub fn watched(&self, sdk: Option<&Sdk>) -> Vec<PathBuf> {
+    /// Paths that come and go, and that the environment with the compiler `mojo` depends on.
+    pub fn watched(&self, mojo: Option<PathBuf>) -> Vec<PathBuf> {
         let mut paths = vec![self.venv_dir(), self.root.join("scripts/shims")];
         if self.layout == Layout::Modular {
             paths.push(self.root.join(".pixi/envs/default"));
             paths.extend(BUILT.map(|built| self.bazel_bin().join(built)));
-            paths.push(BazelOutputs::folder(self));
-            paths.extend(BazelOutputs::kept(self).map(|(_, file)| file));
+            paths.push(self.bazel_outputs_folder());
+            paths.extend(self.kept_outputs().map(|(_, file)| file));
         }
-        paths.extend(sdk.map(Sdk::mojo));
+        paths.extend(mojo);
         for stem in self.package_candidates().iter().flatten() {
             paths.extend(package_files(stem));
         }
@@ -200,10 +168,22 @@ impl Workspace {
         packages
     }
 
-    fn bazel_outputs(&self) -> Option<BazelOutputs> {
+    /// What the last build made, where it built in this checkout what would be built now.
+    pub fn bazel_outputs(&self) -> Option<BazelOutputs> {
+        self.kept_outputs().map(|(outputs, _)| outputs)
+    }
+
+    /// Where that is kept.
+    pub fn bazel_outputs_folder(&self) -> PathBuf {
+        BazelOutputs::folder(&self.state_dir())
+    }
+
+    fn kept_outputs(&self) -> Option<(BazelOutputs, PathBuf)> {
         match self.layout {
             Layout::Standalone => None,
-            Layout::Modular => BazelOutputs::read(self),
+            Layout::Modular => {
+                BazelOutputs::kept(&self.root, &self.state_dir(), &self.bazel_labels())
+            }
         }
     }
 
@@ -281,16 +261,6 @@ pub fn logical_cwd(physical: PathBuf, ambient: &Ambient) -> PathBuf {
         Some(pwd) if pwd.is_absolute() && pwd.components().all(plain) && same(pwd) => pwd.into(),
         _ => physical,
     }
-}
-
-/// `path` seen from `base`, without `.` and, where it can be told, without `..`.
-pub(crate) fn absolute(path: &Path, base: &Path) -> PathBuf {
-    let joined = base.join(path);
-    if joined.components().any(|part| part == Component::ParentDir) {
-        // `link/..` is not the link's folder: only the file system can tell.
-        return joined.canonicalize().unwrap_or(joined);
-    }
-    joined.components().collect()
 }
 
 #[cfg(test)]

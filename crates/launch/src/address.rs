@@ -1,13 +1,8 @@
 //! Where a server listens, and whether it answers there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-use std::time::Duration;
 
-use ureq::tls::{TlsConfig, TlsProvider};
-
-/// How long a server may take to say that it is ready.
-const PATIENCE: Duration = Duration::from_secs(2);
+use mxfp4_client::{Url, is_healthy};
 
 /// Where a server listens.
 #[derive(Clone, Debug)]
@@ -39,28 +34,15 @@ impl Address {
         if self.tls { "https" } else { "http" }
     }
 
+    /// The same for a client.
+    pub fn target(&self) -> Result<Url, mxfp4_client::Error> {
+        Url::read(&self.url())
+    }
+
     /// Whether a server there says that it is ready.
     pub fn answers(&self) -> bool {
-        is_healthy(&self.url())
+        self.target().is_ok_and(|url| is_healthy(&url))
     }
-}
-
-/// Whether the server at `url` says that it is ready. It is told nothing, and so may have any certificate: here it is asked
-/// by an address, which few have.
-pub fn is_healthy(url: &str) -> bool {
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .disable_verification(true)
-        .build();
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        // A proxy for the outside world has no business on the way to a server of one's own.
-        .proxy(None)
-        .timeout_global(Some(PATIENCE))
-        .tls_config(tls)
-        .build()
-        .into();
-    agent.get(format!("{url}/health")).call().is_ok()
 }
 
 #[cfg(test)]

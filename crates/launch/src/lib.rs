@@ -28,7 +28,7 @@ mod running;
 mod startup;
 
 pub use access::{Access, Kept};
-pub use address::{Address, is_healthy};
+pub use address::Address;
 pub use checkpoint::ModelError;
 pub use compile_cache::{CompileCache, is_graph};
 pub use error::Error;

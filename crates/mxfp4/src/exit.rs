@@ -71,6 +71,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<mxfp4_launch::Error>() {
         return Some(error.exit());
     }
+    if cause.is::<mxfp4_client::Error>() {
+        return Some(Exit::Usage);
+    }
     let error = cause.downcast_ref::<mxfp4_toolchain::Error>()?;
     Some(error.exit())
 }
@@ -83,6 +86,9 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.hint.clone();
+        }
+        if let Some(error) = cause.downcast_ref::<mxfp4_client::Error>() {
+            return error.hint().map(str::to_owned);
         }
         cause.downcast_ref::<mxfp4_launch::Error>()?.hint()
     })

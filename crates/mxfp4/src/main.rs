@@ -8,7 +8,6 @@ mod commands;
 mod context;
 mod exit;
 mod hidden_keys;
-mod http;
 mod prepare;
 mod serving;
 mod state;

@@ -1,5 +1,4 @@
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -14,6 +13,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid, setsid};
 
+use crate::before::Before;
 use crate::supervise::{Supervisor, Terms};
 use crate::tree::{self, Tree};
 use crate::{Line, Outcome, Stopper, signals};
@@ -84,16 +84,6 @@ pub struct Command {
     before_end: Option<Before>,
     whole_tree: bool,
     stopper: Option<Stopper>,
-}
-
-/// What is done before a child is asked to end.
-#[derive(Clone)]
-pub(crate) struct Before(pub(crate) Arc<dyn Fn() + Send + Sync>);
-
-impl fmt::Debug for Before {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Before")
-    }
 }
 
 impl Command {

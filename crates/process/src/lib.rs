@@ -21,7 +21,10 @@
 //! the terminal. Nothing is left to supervise it, and nothing needs to.
 
 mod background;
+mod before;
 mod command;
+mod event;
+mod forward;
 mod group;
 mod guard;
 mod line;

@@ -1,8 +1,3 @@
-use std::io::{BufRead, BufReader, Read};
-use std::sync::mpsc::Sender;
-
-use crate::supervise::Event;
-
 /// Where a child wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -19,25 +14,4 @@ pub struct Line {
     pub stream: Stream,
     /// Its text without the line break. Bytes that are not UTF-8 are replaced.
     pub text: String,
-}
-
-/// Reads `source` to its end, sending every line; a last line without a line
-/// break counts.
-pub(crate) fn forward(stream: Stream, source: impl Read, events: &Sender<Event>) {
-    let mut reader = BufReader::new(source);
-    let mut bytes = Vec::new();
-    while matches!(reader.read_until(b'\n', &mut bytes), Ok(n) if n > 0) {
-        if bytes.ends_with(b"\n") {
-            bytes.pop();
-        }
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if events.send(Event::Line(Line { stream, text })).is_err() {
-            return;
-        }
-        bytes.clear();
-    }
-    let _ = events.send(Event::EndOfStream);
 }

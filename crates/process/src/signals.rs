@@ -10,8 +10,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::event::Event;
 use crate::group::Group;
-use crate::supervise::Event;
 
 /// The children that run now, by a number of their own.
 static RUNNING: Mutex<BTreeMap<u64, (Group, Sender<Event>)>> = Mutex::new(BTreeMap::new());

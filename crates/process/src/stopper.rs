@@ -1,7 +1,7 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::supervise::Event;
+use crate::event::Event;
 
 /// Ends running children from another thread: SIGTERM to the group of each, SIGKILL
 /// after the grace period. It stops every child that it, or a clone of it, was given to.

@@ -5,27 +5,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
-use crate::command::Before;
+use crate::before::Before;
+use crate::event::Event;
+use crate::forward::forward;
 use crate::group::Group;
 use crate::guard::Guard;
 use crate::signals::Registration;
 use crate::tree::Tree;
-use crate::{Line, Outcome, Stopper, line};
-
-/// What happens while a child runs.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Line(Line),
-    /// One of the child's two streams was closed.
-    EndOfStream,
-    LeaderEnded,
-    /// A signal that reached this process.
-    Signal(i32),
-    /// A [`Stopper`] asks for the end.
-    Stop,
-    /// What had to be done before the child is asked to end is done.
-    Prepared(Signal),
-}
+use crate::{Line, Outcome, Stopper, Stream};
 
 /// How a child is ended.
 pub(crate) struct Terms {
@@ -84,12 +71,12 @@ impl<'a> Supervisor<'a> {
         let mut open_streams = 0;
         if let Some(stdout) = child.stdout.take() {
             let sender = sender.clone();
-            std::thread::spawn(move || line::forward(line::Stream::Stdout, stdout, &sender));
+            std::thread::spawn(move || forward(Stream::Stdout, stdout, &sender));
             open_streams += 1;
         }
         if let Some(stderr) = child.stderr.take() {
             let sender = sender.clone();
-            std::thread::spawn(move || line::forward(line::Stream::Stderr, stderr, &sender));
+            std::thread::spawn(move || forward(Stream::Stderr, stderr, &sender));
             open_streams += 1;
         }
         if let Some(stopper) = stopper {

@@ -2,64 +2,28 @@
 //! programs beside them.
 
 mod bazel;
+mod dialect;
+mod event;
+mod flags;
+mod options;
 mod target;
 mod targets;
 
-use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use mxfp4_env::{Context, Environment, Layout, Sdk};
-use mxfp4_process::{Command, Output};
 
 pub use self::bazel::{bazelw_problem, modular};
+use self::dialect::Dialect;
+pub use self::event::Event;
+use self::flags::Flags;
+pub use self::options::{Options, Profile};
 use self::target::{Made, Target};
 use self::targets::Targets;
-use crate::diagnostics::Message;
 use crate::{Error, files, lock};
-
-/// How to build, where not as always.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The accelerator, as the compiler names it, that GPU code is compiled for.
-    pub accelerator: Option<String>,
-    /// Optimized or for a debugger, where not as the compiler or Bazel does by itself.
-    pub profile: Option<Profile>,
-    /// Make everything anew.
-    pub clean: bool,
-}
-
-/// Whom a build is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// Users: optimized.
-    Release,
-    /// A debugger: debug information, no optimization.
-    Debug,
-}
-
-/// What happens in a build. Everything that one compiler says comes at once, so that what several say is not mixed.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The compiler had something to say.
-    Message {
-        /// The kernel package or program that was compiled.
-        name: &'a str,
-        /// What it said.
-        message: &'a Message,
-    },
-    /// A kernel package or a program is there.
-    Made {
-        /// Its name.
-        name: &'a str,
-        /// Where it is.
-        path: &'a Path,
-        /// Whether it was there before.
-        fresh: bool,
-    },
-}
 
 /// Who else may have the lock of the build folder.
 const IN_WORKSPACE: &str = "`mxfp4 build` in this workspace";
@@ -281,83 +245,4 @@ fn for_each_at_once<'a>(
             done(target, result);
         }
     });
-}
-
-/// The flags that [`Options`] stand for.
-struct Flags {
-    /// Of what makes a package: those that this compiler takes there.
-    package: Vec<String>,
-    /// Of what makes a program.
-    program: Vec<String>,
-}
-
-impl Flags {
-    fn of(
-        sdk: &Sdk,
-        environment: &Environment,
-        dialect: Dialect,
-        options: &Options,
-    ) -> Result<Self, Error> {
-        let mut wanted = Vec::new();
-        if let Some(accelerator) = &options.accelerator {
-            wanted.push(("--target-accelerator", accelerator.as_str()));
-        }
-        if options.profile == Some(Profile::Debug) {
-            wanted.extend([("--debug-level", "full"), ("--optimization-level", "0")]);
-        }
-        let flag = |(name, value): &(&str, &str)| format!("{name}={value}");
-        let program = wanted.iter().map(flag).collect();
-        if wanted.is_empty() {
-            let package = Vec::new();
-            return Ok(Self { package, program });
-        }
-        // Versions differ in what may be said of a package: 1.2 knows none of these there.
-        let mut help = String::new();
-        Command::new(sdk.mojo())
-            .args([dialect.subcommand, "--help-hidden"])
-            .environment(environment)
-            .output(Output::Lines)
-            .run(&mut |line| {
-                help.push_str(&line.text);
-                help.push('\n');
-            })?;
-        let package = wanted
-            .iter()
-            .filter(|(name, _)| help.contains(name))
-            .map(flag)
-            .collect();
-        Ok(Self { package, program })
-    }
-}
-
-/// How a generation of the compiler makes a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dialect {
-    subcommand: &'static str,
-    extension: &'static str,
-    other_extension: &'static str,
-}
-
-impl Dialect {
-    /// The compiler's own packages tell without a process to start.
-    fn of(sdk: &Sdk) -> Result<Self, Error> {
-        let lib = sdk.lib_mojo();
-        let entries = fs::read_dir(&lib).map_err(Error::file("read", &lib))?;
-        let has_mojoc = entries
-            .flatten()
-            .any(|entry| entry.path().extension().is_some_and(|e| e == "mojoc"));
-        Ok(if has_mojoc {
-            Self {
-                subcommand: "precompile",
-                extension: "mojoc",
-                other_extension: "mojopkg",
-            }
-        } else {
-            Self {
-                subcommand: "package",
-                extension: "mojopkg",
-                other_extension: "mojoc",
-            }
-        })
-    }
 }

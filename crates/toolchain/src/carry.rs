@@ -10,8 +10,10 @@ use mxfp4_env::{Context, Environment, Layout, Sdk};
 use mxfp4_process::Command;
 
 use crate::lock_file::LockFile;
-use crate::setup::{check_pins, project, uv_command};
-use crate::{Error, files, lock, run, uv};
+use crate::run::run;
+use crate::setup::{check_pins, project};
+use crate::uv_command::uv_command;
+use crate::{Error, files, lock, uv};
 
 /// The machines that it is for, in uv's words.
 pub const PLATFORM: &str = "x86_64-manylinux_2_34";

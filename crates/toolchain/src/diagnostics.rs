@@ -3,95 +3,18 @@
 //! The compiler is another's program, and a crash of it can write anything. What is no diagnostic is kept as text, and
 //! nothing of it reaches a terminal unescaped: see [`visible`].
 
+mod message;
 mod render;
 mod visible;
 
-use std::ops::Range;
-
 use mxfp4_process::{Line, Stream};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub use self::message::{Diagnostic, Level, Message, Place};
+use self::message::{Fix, boundary};
 pub use render::Style;
 pub use visible::visible;
-
-/// One thing that the compiler said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// An error, a warning, or another diagnostic.
-    Diagnostic(Diagnostic),
-    /// A line that is none, as it was written.
-    Text(String),
-}
-
-/// An error or a warning, and the notes that belong to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// How bad it is.
-    pub level: Level,
-    /// What is wrong.
-    pub message: String,
-    /// Where, when that is known.
-    pub place: Option<Place>,
-    /// What was said to explain it.
-    pub notes: Vec<Diagnostic>,
-}
-
-/// How bad a diagnostic is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The build fails.
-    Error,
-    /// The build goes on.
-    Warning,
-    /// It explains another.
-    Note,
-}
-
-/// Where in the sources something is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file, as the compiler names it.
-    pub file: String,
-    /// The line's number, from 1.
-    pub line: usize,
-    /// The text of that line.
-    pub text: String,
-    /// The offset in `text` of what is wrong; always between two characters.
-    offset: usize,
-    /// What of `text` belongs to it.
-    ranges: Vec<Range<usize>>,
-    /// What the compiler would write instead.
-    fixes: Vec<Fix>,
-}
-
-/// A piece of source that the compiler would replace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fix {
-    /// First line and column, both from 1; columns count bytes.
-    start: (usize, usize),
-    /// Last line, and the column behind the last character.
-    end: (usize, usize),
-    replacement: String,
-}
-
-impl Level {
-    /// Its name in diagnostics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Note => "note",
-        }
-    }
-}
-
-impl Place {
-    /// The column, from 1 and in characters.
-    pub fn column(&self) -> usize {
-        self.text[..self.offset].chars().count() + 1
-    }
-}
 
 /// Reads the output of one run of the compiler.
 pub fn parse(lines: &[Line]) -> Vec<Message> {
@@ -220,38 +143,6 @@ fn place(raw: RawPlace) -> Option<Place> {
         file: raw.file,
         text,
     })
-}
-
-/// The offset at or before `offset` that is between two characters of `text`.
-fn boundary(text: &str, offset: usize) -> usize {
-    text.floor_char_boundary(offset)
-}
-
-impl Diagnostic {
-    /// It and its notes as JSON: lines and columns count from 1, columns in characters.
-    pub fn to_json(&self) -> Value {
-        let place = self.place.as_ref();
-        let fixes: Vec<Value> = place
-            .into_iter()
-            .flat_map(|place| &place.fixes)
-            .map(|fix| {
-                json!({
-                    "start": {"line": fix.start.0, "byte_column": fix.start.1},
-                    "end": {"line": fix.end.0, "byte_column": fix.end.1},
-                    "replacement": fix.replacement,
-                })
-            })
-            .collect();
-        json!({
-            "level": self.level.name(),
-            "message": self.message,
-            "file": place.map(|place| &place.file),
-            "line": place.map(|place| place.line),
-            "column": place.map(Place::column),
-            "fixes": fixes,
-            "children": self.notes.iter().map(Self::to_json).collect::<Vec<_>>(),
-        })
-    }
 }
 
 #[cfg(test)]

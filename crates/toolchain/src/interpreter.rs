@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use mxfp4_env::Context;
 use mxfp4_process::Stream;
 
-use crate::setup::uv_command;
-use crate::{Error, run_with};
+use crate::Error;
+use crate::run::run_with;
+use crate::uv_command::uv_command;
 
 /// More of what uv says is not repeated.
 const LONGEST: usize = 240;

@@ -6,31 +6,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::{Context, Layout, Workspace};
-use mxfp4_process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::lock_file::LockFile;
 use crate::pyproject::Pyproject;
-use crate::{Error, files, lock, run, uv};
+use crate::run::run;
+use crate::uv_command::uv_command;
+use crate::{Error, files, lock, uv};
 
 /// The file in the virtual environment that says what it was made from.
 const RECORD: &str = "mxfp4-setup.json";
-
-/// Variables that would have uv work on something else, or refuse.
-const UNWANTED: [&str; 12] = [
-    "VIRTUAL_ENV",
-    "UV_PROJECT",
-    "UV_WORKING_DIR",
-    "UV_WORKING_DIRECTORY",
-    "UV_LOCKED",
-    "UV_NO_SYNC",
-    "UV_NO_DEV",
-    "UV_NO_GROUP",
-    "UV_NO_DEFAULT_GROUPS",
-    "UV_PYTHON",
-    "UV_SYSTEM_PYTHON",
-    "UV_VENV_SEED",
-];
 
 /// What there is at the place of the workspace's virtual environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,16 +234,6 @@ pub(crate) fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), E
         }
     }
     Ok(())
-}
-
-pub(crate) fn uv_command(context: &Context, uv: &Path) -> Command {
-    let mut command = Command::new(uv).env("UV_PYTHON_DOWNLOADS", "never");
-    for name in UNWANTED {
-        if context.ambient.get(name).is_some() {
-            command = command.env_remove(name);
-        }
-    }
-    command
 }
 
 fn holds_sdk(venv: &Path) -> bool {

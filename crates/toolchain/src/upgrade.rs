@@ -9,8 +9,10 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use crate::lock_file::LockFile;
 use crate::pyproject::{self, Pyproject};
+use crate::run::run;
 use crate::setup::{self, State};
-use crate::{Error, files, lock, run, uv};
+use crate::uv_command::uv_command;
+use crate::{Error, files, lock, uv};
 
 /// The packages that are pinned.
 const PACKAGES: [&str; 2] = ["max", "mojo"];
@@ -152,7 +154,7 @@ fn resolve(context: &Context, wanted: &Versions, aside: &Path) -> Result<Resolve
     let lock = |pyproject: &Pyproject, newer: bool| {
         let text = pyproject.to_string();
         files::write(&aside.join("pyproject.toml"), text.as_bytes())?;
-        let mut command = setup::uv_command(context, &uv)
+        let mut command = uv_command(context, &uv)
             .env_remove("UV_FROZEN")
             .args(["lock", "--project"])
             .args([aside, Path::new("--python"), &python])

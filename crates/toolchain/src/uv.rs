@@ -5,7 +5,8 @@ use mxfp4_env::Context;
 use mxfp4_process::{Command, Stream};
 
 use crate::lock_file::LockFile;
-use crate::{Error, files, interpreter, run, run_with};
+use crate::run::{run, run_with};
+use crate::{Error, files, interpreter};
 
 /// Takes uv out of its wheel; standard library only, so any python3 runs it.
 const FETCH: &str = include_str!("fetch_uv.py");

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::{refusal, text};
+use super::text::{refusal, text};
 use crate::{Environment, Error};
 
 /// `NAME=value` lines of a `.env` file, as all its readers read them.

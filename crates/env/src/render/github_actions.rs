@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::{refusal, text};
+use super::text::{refusal, text};
 use crate::{Environment, Error};
 
 /// What a step of GitHub Actions appends to the file that `GITHUB_ENV` names.

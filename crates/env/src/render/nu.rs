@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::text;
+use super::text::text;
 use crate::{Environment, Error};
 
 /// `load-env` and `hide-env` lines for nu. PATH becomes a list, as it is there.

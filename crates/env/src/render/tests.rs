@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::*;
 use crate::fixture::Fixture;
-use crate::{Environment, Variable};
+use crate::{Environment, Error, Variable};
 
 fn environment() -> Environment {
     let variable = |name: &str, value: Option<OsString>| Variable {

@@ -1,6 +1,6 @@
 //! The flags of `max serve`, in the order of its help.
 
-use super::Setting;
+use super::setting::Setting;
 
 const HARMONY: &str = "the front end itself reads and writes harmony, the format of GPT-OSS, and MAX sees tokens alone";
 const GRAMMAR: &str = "the front end itself writes grammars, and MAX has one backend for them";

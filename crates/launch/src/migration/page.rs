@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::flags::FLAGS;
+use super::setting::{Fate, Setting};
 use super::variables::{BELOW, KNOWN_VERSION, OTHERS, SETTINGS};
-use super::{Fate, Setting, flags::FLAGS};
 
 /// The page.
 pub fn page() -> String {

@@ -1,6 +1,6 @@
 //! The variables that MAX's serving code reads: the fields of its `Settings`, and what it asks the environment for.
 
-use super::Setting;
+use super::setting::Setting;
 
 /// The MAX whose variables these are.
 pub const KNOWN_VERSION: &str = "26.7";

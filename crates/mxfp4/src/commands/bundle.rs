@@ -1,20 +1,15 @@
 //! `mxfp4 bundle`
 
 mod create;
+mod show;
 mod size;
 mod sources;
 mod unpack;
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use mxfp4_env::Layout;
 
-use crate::context::{Place, Verbosity};
+use crate::context::Place;
 use crate::exit::{Exit, Failure};
 
 /// Carry everything that serving needs to a host without internet.
@@ -45,26 +40,4 @@ pub fn run(place: Place, args: Args) -> anyhow::Result<i32> {
         return Err(Failure::new(Exit::Config, message).into());
     }
     create::run(&context, args)
-}
-
-/// Shows on a terminal how much of `total` bytes has been worked on.
-fn bar(verbosity: Verbosity, total: u64) -> ProgressBar {
-    if verbosity == Verbosity::Quiet || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("      {bar:40} {bytes} of {total_bytes} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style)
-}
-
-/// `12.3 MB`
-fn megabytes(bytes: u64) -> impl Display {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// Prints a path as the result.
-fn print(path: &Path) -> io::Result<()> {
-    let mut line = path.as_os_str().as_bytes().to_vec();
-    line.push(b'\n');
-    io::stdout().write_all(&line)
 }

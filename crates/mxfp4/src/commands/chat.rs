@@ -29,8 +29,8 @@ use self::screen::{Reasoning, Screen};
 use self::session::Session;
 use crate::context::{Context, Place};
 use crate::exit::{Exit, Failure};
-use crate::http::{ClientArgs, Url};
 use crate::serving::{StartArgs, prepare, start_for_command};
+use mxfp4_client::{ClientArgs, Url};
 
 /// Talk to the model in the terminal, or ask it one question.
 ///
@@ -105,7 +105,7 @@ pub fn run(place: Place, args: Args) -> anyhow::Result<i32> {
         Ok(server) => server,
         Err(code) => return Ok(code),
     };
-    let client = Client::new(&Url::of(&launch.address())?, &ClientArgs::default());
+    let client = Client::new(&launch.address().target()?, &ClientArgs::default());
     let result = client.and_then(|client| talk(client, question, places, &place, &args));
     if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
@@ -154,7 +154,7 @@ fn configured(args: &StartArgs, root: Option<&Path>, cwd: &Path) -> anyhow::Resu
     }
     address.host = args.host.clone().unwrap_or(address.host);
     address.port = args.port.unwrap_or(address.port);
-    Ok(Url::of(&address)?)
+    Ok(address.target()?)
 }
 
 fn talk(

@@ -132,7 +132,7 @@ impl Demo<'_> {
                 code => Ok(code),
             };
         }
-        let url = launch.address().url();
+        let url = launch.address().target()?;
         steps.done(format_args!("ready on {url}"));
 
         steps.begin("Send one chat request");

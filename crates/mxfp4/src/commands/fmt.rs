@@ -1,6 +1,7 @@
 //! `mxfp4 fmt`
 
 mod files;
+mod language;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +13,7 @@ use mxfp4_process::{Command, Line, Outcome, Output};
 use nix::unistd::{AccessFlags, access};
 
 use self::files::Files;
+use self::language::Language;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::prepare::ensure_sdk;
@@ -31,24 +33,6 @@ pub struct Args {
     /// Fail where the SDK is missing, instead of making it
     #[arg(long)]
     no_setup: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Language {
-    Mojo,
-    Python,
-    Rust,
-}
-
-impl Language {
-    fn of(path: &Path) -> Option<Self> {
-        Some(match path.extension()?.to_str()? {
-            "mojo" | "🔥" => Self::Mojo,
-            "py" | "pyi" => Self::Python,
-            "rs" => Self::Rust,
-            _ => return None,
-        })
-    }
 }
 
 /// Runs the command.

@@ -228,7 +228,7 @@ fn activate(
         value: Some(workspace.root.clone().into()),
         reason: "the prompt hook activated it".into(),
     });
-    for path in workspace.watched(sdk.as_ref()) {
+    for path in workspace.watched(sdk.as_ref().map(Sdk::mojo)) {
         answer.watch(path);
     }
     warnings.append(&mut environment.warnings);

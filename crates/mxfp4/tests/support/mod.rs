@@ -5,6 +5,7 @@
 
 pub mod carry;
 pub mod stub;
+pub mod trial;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -15,8 +15,9 @@ use tempfile::NamedTempFile;
 
 use self::events::Outputs;
 pub use self::wrapper::bazelw_problem;
-use super::{Options, Profile};
-use crate::{Error, run, run_with};
+use super::options::{Options, Profile};
+use crate::Error;
+use crate::run::{run, run_with};
 
 /// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
 /// itself what is fresh, and returns what it made.

@@ -8,7 +8,8 @@ use mxfp4_process::{Command, Outcome};
 use crate::diagnostics::{self, Message};
 use crate::inputs::{Inputs, Seen};
 use crate::record::Record;
-use crate::{Error, files, run_with};
+use crate::run::run_with;
+use crate::{Error, files};
 
 /// What the compiler makes: a kernel package, or a program.
 pub(super) struct Target {

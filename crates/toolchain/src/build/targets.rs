@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mxfp4_env::config::Kernel;
 use mxfp4_env::{Context, Environment, Sdk};
 
-use super::Dialect;
+use super::dialect::Dialect;
 use super::target::Target;
 use crate::Error;
 use crate::inputs::{Inputs, Seen};

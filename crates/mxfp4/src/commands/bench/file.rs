@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::report::INDEX;
+/// The page's name.
+pub const INDEX: &str = "index.html";
 
 /// Whether what `--json` and `--report` name can be written: found out before minutes of measuring.
 pub fn check_outputs(json: Option<&Path>, report: Option<&Path>) -> anyhow::Result<()> {

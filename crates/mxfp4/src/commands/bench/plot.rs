@@ -3,8 +3,7 @@
 use super::chart::{Axis, Chart, Limit, Line, Panel, Point};
 use super::measurement::{Case, Row};
 use super::record::Record;
-use super::report::INDEX;
-use super::table;
+use super::{file, table};
 
 /// A chart's file and its content.
 pub type Drawn = (&'static str, String);
@@ -16,10 +15,10 @@ type Place = fn(&Record, &Row) -> Option<((f64, f64), Option<(f64, f64)>)>;
 pub fn all(record: &Record) -> Vec<Drawn> {
     let mut all = Vec::new();
     if record.peer.is_some() {
-        all.push(("speedup.svg", speedup(record).svg(INDEX)));
+        all.push(("speedup.svg", speedup(record).svg(file::INDEX)));
     }
-    all.push(("latency.svg", latency(record).svg(INDEX)));
-    all.push(("roofline.svg", roofline(record).svg(INDEX)));
+    all.push(("latency.svg", latency(record).svg(file::INDEX)));
+    all.push(("roofline.svg", roofline(record).svg(file::INDEX)));
     all
 }
 

@@ -10,9 +10,6 @@ use super::plot::{self, Drawn};
 use super::record::Record;
 use super::{file, table};
 
-/// The page's name.
-pub const INDEX: &str = "index.html";
-
 /// Writes the page and its charts into `folder`.
 pub fn write(record: &Record, folder: &Path) -> anyhow::Result<()> {
     let charts = plot::all(record);
@@ -26,7 +23,7 @@ pub fn write_files(folder: &Path, page: &str, charts: &[Drawn]) -> anyhow::Resul
     for (name, svg) in charts {
         file::write(&folder.join(name), svg.as_bytes())?;
     }
-    file::write(&folder.join(INDEX), page.as_bytes())
+    file::write(&folder.join(file::INDEX), page.as_bytes())
 }
 
 fn page(record: &Record, charts: &[Drawn]) -> String {

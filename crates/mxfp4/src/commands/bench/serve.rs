@@ -5,6 +5,7 @@ mod client;
 mod drive;
 mod generator;
 mod level;
+mod load;
 mod plot;
 mod profile;
 mod prompts;
@@ -14,15 +15,11 @@ mod table;
 mod target;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::Context as _;
-use clap::builder::TypedValueParser as _;
 use mxfp4_env::{Environment, Sdk};
 use mxfp4_gpu::{Gpu, Inventory, MemoryWatch};
 use mxfp4_launch::{Launch, Model};
@@ -30,14 +27,15 @@ use mxfp4_process::CaughtSignals;
 
 use self::generator::{Generator, Profile};
 use self::level::Whose;
+use self::load::LoadArgs;
 use self::record::{Record, Start};
 use super::file;
 use super::record::{Gpu as GpuName, Versions};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::http::{ClientArgs, Url};
 use crate::prepare::ensure_sdk;
 use crate::serving::{StartArgs, environment, prepare, start_for_command};
+use mxfp4_client::{ClientArgs, Url};
 
 /// Start a server, drive it, and print how fast it answers.
 ///
@@ -83,99 +81,6 @@ pub struct Args {
     max_flags: Vec<OsString>,
 }
 
-/// What is sent.
-#[derive(clap::Args)]
-struct LoadArgs {
-    /// How many requests at once, with commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',',
-          value_parser = clap::value_parser!(u32).range(1..=65_536).try_map(NonZeroU32::try_from),
-          default_value = "1,8,64,128")]
-    concurrency: Vec<NonZeroU32>,
-    /// Tokens of each prompt
-    #[arg(long, value_name = "TOKENS",
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000).try_map(NonZeroU32::try_from),
-          default_value = "128")]
-    input: NonZeroU32,
-    /// Tokens of each answer
-    #[arg(long, value_name = "TOKENS",
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000).try_map(NonZeroU32::try_from),
-          default_value = "128")]
-    output: NonZeroU32,
-    /// Tokens of each prompt and each answer, instead of --input and --output; may be given more than once
-    #[arg(long, value_name = "INPUT/OUTPUT", conflicts_with_all = ["input", "output"])]
-    shape: Vec<Shape>,
-    /// How many requests for each row [default: four times those at once, and at least 16]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    requests: Option<u32>,
-    /// Rounds before each row that are not counted, each of as many requests as are sent at once
-    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(..=1000), default_value = "1")]
-    warmup: u32,
-    /// What the prompts are drawn with
-    #[arg(long, default_value = "0")]
-    seed: u64,
-}
-
-/// Tokens of a prompt and of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    input: NonZeroU32,
-    output: NonZeroU32,
-}
-
-impl FromStr for Shape {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| {
-            let number: NonZeroU32 = text.parse().ok()?;
-            (number.get() <= 10_000_000).then_some(number)
-        };
-        text.split_once('/')
-            .and_then(|(input, output)| {
-                Some(Self {
-                    input: number(input)?,
-                    output: number(output)?,
-                })
-            })
-            .ok_or_else(|| "write tokens of the prompt and of the answer, as in 128/128".into())
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.input, self.output)
-    }
-}
-
-impl LoadArgs {
-    /// The shapes of the requests.
-    fn shapes(&self) -> Vec<Shape> {
-        match self.shape.is_empty() {
-            true => vec![Shape {
-                input: self.input,
-                output: self.output,
-            }],
-            false => self.shape.clone(),
-        }
-    }
-
-    /// The flags that ask for the same.
-    fn flags(&self) -> Vec<String> {
-        let concurrency: Vec<String> = self.concurrency.iter().map(|n| n.to_string()).collect();
-        let mut flags = Vec::new();
-        for shape in self.shapes() {
-            flags.extend(["--shape".into(), shape.to_string()]);
-        }
-        flags.extend(["--concurrency".into(), concurrency.join(",")]);
-        if let Some(requests) = self.requests {
-            flags.extend(["--requests".into(), requests.to_string()]);
-        }
-        flags.extend(["--warmup".into(), self.warmup.to_string()]);
-        flags.extend(["--seed".into(), self.seed.to_string()]);
-        flags
-    }
-}
-
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let Some(recorded) = &args.from else {
@@ -200,7 +105,7 @@ fn measure(context: &Context, args: &Args) -> anyhow::Result<i32> {
         }
         return measure_own(context, args, &launch);
     };
-    if !mxfp4_launch::is_healthy(url.as_str()) {
+    if !mxfp4_client::is_healthy(url) {
         let message = format!(
             "no server is ready on {url}; start one, or leave --url out to measure one that is started"
         );
@@ -244,7 +149,7 @@ fn measure_own(context: &Context, args: &Args, launch: &Launch) -> anyhow::Resul
         launch,
         made: Some((&sdk, &environment)),
     };
-    let result = bench.drive(&Url::of(&launch.address())?, Some(start));
+    let result = bench.drive(&launch.address().target()?, Some(start));
     if server.ended() && mxfp4_process::interrupted().is_none() {
         // What it died of matters more than the answers it did not give.
         server.end()?;
@@ -397,24 +302,5 @@ impl Args {
             report::write(record, folder)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shape_is_two_numbers() {
-        let number = |number| NonZeroU32::new(number).unwrap();
-        let shape = Shape {
-            input: number(2000),
-            output: number(256),
-        };
-        assert_eq!("2000/256".parse(), Ok(shape));
-        assert_eq!(shape.to_string(), "2000/256");
-        for text in ["", "1", "1/", "/1", "0/1", "1/2/3", "-1/2", "1/99999999999"] {
-            assert!(text.parse::<Shape>().is_err(), "{text}");
-        }
     }
 }

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use self::changes::Changes;
 use self::sources::{Looked, Sources};
-use super::{Args, build};
+use super::args::Args;
+use super::once::build;
 use crate::commands::test;
 use crate::context::Context;
 use crate::exit;
@@ -38,7 +39,7 @@ pub fn run(context: Context, args: &Args) -> anyhow::Result<i32> {
         }
         round.report(&context, args, number, before.count());
         wait_for_change(&sources, before, &mut changes);
-        context = again(context, args.how.message_format, &mut changes);
+        context = again(context, args.build.message_format, &mut changes);
     }
 }
 
@@ -118,12 +119,12 @@ impl Round {
             interrupted: None,
             time: Duration::ZERO,
         };
-        match build(context, &args.how, args.no_setup) {
+        match build(context, &args.build, args.no_setup) {
             Ok(()) => round.parts.push("built".to_owned()),
             Err(error) => round.failed("build", &error),
         }
         if round.success && !args.no_test {
-            match test::run_watched(context, &args.tests, args.how.message_format) {
+            match test::run_watched(context, &args.tests, args.build.message_format) {
                 Ok(ran) => {
                     round.success = ran.code == 0;
                     round.interrupted = (ran.code > 128).then_some(ran.code);
@@ -145,7 +146,7 @@ impl Round {
     }
 
     fn report(&self, context: &Context, args: &Args, number: usize, files: usize) {
-        if args.how.message_format.is_json() {
+        if args.build.message_format.is_json() {
             message_format::print(&json!({
                 "reason": "round-finished",
                 "number": number,

@@ -9,8 +9,9 @@ use mxfp4_env::{Options, Sdk};
 use mxfp4_launch::{CompileCache, is_graph};
 use mxfp4_toolchain::{build, carry};
 
+use super::show::{bar, megabytes, print};
 use super::size::Size;
-use super::{bar, megabytes, print, sources};
+use super::sources;
 use crate::context::Context;
 use crate::exit::{Exit, ExitContext, Failure};
 use crate::prepare::ensure_built;

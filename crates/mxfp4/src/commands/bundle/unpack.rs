@@ -6,7 +6,7 @@ use mxfp4_bundle::{Bundle, MANIFEST};
 use mxfp4_env::{Ambient, Options, Sdk, Workspace};
 use mxfp4_toolchain::{build, carry};
 
-use super::{bar, megabytes, print};
+use super::show::{bar, megabytes, print};
 use crate::context::{Context, Verbosity};
 use crate::ui::progress::Steps;
 

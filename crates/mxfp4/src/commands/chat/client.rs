@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::answer::{Answer, End, Piece, Reading};
-use crate::http::{ClientArgs, Events, Lost, Server, Url};
+use mxfp4_client::{ClientArgs, Events, Lost, Server, Url};
 
 /// How long a connection may take.
 const TO_CONNECT: Duration = Duration::from_secs(10);
@@ -105,22 +105,23 @@ impl Client {
         let lost = |why| Stop::Lost(Lost::Connection(why));
         let slow = || format!("cannot connect to {} within {TO_CONNECT:?}", self.url());
         let connecting = timeout(TO_CONNECT, self.server.connect()).await;
-        let mut connection = connecting.map_err(|_| lost(slow()))?.map_err(lost)?;
+        let mut connection = connecting.map_err(|_| lost(slow()))?.map_err(Stop::Lost)?;
         let request = self
             .server
             .request(Method::POST, "/v1/chat/completions", body);
         let silent = || format!("{} says nothing for {SILENCE:?}", self.url());
         let response = timeout(SILENCE, connection.send(request)).await;
-        let response = response.map_err(|_| lost(silent()))?.map_err(lost)?;
+        let response = response.map_err(|_| lost(silent()))?.map_err(Stop::Lost)?;
         if response.status() != StatusCode::OK {
             return Err(Stop::Lost(connection.run(Lost::of(response)).await));
         }
         let mut stream = response.into_body();
         let mut events = Events::default();
         let broken = |why| Stop::End(End::Broken(why));
+        let cut = |lost: Lost| broken(lost.to_string());
         loop {
             let next = timeout(SILENCE, connection.next(&mut stream)).await;
-            let Some(bytes) = next.map_err(|_| broken(silent()))?.map_err(broken)? else {
+            let Some(bytes) = next.map_err(|_| broken(silent()))?.map_err(cut)? else {
                 return Ok(());
             };
             events.push(&bytes, &mut |data| {

@@ -3,12 +3,14 @@
 
 mod document;
 mod layout;
+mod line;
 mod stable;
 mod table;
 mod words;
 
-use self::document::{Line, Span, read};
+use self::document::read;
 use self::layout::Layout;
+use self::line::{Line, Span};
 pub use self::words::Words;
 
 /// The least share of a block that must be new for it to be read again: a block of any length costs little.

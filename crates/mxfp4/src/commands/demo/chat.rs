@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use mxfp4_client::{ClientArgs, Server, Url, post};
 use serde_json::{Value, json};
 
-use crate::http::ClientArgs;
 use crate::ui::visible::visible;
 
 /// What is asked.
@@ -18,20 +18,22 @@ const TOKENS: u32 = 64;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks the model at `url`, and returns its answer and how fast it came: `12 tokens in 0.10 s: 120.0 tokens/s`.
-pub fn ask(url: &str, model: &str) -> anyhow::Result<String> {
-    let agent = ClientArgs::default().agent(url, PATIENCE)?;
+pub fn ask(url: &Url, model: &str) -> anyhow::Result<String> {
+    let server = Server::new(url, &ClientArgs::default())?;
     let body = json!({
         "model": model,
         "messages": [{"role": "user", "content": QUESTION}],
         "max_tokens": TOKENS,
     });
     let start = Instant::now();
-    let reply = agent
-        .post(format!("{url}/v1/chat/completions"))
-        .header("content-type", "application/json")
-        .send(body.to_string())
-        .and_then(|mut response| response.body_mut().read_to_string())
-        .context("the chat request failed")?;
+    let reply = post(
+        &server,
+        "/v1/chat/completions",
+        body.to_string().into(),
+        PATIENCE,
+    )
+    .context("the chat request failed")?;
+    let reply = String::from_utf8_lossy(&reply);
     told(&reply, start.elapsed())
 }
 

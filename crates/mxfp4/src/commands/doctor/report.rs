@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::examination::{Examination, Row};
 use super::finding::State;
-use super::{Examination, Job, Row};
+use super::goal::Goal;
 use crate::context::Verbosity;
 
 /// The version of the JSON. It grows when something that was there changes or goes; a new field or check is no change.
@@ -42,7 +43,7 @@ pub fn text(examination: &Examination) -> String {
     if !out.is_empty() {
         out.push('\n');
     }
-    for job in Job::ALL {
+    for job in Goal::ALL {
         let because: Vec<&str> = examination.against(job).map(|row| row.check.id).collect();
         let _ = match because.as_slice() {
             [] => writeln!(out, "{}: yes", job.name()),
@@ -60,7 +61,7 @@ pub fn json(examination: &Examination) -> String {
         .iter()
         .map(|row| check(row, workspace.layout))
         .collect();
-    let jobs: Map<String, Value> = Job::ALL
+    let jobs: Map<String, Value> = Goal::ALL
         .into_iter()
         .map(|job| {
             let because: Vec<&str> = examination.against(job).map(|row| row.check.id).collect();

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use ignore::WalkBuilder;
 
-use super::Language;
+use super::language::Language;
 use crate::exit::{Exit, Failure};
 
 /// What is to be formatted, by language, each file once.

@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mxfp4_test_runner::{Case, Row, Screen, Verdict};
 use mxfp4_toolchain::diagnostics::visible;
 
-use super::report::{Case, Verdict};
 use crate::context::{Context, Verbosity};
 use crate::ui::message_format::{self, MessageFormat, wants_color};
 
@@ -13,15 +13,15 @@ use crate::ui::message_format::{self, MessageFormat, wants_color};
 const ROWS: usize = 8;
 
 /// Where a test run shows how it goes: a line for each test that has ended, and on a terminal some that say what runs.
-pub struct Screen {
+pub struct TestScreen {
     format: MessageFormat,
     /// Whether everything is shown that the tests print.
-    pub verbose: bool,
+    verbose: bool,
     color: bool,
     /// The columns of the terminal that the lines go to; none elsewhere.
     width: Option<usize>,
     /// Whether several jobs may show something at once.
-    pub shared: bool,
+    shared: bool,
     bars: Option<Bars>,
 }
 
@@ -34,13 +34,13 @@ struct Bars {
 }
 
 /// The line of one of several jobs, until it is dropped.
-pub struct Row<'a> {
+struct Line<'a> {
     bars: &'a Bars,
     /// None where there are enough.
     bar: Option<ProgressBar>,
 }
 
-impl Screen {
+impl TestScreen {
     /// A screen for results in this format, of so many jobs at once.
     pub fn new(context: &Context, format: MessageFormat, jobs: usize) -> Self {
         let terminal = console::Term::stdout();
@@ -55,73 +55,6 @@ impl Screen {
             shared: jobs > 1,
             bars: animate.then(Bars::new),
         }
-    }
-
-    /// Prints lines for a person, which stay together.
-    pub fn line(&self, text: &str) {
-        if self.format.is_json() {
-            return;
-        }
-        match &self.bars {
-            Some(bars) => bars.all.suspend(|| println!("{text}")),
-            None => println!("{text}"),
-        }
-    }
-
-    /// Says what the user should know of the run itself.
-    pub fn warning(&self, text: &str) {
-        match &self.bars {
-            Some(bars) => bars.all.suspend(|| tracing::warn!("{text}")),
-            None => tracing::warn!("{text}"),
-        }
-    }
-
-    /// A line for what a job is at, where there may be several.
-    pub fn row(&self) -> Option<Row<'_>> {
-        let bars = self.bars.as_ref().filter(|_| self.shared)?;
-        Some(Row::new(bars))
-    }
-
-    /// Shows how far the run is, and what runs where that is one job.
-    pub fn head(&self, counts: &str, what: &str) {
-        if let Some(bars) = &self.bars {
-            bars.head.set_message(match self.shared {
-                true => format!("{counts}; {} running", bars.rows.load(Ordering::Relaxed)),
-                false => format!("{counts}; {}", visible(what)),
-            });
-        }
-    }
-
-    /// Shows how a test ended, after what `before` has of it.
-    pub fn ended(&self, case: &Case, before: &str) {
-        if self.format.is_json() {
-            message_format::print(&case.to_json());
-            return;
-        }
-        let (word, color, reason) = match &case.verdict {
-            Verdict::Passed => ("PASS", "32", None),
-            Verdict::Flaky(_) => ("FLAKY", "33", None),
-            Verdict::Failed(reason) => ("FAIL", "31", Some(reason)),
-            Verdict::Skipped(reason) => ("SKIP", "2", Some(reason)),
-        };
-        let mut text = format!("{}: {}", case.language, case.name);
-        if let Some(reason) = reason.and_then(|reason| reason.lines().next()) {
-            text = format!("{text}: {reason}");
-        }
-        let mut block = format!("{before}{}", self.result(word, color, case.time, &text));
-        if matches!(case.verdict, Verdict::Failed(_)) {
-            block += &self.output(&case.output);
-        }
-        self.line(&block);
-    }
-
-    /// Shows that a test failed and is tried again, after what `before` has of it.
-    pub fn retry(&self, case: &Case, before: &str) {
-        let reason = case.verdict.reason().unwrap_or_default();
-        let reason = reason.lines().next().unwrap_or_default();
-        let text = format!("{}: {}: {reason}", case.language, case.name);
-        let result = self.result("RETRY", "33", case.time, &text);
-        self.line(&format!("{before}{result}{}", self.output(&case.output)));
     }
 
     /// What a test printed, each line after a line break.
@@ -152,6 +85,77 @@ impl Screen {
     }
 }
 
+impl Screen for TestScreen {
+    fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn line(&self, text: &str) {
+        if self.format.is_json() {
+            return;
+        }
+        match &self.bars {
+            Some(bars) => bars.all.suspend(|| println!("{text}")),
+            None => println!("{text}"),
+        }
+    }
+
+    fn warning(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.all.suspend(|| tracing::warn!("{text}")),
+            None => tracing::warn!("{text}"),
+        }
+    }
+
+    fn row(&self) -> Option<Box<dyn Row + '_>> {
+        let bars = self.bars.as_ref().filter(|_| self.shared)?;
+        Some(Box::new(Line::new(bars)))
+    }
+
+    fn head(&self, counts: &str, what: &str) {
+        if let Some(bars) = &self.bars {
+            bars.head.set_message(match self.shared {
+                true => format!("{counts}; {} running", bars.rows.load(Ordering::Relaxed)),
+                false => format!("{counts}; {}", visible(what)),
+            });
+        }
+    }
+
+    fn ended(&self, case: &Case, before: &str) {
+        if self.format.is_json() {
+            message_format::print(&case.to_json());
+            return;
+        }
+        let (word, color, reason) = match &case.verdict {
+            Verdict::Passed => ("PASS", "32", None),
+            Verdict::Flaky(_) => ("FLAKY", "33", None),
+            Verdict::Failed(reason) => ("FAIL", "31", Some(reason)),
+            Verdict::Skipped(reason) => ("SKIP", "2", Some(reason)),
+        };
+        let mut text = format!("{}: {}", case.language, case.name);
+        if let Some(reason) = reason.and_then(|reason| reason.lines().next()) {
+            text = format!("{text}: {reason}");
+        }
+        let mut block = format!("{before}{}", self.result(word, color, case.time, &text));
+        if matches!(case.verdict, Verdict::Failed(_)) {
+            block += &self.output(&case.output);
+        }
+        self.line(&block);
+    }
+
+    fn retry(&self, case: &Case, before: &str) {
+        let reason = case.verdict.reason().unwrap_or_default();
+        let reason = reason.lines().next().unwrap_or_default();
+        let text = format!("{}: {}: {reason}", case.language, case.name);
+        let result = self.result("RETRY", "33", case.time, &text);
+        self.line(&format!("{before}{result}{}", self.output(&case.output)));
+    }
+}
+
 impl Bars {
     fn new() -> Self {
         let all = MultiProgress::new();
@@ -161,15 +165,16 @@ impl Bars {
     }
 }
 
-impl<'a> Row<'a> {
+impl<'a> Line<'a> {
     fn new(bars: &'a Bars) -> Self {
         let before = bars.rows.fetch_add(1, Ordering::Relaxed);
         let bar = (before < ROWS).then(|| spinner(&bars.all, "  {elapsed:>4} {wide_msg}"));
         Self { bars, bar }
     }
+}
 
-    /// Shows what the job is at from now on.
-    pub fn running(&self, what: &str) {
+impl Row for Line<'_> {
+    fn running(&self, what: &str) {
         if let Some(bar) = &self.bar {
             bar.reset_elapsed();
             bar.set_message(visible(what).into_owned());
@@ -177,7 +182,7 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Drop for Row<'_> {
+impl Drop for Line<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

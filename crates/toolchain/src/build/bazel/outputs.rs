@@ -114,11 +114,16 @@ fn remember(
     bin: PathBuf,
     packages: Vec<PathBuf>,
 ) -> Result<Vec<PathBuf>, Error> {
-    let outputs = BazelOutputs::new(workspace, bin, packages.clone());
-    if BazelOutputs::read(workspace).as_ref() == Some(&outputs) {
+    let outputs = BazelOutputs::new(
+        &workspace.root,
+        &workspace.bazel_labels(),
+        bin,
+        packages.clone(),
+    );
+    if workspace.bazel_outputs().as_ref() == Some(&outputs) {
         return Ok(packages);
     }
-    let folder = BazelOutputs::folder(workspace);
+    let folder = workspace.bazel_outputs_folder();
     // A checkout that cannot be written is built all the same, where Bazel's own link says the same.
     match write(&folder, &outputs) {
         Err(error) if workspace.kernel_packages() != packages => Err(error),

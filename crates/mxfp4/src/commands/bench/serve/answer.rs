@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::http::message;
+use mxfp4_client::message;
 
 /// An answer that came to its end.
 #[derive(Debug, PartialEq)]

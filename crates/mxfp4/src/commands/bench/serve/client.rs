@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, Measuring};
 use super::target::Target;
-use crate::http::{Connection, Events, Lost};
+use mxfp4_client::{Connection, Events, Lost};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -48,19 +48,26 @@ impl Client {
         }
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.target.server.connect().await?,
+            None => self.target.server.connect().await.map_err(told)?,
         };
-        let response = connection.send(self.target.request(body)).await?;
+        let response = connection
+            .send(self.target.request(body))
+            .await
+            .map_err(told)?;
         if response.status() != StatusCode::OK {
             return Err(connection.run(Lost::of(response)).await.to_string());
         }
         let mut stream = response.into_body();
         let mut events = Events::default();
-        while let Some(bytes) = connection.next(&mut stream).await? {
+        while let Some(bytes) = connection.next(&mut stream).await.map_err(told)? {
             let now = Instant::now();
             events.push(&bytes, &mut |data| measuring.event(data, now))?;
         }
         self.connection = Some(connection);
         Ok(())
     }
+}
+
+fn told(lost: Lost) -> String {
+    lost.to_string()
 }

@@ -12,12 +12,13 @@ use tokio::runtime::Runtime;
 
 use super::drive::{self, Driven, drive};
 use super::level::{Level, Load, Whose};
+use super::load::{LoadArgs, Shape};
 use super::profile;
 use super::prompts::Prompts;
 use super::target::Target;
-use super::{LoadArgs, Shape};
+
 use crate::exit::{Exit, Failure};
-use crate::http::{ClientArgs, Url};
+use mxfp4_client::{ClientArgs, Url};
 
 /// Sends a load and measures what comes back.
 pub struct Generator<'a> {

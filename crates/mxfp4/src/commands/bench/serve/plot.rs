@@ -5,7 +5,7 @@ use super::record::Record;
 use super::table;
 use crate::commands::bench::chart::{Axis, Chart, Line, Panel, Point};
 use crate::commands::bench::plot::Drawn;
-use crate::commands::bench::report::INDEX;
+use crate::commands::bench::file::INDEX;
 
 /// All charts of a run, in the order in which a page shows them.
 pub fn all(record: &Record) -> Vec<Drawn> {

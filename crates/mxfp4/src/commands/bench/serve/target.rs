@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure};
 use crate::hidden_keys::VARIABLE;
-use crate::http::{ClientArgs, Lost, Server, Url};
+use mxfp4_client::{ClientArgs, Lost, Server, Url};
 
 /// A server, and what it serves.
 pub struct Target {

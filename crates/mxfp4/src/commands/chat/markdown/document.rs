@@ -2,57 +2,11 @@
 
 use std::ops::Range;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use super::stable::is_mark;
+use super::line::{CODE, Line, MARK, Span, is_mark};
 use super::table::Table;
-
-/// Code.
-pub const CODE: Style = AnsiColor::Cyan.on_default();
-/// What is not the model's text: bullets, rules, bars, addresses of links.
-pub const MARK: Style = Style::new().dimmed();
-
-/// A line of the text, before it is wrapped.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// Where it begins, and which one of those that begin there it is.
-    pub id: (usize, usize),
-    /// Whether a blank line is before it.
-    pub gap: bool,
-    /// What it begins with.
-    pub first: Vec<(char, Style)>,
-    /// What its continuations begin with.
-    pub rest: Vec<(char, Style)>,
-    /// Whether it is shown as it is.
-    pub verbatim: bool,
-    /// Whether it is shown at once or not at all.
-    pub is_whole: bool,
-    /// Which block it is of.
-    pub block: usize,
-    /// Its text.
-    pub spans: Vec<Span>,
-}
-
-/// Text in one style.
-#[derive(Debug)]
-pub struct Span {
-    /// Where it comes from.
-    pub source: Range<usize>,
-    /// How it is shown.
-    pub text: String,
-    /// How it looks.
-    pub style: Style,
-    /// Whether markup may be hidden in it that is not complete yet.
-    pub is_plain: bool,
-}
-
-impl Span {
-    /// Whether each byte of the text is one of the source.
-    pub fn is_exact(&self) -> bool {
-        self.source.len() == self.text.len()
-    }
-}
 
 /// A source that was read.
 #[derive(Debug, Default)]

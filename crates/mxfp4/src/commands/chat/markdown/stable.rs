@@ -1,6 +1,7 @@
 //! How far a text is certain to be read as it is now, whatever comes after it.
 
-use super::document::{Document, Line, Span};
+use super::document::Document;
+use super::line::{Line, Span, is_mark};
 
 /// How many bytes markup may wait for its end. What waits longer is shown as it was written.
 const LONGEST: usize = 512;
@@ -22,12 +23,6 @@ pub fn until(source: &str, document: &Document) -> usize {
         until = until.min(before_markup(source, document));
     }
     until
-}
-
-/// Whether a line may yet become the mark of a block: of a list, a heading, a fence, a rule.
-pub fn is_mark(line: &str) -> bool {
-    line.chars()
-        .all(|c| c.is_ascii_digit() || c.is_ascii_whitespace() || "#*+-_=`~>.)|:".contains(c))
 }
 
 /// Where a table's head may begin whose second line has not come.

@@ -3,8 +3,8 @@
 use anstyle::Style;
 use pulldown_cmark::Alignment;
 
-use super::document::{MARK, Span};
 use super::layout::width;
+use super::line::{MARK, Span};
 use crate::ui::visible::visible;
 
 /// What is between two columns.
