@@ -5,8 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
-
 /// The oldest glibc that the wheels of MAX and Mojo work with (`manylinux_2_34`).
 pub const OLDEST_GLIBC: (u32, u32) = (2, 34);
 
@@ -67,7 +65,7 @@ impl Platform {
     }
 
     /// Refuses what MAX and Mojo are not made for.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Unsupported> {
         let supported = self.os == "linux" && self.arch == "x86_64";
         let old = match self.libc {
             Libc::Glibc(major, minor) => (major, minor) < OLDEST_GLIBC,
@@ -78,28 +76,56 @@ impl Platform {
         if supported && !old {
             return Ok(());
         }
-        let (major, minor) = OLDEST_GLIBC;
-        Err(Error::Sdk(format!(
-            "this is {self}, and MAX and Mojo are made for Linux on x86-64 with glibc {major}.{minor} or newer; use a \
-             machine or a container that has it"
-        )))
+        Err(Unsupported(self.clone()))
     }
 
     /// What does not work as it should, though nothing is refused.
-    pub fn warning(&self) -> Option<String> {
+    pub fn warning(&self) -> Option<PlatformWarning> {
         if self.static_build {
-            return Some(
-                "this mxfp4 was built without glibc (for musl), so it cannot load the NVIDIA driver's library and sees \
-                 no GPU; build it for x86_64-unknown-linux-gnu"
-                    .into(),
-            );
+            return Some(PlatformWarning::Static);
         }
-        (self.libc == Libc::Unknown).then(|| {
-            let (major, minor) = OLDEST_GLIBC;
-            format!(
-                "the version of the C library cannot be told; it must be glibc {major}.{minor} or newer"
-            )
-        })
+        (self.libc == Libc::Unknown).then_some(PlatformWarning::UnknownLibc)
+    }
+}
+
+/// MAX and Mojo are not made for this machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this is {0}, and MAX and Mojo are made for Linux on x86-64 with glibc {major}.{minor} or newer",
+    major = OLDEST_GLIBC.0, minor = OLDEST_GLIBC.1
+)]
+pub struct Unsupported(Platform);
+
+impl Unsupported {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        "use a machine or a container that has it"
+    }
+}
+
+/// What does not work as it should on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformWarning {
+    /// This program has no glibc in it.
+    #[error(
+        "this mxfp4 was built without glibc (for musl), so it cannot load the NVIDIA driver's library and sees no GPU"
+    )]
+    Static,
+    /// It cannot be told whether the machine has one that will do.
+    #[error(
+        "the version of the C library cannot be told: it must be glibc {}.{} or newer",
+        OLDEST_GLIBC.0, OLDEST_GLIBC.1
+    )]
+    UnknownLibc,
+}
+
+impl PlatformWarning {
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Static => "build it for x86_64-unknown-linux-gnu",
+            Self::UnknownLibc => "see to it with `ldd --version`",
+        }
     }
 }
 
@@ -271,7 +297,7 @@ mod tests {
             ("freebsd", "x86_64", Libc::Unknown, "freebsd on x86-64"),
         ] {
             let error = platform(os, arch, libc).check().unwrap_err();
-            assert_eq!(error.exit().code(), 4);
+            assert_eq!(crate::Error::from(error.clone()).exit().code(), 4);
             let text = error.to_string();
             assert!(text.contains(found), "{text}");
             assert!(text.contains("glibc 2.34 or newer"), "{text}");
@@ -292,9 +318,20 @@ mod tests {
         let mut good = platform("linux", "x86_64", Libc::Glibc(2, 36));
         assert_eq!(good.warning(), None);
         good.static_build = true;
-        assert!(good.warning().unwrap().contains("x86_64-unknown-linux-gnu"));
+        assert!(
+            good.warning()
+                .unwrap()
+                .hint()
+                .contains("x86_64-unknown-linux-gnu")
+        );
         let unknown = platform("linux", "x86_64", Libc::Unknown);
-        assert!(unknown.warning().unwrap().contains("glibc 2.34"));
+        assert!(
+            unknown
+                .warning()
+                .unwrap()
+                .to_string()
+                .contains("glibc 2.34")
+        );
     }
 
     /// What `ldd --version` says is what is found, where there is one.

@@ -87,12 +87,7 @@ impl Restore {
 
     /// The record in `ambient`; one that cannot be read is an error.
     pub fn recorded(ambient: &Ambient) -> Result<Option<Self>, Error> {
-        let unreadable = || {
-            Error::Record(format!(
-                "{VARIABLE} holds no record that this version of mxfp4 can read, so that nothing can be \
-                 restored; unset it, or start a new shell"
-            ))
-        };
+        let unreadable = || Error::Record(VARIABLE);
         match ambient.get_nonempty(VARIABLE) {
             None => Ok(None),
             Some(_) => Self::of(ambient).map(Some).ok_or_else(unreadable),

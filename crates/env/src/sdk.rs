@@ -141,14 +141,9 @@ impl<'a> Search<'a> {
     }
 
     fn named(&self, path: &Path, source: SdkSource, name: &str) -> Result<Sdk, Error> {
-        self.at(path, source).ok_or_else(|| {
-            let what = if path.exists() { "holds no SDK" } else { "does not exist" };
-            Error::Sdk(format!(
-                "{name} names {}, which {what}: it must be a virtual environment, a conda or pixi \
-                 environment, or a folder with modular/bin/mojo in it; correct it, or remove it and \
-                 run `mxfp4 setup`",
-                path.display()
-            ))
+        self.at(path, source).ok_or_else(|| Error::NotSdk {
+            name: name.to_owned(),
+            path: path.to_owned(),
         })
     }
 

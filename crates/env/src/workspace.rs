@@ -38,12 +38,7 @@ impl Workspace {
                 return Ok((folder.to_path_buf(), layout));
             }
         }
-        Err(Error::Workspace(format!(
-            "no workspace here: neither {} nor a folder above it has an {}, or `bazelw` and \
-             `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT",
-            cwd.display(),
-            config::FILE
-        )))
+        Err(Error::NoWorkspace(cwd.to_owned()))
     }
 
     fn at(root: &Path) -> Result<(PathBuf, Layout), Error> {
@@ -60,10 +55,10 @@ impl Workspace {
         } else {
             "does not exist".into()
         };
-        Err(Error::Workspace(format!(
-            "{} is not the root of a workspace: it {what}; give --root (or MXFP4_ROOT) the root of one",
-            root.display(),
-        )))
+        Err(Error::NotRoot {
+            root: root.to_owned(),
+            why: what,
+        })
     }
 
     /// The workspace at `root` whose `mxfp4.toml` holds `text`, `None` where there is

@@ -148,6 +148,8 @@ impl Error {
             Self::Gpu(error) => error.hint()?,
             Self::Memory(error) => error.hint().into(),
             Self::Ended { remedy, .. } => (*remedy)?.into(),
+            Self::Workspace(error) => error.hint()?.into(),
+            Self::Toolchain(error) => error.hint()?,
             Self::Devices { .. }
             | Self::Number { .. }
             | Self::Settings(_)
@@ -155,8 +157,6 @@ impl Error {
             | Self::FrontEnd(_)
             | Self::Engine(_)
             | Self::EndedEarly
-            | Self::Workspace(_)
-            | Self::Toolchain(_)
             | Self::Process(_) => return None,
         })
     }

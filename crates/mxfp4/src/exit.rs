@@ -90,6 +90,12 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<mxfp4_client::Error>() {
             return error.hint().map(str::to_owned);
         }
+        if let Some(error) = cause.downcast_ref::<mxfp4_env::Error>() {
+            return error.hint().map(str::to_owned);
+        }
+        if let Some(error) = cause.downcast_ref::<mxfp4_toolchain::Error>() {
+            return error.hint();
+        }
         cause.downcast_ref::<mxfp4_launch::Error>()?.hint()
     })
 }
@@ -104,7 +110,10 @@ mod tests {
 
     #[test]
     fn the_outermost_cause_decides() {
-        let sdk = || mxfp4_env::Error::Sdk("no SDK".into());
+        let sdk = || mxfp4_env::Error::NotSdk {
+            name: "MXFP4_SDK".into(),
+            path: "/nowhere".into(),
+        };
         assert_eq!(code(&anyhow::anyhow!("any")), 1);
         assert_eq!(code(&sdk().into()), 4);
         assert_eq!(code(&anyhow::Error::from(sdk()).context("cannot build")), 4);

@@ -12,7 +12,9 @@ use crate::ui::message_format::MessageFormat;
 /// The SDK to work with, made or brought up to date first where `mxfp4 setup` has made it and `no_setup` does not
 /// forbid it.
 pub fn ensure_sdk(context: &Context, no_setup: bool) -> anyhow::Result<Sdk> {
-    Platform::current().check()?;
+    Platform::current()
+        .check()
+        .map_err(mxfp4_env::Error::from)?;
     let state = match context.sdk()? {
         // Whichever is used by name or for want of our own is not ours to change.
         Some(sdk) if sdk.source != SdkSource::Workspace => return Ok(sdk),
@@ -71,7 +73,9 @@ pub fn ensure_built_with(
     options: &Options,
     on_event: &mut dyn FnMut(Event),
 ) -> anyhow::Result<()> {
-    Platform::current().check()?;
+    Platform::current()
+        .check()
+        .map_err(mxfp4_env::Error::from)?;
     match (context.workspace.layout, sdk) {
         (Layout::Modular, _) => {
             refuse_what_is_bazels(options)?;

@@ -79,7 +79,9 @@ impl StartArgs {
 
     /// Refuses what this machine cannot serve.
     pub fn check(&self, context: &Context, launch: &Launch) -> anyhow::Result<()> {
-        Platform::current().check()?;
+        Platform::current()
+            .check()
+            .map_err(mxfp4_env::Error::from)?;
         if self.no_setup {
             // Said before the GPU is looked for: it makes nothing and takes no time.
             ensure_sdk(context, true)?;

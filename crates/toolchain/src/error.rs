@@ -39,7 +39,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file operation was not allowed.
-    #[error("cannot {action} {}: {reason}; {remedy}", path.display())]
+    #[error("cannot {action} {}: {reason}", path.display())]
     NotAllowed {
         /// What was attempted.
         action: &'static str,
@@ -68,6 +68,21 @@ impl Error {
                 path,
                 source,
             },
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Setup(cause) => cause.hint(),
+            Self::Workspace(error) => error.hint().map(str::to_owned),
+            Self::NotAllowed { remedy, .. } => Some(remedy.clone()),
+            Self::Sdk(_)
+            | Self::Build(_)
+            | Self::Config(_)
+            | Self::Interrupted(_)
+            | Self::Process(_)
+            | Self::File { .. } => None,
         }
     }
 

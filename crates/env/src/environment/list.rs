@@ -126,18 +126,22 @@ impl List {
         } else {
             "a colon"
         };
-        let path = entry.path.display();
-        if entry.owner == Owner::Sdk && !entry.path.starts_with(root) {
-            return Err(Error::Sdk(format!(
-                "the SDK's path {path} has {separator_name} in it, which separates the entries of \
-                 {name}; move the SDK, or make a link to it without one and name that with MXFP4_SDK"
-            )));
-        }
-        Err(Error::Path(format!(
-            "the workspace's path {path} has {separator_name} in it, which separates the entries of \
-             {name}; rename the folder, or make a link to the workspace without one and name that \
-             with --root or MXFP4_ROOT"
-        )))
+        let path = entry.path.clone();
+        let separator = separator_name;
+        Err(
+            match entry.owner == Owner::Sdk && !entry.path.starts_with(root) {
+                true => Error::SdkPath {
+                    path,
+                    separator,
+                    name,
+                },
+                false => Error::WorkspacePath {
+                    path,
+                    separator,
+                    name,
+                },
+            },
+        )
     }
 }
 

@@ -11,9 +11,12 @@ pub fn text<'a>(name: &str, value: &'a OsStr, language: &str) -> Result<&'a str,
         .ok_or_else(|| refusal(name, value, "bytes that are not UTF-8", language))
 }
 
+/// `value` has something in it that `language` cannot express.
 pub fn refusal(name: &str, value: &OsStr, what: &str, language: &str) -> Error {
-    Error::Value(format!(
-        "the value of {name} has {what}, which {language} cannot express: {value:?}; use another \
-         --shell, or rename the folder or change the variable that it comes from"
-    ))
+    Error::Value {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        what: what.to_owned(),
+        language: language.to_owned(),
+    }
 }

@@ -4,11 +4,12 @@ mod language;
 
 use std::io::Write;
 
-use mxfp4_env::{Ambient, Environment, Error, Options, Sdk, render};
+use mxfp4_env::{Ambient, Environment, Options, Sdk, render};
 
 pub use self::language::Language;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::ui::error::hinted;
 
 /// Print the workspace's environment for a shell to evaluate: eval "$(mxfp4 env)"
 ///
@@ -120,8 +121,8 @@ fn find_sdk(context: &Context, strict: bool) -> anyhow::Result<Option<Sdk>> {
             "no MAX and Mojo SDK found; run `mxfp4 setup`, or name one with MXFP4_SDK",
         )
         .into()),
-        Err(error @ Error::Sdk(_)) if !strict => {
-            tracing::warn!("{error}");
+        Err(error) if !strict && error.exit() == Exit::Sdk => {
+            tracing::warn!("{}", hinted(&error, error.hint()));
             Ok(None)
         }
         found => Ok(found?),

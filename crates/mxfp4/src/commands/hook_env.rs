@@ -19,6 +19,7 @@ use self::memory::Memory;
 use crate::commands::allow::{Allowed, Fingerprint};
 use crate::commands::hook::Shell;
 use crate::commands::shell;
+use crate::ui::error::hinted;
 
 /// Answer the prompt hook.
 #[derive(clap::Args)]
@@ -154,7 +155,7 @@ fn bring_back(ambient: &Ambient, answer: &mut Answer) {
                     .variables
                     .retain(|variable| variable.name != restore::HOOK);
             }
-            Err(error) => answer.told = format!("mxfp4: {error}"),
+            Err(error) => answer.told = format!("mxfp4: {}", hinted(&error, error.hint())),
         },
         Err(error) => {
             answer.told = format!("mxfp4: cannot read {:?}: {error}", root.join(config::FILE))
@@ -190,7 +191,7 @@ fn enter(
     }
     activate(ambient, print, layout, answer)
         .map(Some)
-        .map_err(|error| error.to_string())
+        .map_err(|error| hinted(&error, error.hint()))
 }
 
 /// The environment of an allowed workspace, at its real place: a link to it may
@@ -208,7 +209,7 @@ fn activate(
     let workspace = Workspace::with_config(print.root, layout, text.as_deref())?;
     let mut warnings = Vec::new();
     let sdk = Sdk::find(&workspace, ambient).unwrap_or_else(|error| {
-        warnings.push(error.to_string());
+        warnings.push(hinted(&error, error.hint()));
         None
     });
     let options = Options {
@@ -217,11 +218,7 @@ fn activate(
     };
     let mut environment = Environment::compute(&workspace, sdk.as_ref(), ambient, options)?;
     if environment.get(restore::VARIABLE).is_none() {
-        return Err(Error::Record(
-            "PATH and the other variables are too long to be restored on leaving, so that nothing is activated here; \
-             shorten them, or use `mxfp4 shell`"
-                .to_owned(),
-        ));
+        return Err(Error::TooLong);
     }
     environment.variables.push(Variable {
         name: restore::HOOK.into(),

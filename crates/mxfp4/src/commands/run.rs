@@ -7,6 +7,7 @@ use mxfp4_process::{Command, Error};
 
 use crate::commands::env;
 use crate::context::Context;
+use crate::ui::error;
 
 /// Run a program in the workspace's environment: mxfp4 run -- mojo build x.mojo
 ///
@@ -48,7 +49,7 @@ pub fn become_program(command: Command) -> i32 {
     let Error::Start { source, .. } = &error else {
         unreachable!("there is nothing to lose track of")
     };
-    eprintln!("error: {error}: {source}");
+    error::line(&format!("{error}: {source}"));
     match source.kind() {
         ErrorKind::NotFound => 127,
         _ => 126,

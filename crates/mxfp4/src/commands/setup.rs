@@ -34,7 +34,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
-    Platform::current().check()?;
+    Platform::current()
+        .check()
+        .map_err(mxfp4_env::Error::from)?;
     if args.upgrade {
         return upgrade(context, args);
     }

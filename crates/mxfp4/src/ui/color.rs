@@ -6,7 +6,11 @@ use std::io;
 
 use anstyle::Style;
 
-/// What an error begins with.
+/// What is as it should be.
+pub const GOOD: Style = anstyle::AnsiColor::Green.on_default().bold();
+/// What is left out.
+pub const DIM: Style = Style::new().bold().dimmed();
+/// What an error begins with, and what failed.
 pub const ERROR: Style = anstyle::AnsiColor::Red.on_default().bold();
 /// What a warning begins with.
 pub const WARNING: Style = anstyle::AnsiColor::Yellow.on_default().bold();
@@ -55,9 +59,22 @@ pub fn on_stderr() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
+/// Whether standard output is written in color.
+pub fn on_stdout() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
 /// `text` in `style`, where standard error is written in color.
 pub fn styled(style: Style, text: impl Display) -> impl Display {
-    let style = if on_stderr() { style } else { Style::new() };
+    in_style(if on_stderr() { style } else { Style::new() }, text)
+}
+
+/// The same for standard output.
+pub fn styled_stdout(style: Style, text: impl Display) -> impl Display {
+    in_style(if on_stdout() { style } else { Style::new() }, text)
+}
+
+fn in_style(style: Style, text: impl Display) -> impl Display {
     fmt::from_fn(move |f| write!(f, "{style}{text}{style:#}"))
 }
 

@@ -1,5 +1,6 @@
 //! How an error is told.
 
+use std::fmt::Display;
 use std::io;
 
 use super::color::{self, styled};
@@ -8,7 +9,12 @@ use crate::exit;
 
 /// Prints `error: ...` to stderr.
 pub fn print(error: &anyhow::Error) {
-    let message = visible_lines(&message(error));
+    line(&message(error));
+}
+
+/// Prints `error: ` and a message.
+pub fn line(message: &str) {
+    let message = visible_lines(message);
     eprintln!("{} {message}", styled(color::ERROR, "error:"));
 }
 
@@ -23,9 +29,14 @@ pub fn message(error: &anyhow::Error) -> String {
 
 /// The same of an error that stopped nothing.
 pub fn told(error: &mxfp4_launch::Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
+    hinted(error, error.hint().as_deref())
+}
+
+/// What is wrong, and what to do about it.
+pub fn hinted(what: &dyn Display, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{what}; {hint}"),
+        None => what.to_string(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Results for a person, or as JSON for a program.
 
-use std::io::{self, IsTerminal};
-
 use mxfp4_toolchain::build::Event;
 use mxfp4_toolchain::diagnostics::{Message, Style};
 use serde_json::{Value, json};
+
+use super::color;
 
 /// How wide a terminal is taken to be where there is none to ask.
 const WIDTH: usize = 140;
@@ -73,15 +73,10 @@ fn event_json(event: &Event) -> Value {
     }
 }
 
-/// Whether colors are wanted on a stream: on a terminal, unless `NO_COLOR` is set.
-pub fn wants_color(is_terminal: bool) -> bool {
-    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 fn stderr_style() -> Style {
     let terminal = console::Term::stderr();
     Style {
-        color: wants_color(io::stderr().is_terminal()),
+        color: color::on_stderr(),
         width: terminal
             .size_checked()
             .map_or(WIDTH, |(_, columns)| columns.into()),

@@ -18,6 +18,7 @@ mod max_settings;
 mod modular;
 mod places;
 mod pytest;
+mod refusals;
 mod runner;
 mod serve;
 mod setup;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         modular::trials(),
         places::trials(),
         pytest::trials(),
+        refusals::trials(),
         runner::trials(),
         serve::trials(),
         setup::trials(),

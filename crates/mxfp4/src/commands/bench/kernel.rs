@@ -71,7 +71,9 @@ fn measure(context: &Context, args: Args) -> anyhow::Result<i32> {
         let message = checkout::advice(&context.workspace.root);
         return Err(Failure::new(Exit::Config, message).into());
     }
-    Platform::current().check()?;
+    Platform::current()
+        .check()
+        .map_err(mxfp4_env::Error::from)?;
     if args.no_setup {
         // Said before the GPU is looked for: it makes nothing and takes no time.
         ensure_sdk(context, true)?;

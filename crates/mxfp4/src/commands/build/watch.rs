@@ -3,7 +3,6 @@
 mod changes;
 mod sources;
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use mxfp4_env::Workspace;
@@ -16,7 +15,9 @@ use super::once::build;
 use crate::commands::test;
 use crate::context::Context;
 use crate::exit;
-use crate::ui::message_format::{self, MessageFormat, wants_color};
+use crate::ui::color::{self, styled};
+use crate::ui::error;
+use crate::ui::message_format::{self, MessageFormat};
 
 /// How long nothing may change before a save counts as over: editors write, rename and touch in a row.
 const QUIET: Duration = Duration::from_millis(200);
@@ -58,15 +59,15 @@ fn again(context: Context, format: MessageFormat, changes: &mut Changes) -> Cont
                 };
             }
             Err(error) => {
-                let error = error.to_string();
-                if error != told && !format.is_json() {
-                    eprintln!("error: {error}");
+                let text = error.to_string();
+                if text != told && !format.is_json() {
+                    error::print(&error.into());
                     status(&format!(
                         "waiting for {}",
                         root.join("mxfp4.toml").display()
                     ));
                 }
-                told = error;
+                told = text;
                 wait_for_change(&configuration, before, changes);
             }
         }
@@ -138,7 +139,7 @@ impl Round {
     }
 
     fn failed(&mut self, what: &str, error: &anyhow::Error) {
-        eprintln!("error: {}", crate::ui::error::message(error));
+        error::print(error);
         let code = i32::from(exit::of(error).code());
         self.interrupted = (code > 128).then_some(code);
         self.success = false;
@@ -158,13 +159,11 @@ impl Round {
         if context.is_quiet() {
             return;
         }
-        let color = wants_color(io::stderr().is_terminal());
-        let word = match (self.success, color) {
-            (true, true) => "\x1b[1;32mok\x1b[0m",
-            (true, false) => "ok",
-            (false, true) => "\x1b[1;31mFAILED\x1b[0m",
-            (false, false) => "FAILED",
+        let (style, word) = match self.success {
+            true => (color::GOOD, "ok"),
+            false => (color::ERROR, "FAILED"),
         };
+        let word = styled(style, word);
         status(&format!(
             "{word}: {} in {:.1} s",
             self.parts.join(", "),

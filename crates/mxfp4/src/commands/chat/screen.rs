@@ -73,7 +73,7 @@ impl Screen {
     /// For this process's streams.
     pub fn new(reasoning: Reasoning) -> Self {
         let columns = columns();
-        let in_color = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+        let in_color = color::on_stdout();
         let answer = match (in_color, io::stdout().is_terminal()) {
             (true, _) => Form::Rendered(Box::new(Markdown::new(columns))),
             (false, true) => Form::Visible,

@@ -18,7 +18,7 @@ const LITTLE: u64 = 200_000_000;
 /// The workspace's own folder.
 pub fn workspace(facts: &Facts) -> anyhow::Result<Finding> {
     let root = &facts.context.workspace.root;
-    let makes_sdk = facts.sdk == Ok(None) && !facts.is_modular();
+    let makes_sdk = matches!(facts.sdk, Ok(None)) && !facts.is_modular();
     let builds = !matches!(&facts.outdated, Some(Ok(outdated)) if outdated.is_empty());
     let place = Place::look(root);
     let finding = place.judge(if makes_sdk { SDK } else { LITTLE }, "the workspace");

@@ -7,16 +7,16 @@ use mxfp4_launch::{Launch, Request};
 use mxfp4_toolchain::build;
 
 use crate::context::Context;
-use crate::ui::error::message;
+use crate::ui::error::{hinted, message};
 
 /// The workspace, and what is known of it before anything is looked at more closely.
 pub struct Facts<'a> {
     /// The workspace and the variables.
     pub context: &'a Context,
     /// The SDK, none, or why it cannot be told.
-    pub sdk: Result<Option<Sdk>, String>,
+    pub sdk: Result<Option<Sdk>, mxfp4_env::Error>,
     /// The computed environment, or why there is none.
-    pub environment: Result<Environment, String>,
+    pub environment: Result<Environment, mxfp4_env::Error>,
     /// The kernel packages that have to be built, where there is an SDK to build them with.
     pub outdated: Option<Result<Vec<String>, String>>,
     /// What `serve` would start, or why it would start nothing.
@@ -28,15 +28,15 @@ pub struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Finds out; a few milliseconds, no process.
     pub fn gather(context: &'a Context, request: Request, online: bool) -> Self {
-        let sdk = context.sdk().map_err(|error| error.to_string());
+        let sdk = context.sdk();
         let found = sdk.as_ref().ok().and_then(Option::as_ref);
-        let environment = context
-            .environment(found, Options::default())
-            .map_err(|error| error.to_string());
+        let environment = context.environment(found, Options::default());
         let outdated = found
             .filter(|_| context.workspace.layout == Layout::Standalone)
             .map(|sdk| {
-                let environment = environment.as_ref().map_err(Clone::clone)?;
+                let environment = environment
+                    .as_ref()
+                    .map_err(|error| hinted(error, error.hint()))?;
                 build::outdated(context, sdk, environment).map_err(|error| message(&error.into()))
             });
         Self {

@@ -72,11 +72,9 @@ impl Finding {
         }
     }
 
-    /// It must be otherwise, as a message of `mxfp4` has it: what is wrong, a semicolon, what to do. `fix` stands in for
-    /// a remedy that the message does not give.
-    pub fn refused(message: &str, fix: &str) -> Self {
-        let (found, fix) = message.rsplit_once("; ").unwrap_or((message, fix));
-        Self::failing(found, fix)
+    /// It must be otherwise, as an error of the environment has it. `fix` stands in for a hint that it does not give.
+    pub fn refused(error: &mxfp4_env::Error, fix: &str) -> Self {
+        Self::failing(error.to_string(), error.hint().unwrap_or(fix))
     }
 
     /// The same, as no more than a warning.
@@ -93,10 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_taken_apart_at_its_remedy() {
-        let finding = Finding::refused("port 1 is busy: a; b; stop it", "else");
-        assert_eq!(finding, Finding::failing("port 1 is busy: a; b", "stop it"));
-        let finding = Finding::refused("it is broken", "mend it");
+    fn what_fails_may_be_no_more_than_a_warning() {
+        let finding = Finding::refused(&mxfp4_env::Error::Record("X"), "else");
+        assert_eq!(
+            finding.fix.as_deref(),
+            Some("unset it, or start a new shell")
+        );
+        let finding = Finding::refused(&mxfp4_env::Error::Config("it is broken".into()), "mend it");
         assert_eq!(finding, Finding::failing("it is broken", "mend it"));
         assert_eq!(finding.into_warning().state, State::Warning);
         assert_eq!(Finding::ok("x").into_warning(), Finding::ok("x"));

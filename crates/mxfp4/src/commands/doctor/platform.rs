@@ -12,12 +12,10 @@ pub fn platform(_: &Facts) -> anyhow::Result<Finding> {
 
 fn judge(platform: &Platform) -> Finding {
     if let Err(error) = platform.check() {
-        return Finding::refused(&error.to_string(), "");
+        return Finding::failing(error.to_string(), error.hint());
     }
     match platform.warning() {
-        Some(warning) => {
-            Finding::refused(&warning, "see to it with `ldd --version`").into_warning()
-        }
+        Some(warning) => Finding::warning(warning.to_string(), warning.hint()),
         None => Finding::ok(platform.to_string()),
     }
 }

@@ -2,12 +2,14 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anstyle::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mxfp4_test_runner::{Case, Row, Screen, Verdict};
 use mxfp4_toolchain::diagnostics::visible;
 
 use crate::context::{Context, Verbosity};
-use crate::ui::message_format::{self, MessageFormat, wants_color};
+use crate::ui::color::{self, styled_stdout};
+use crate::ui::message_format::{self, MessageFormat};
 
 /// How many of the jobs that run have a line at most: what has ended is to be seen as well.
 const ROWS: usize = 8;
@@ -17,7 +19,6 @@ pub struct TestScreen {
     format: MessageFormat,
     /// Whether everything is shown that the tests print.
     verbose: bool,
-    color: bool,
     /// The columns of the terminal that the lines go to; none elsewhere.
     width: Option<usize>,
     /// Whether several jobs may show something at once.
@@ -48,7 +49,6 @@ impl TestScreen {
         Self {
             format,
             verbose: context.verbosity == Verbosity::Verbose,
-            color: wants_color(io::stdout().is_terminal()),
             width: terminal
                 .size_checked()
                 .map(|(_, columns)| usize::from(columns).max(20)),
@@ -69,7 +69,7 @@ impl TestScreen {
             .collect()
     }
 
-    fn result(&self, word: &str, color: &str, time: Duration, text: &str) -> String {
+    fn result(&self, word: &str, style: Style, time: Duration, text: &str) -> String {
         let text = visible(text);
         let start = format!("{word:>5} [{:>7.2}s] ", time.as_secs_f64());
         let text = match self.width {
@@ -78,10 +78,8 @@ impl TestScreen {
             None => text,
         };
         let rest = &start[word.len().max(5)..];
-        match self.color {
-            true => format!("\x1b[1;{color}m{word:>5}\x1b[0m{rest}{text}"),
-            false => format!("{start}{text}"),
-        }
+        let word = format!("{word:>5}");
+        format!("{}{rest}{text}", styled_stdout(style, word))
     }
 }
 
@@ -130,17 +128,17 @@ impl Screen for TestScreen {
             message_format::print(&case.to_json());
             return;
         }
-        let (word, color, reason) = match &case.verdict {
-            Verdict::Passed => ("PASS", "32", None),
-            Verdict::Flaky(_) => ("FLAKY", "33", None),
-            Verdict::Failed(reason) => ("FAIL", "31", Some(reason)),
-            Verdict::Skipped(reason) => ("SKIP", "2", Some(reason)),
+        let (word, style, reason) = match &case.verdict {
+            Verdict::Passed => ("PASS", color::GOOD, None),
+            Verdict::Flaky(_) => ("FLAKY", color::WARNING, None),
+            Verdict::Failed(reason) => ("FAIL", color::ERROR, Some(reason)),
+            Verdict::Skipped(reason) => ("SKIP", color::DIM, Some(reason)),
         };
         let mut text = format!("{}: {}", case.language, case.name);
         if let Some(reason) = reason.and_then(|reason| reason.lines().next()) {
             text = format!("{text}: {reason}");
         }
-        let mut block = format!("{before}{}", self.result(word, color, case.time, &text));
+        let mut block = format!("{before}{}", self.result(word, style, case.time, &text));
         if matches!(case.verdict, Verdict::Failed(_)) {
             block += &self.output(&case.output);
         }
@@ -151,7 +149,7 @@ impl Screen for TestScreen {
         let reason = case.verdict.reason().unwrap_or_default();
         let reason = reason.lines().next().unwrap_or_default();
         let text = format!("{}: {}: {reason}", case.language, case.name);
-        let result = self.result("RETRY", "33", case.time, &text);
+        let result = self.result("RETRY", color::WARNING, case.time, &text);
         self.line(&format!("{before}{result}{}", self.output(&case.output)));
     }
 }

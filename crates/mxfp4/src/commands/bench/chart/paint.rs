@@ -4,7 +4,7 @@ use svg::node::element::{Anchor, Circle, Group, Path, Rectangle, Style, Text, Ti
 use svg::{Document, Node as _};
 
 use super::axis::{rounded, written};
-use super::{Chart, Limit, Line, Panel, Point};
+use super::parts::{Chart, Limit, Line, Panel, Point};
 
 const WIDTH: f64 = 900.0;
 /// Of the chart, above the panels: title, subtitle, legend.

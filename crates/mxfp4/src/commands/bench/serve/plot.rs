@@ -4,8 +4,8 @@ use super::level::Level;
 use super::record::Record;
 use super::table;
 use crate::commands::bench::chart::{Axis, Chart, Line, Panel, Point};
-use crate::commands::bench::plot::Drawn;
 use crate::commands::bench::file::INDEX;
+use crate::commands::bench::plot::Drawn;
 
 /// All charts of a run, in the order in which a page shows them.
 pub fn all(record: &Record) -> Vec<Drawn> {
