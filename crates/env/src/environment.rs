@@ -318,7 +318,7 @@ impl Computation<'_> {
     /// A carried tree has none that can run here, so the workspace's own are
     /// used, which run the interpreter that `MXFP4_PYTHON` names.
     fn scripts(&self, sdk: &Sdk) -> Option<PathBuf> {
-        if !sdk.carried {
+        if !sdk.is_portable {
             return sdk.scripts().map(Path::to_path_buf);
         }
         let shims = self.workspace.root.join("scripts/shims");
@@ -390,7 +390,7 @@ impl Computation<'_> {
                 list.workspace(root.join("mojo/python"));
             }
         }
-        if let Some(sdk) = sdk.filter(|sdk| sdk.carried) {
+        if let Some(sdk) = sdk.filter(|sdk| sdk.is_portable) {
             list.sdk(sdk.site.clone());
         }
         let merged = self.merge(&list)?;
@@ -495,7 +495,7 @@ impl Computation<'_> {
         if let Some(scripts) = self.scripts(sdk) {
             list.sdk(scripts);
         }
-        if sdk.carried {
+        if sdk.is_portable {
             self.carried_python(sdk, &mut list);
         }
         if self.ambient.get_nonempty("PATH").is_none() {

@@ -24,7 +24,7 @@ pub struct Sdk {
     /// The Python that the packages were made for, where it can be told.
     pub python_version: Option<PythonVersion>,
     /// Whether the interpreter finds the packages by itself, or needs `PYTHONPATH`.
-    pub carried: bool,
+    pub is_portable: bool,
     /// How it was found.
     pub source: SdkSource,
 }
@@ -102,7 +102,10 @@ impl Sdk {
     /// The folder of the SDK's Python and scripts (`max`, `mblack`). A carried
     /// tree has none: its scripts name the interpreter of another machine.
     pub fn scripts(&self) -> Option<&Path> {
-        self.python.as_deref().filter(|_| !self.carried)?.parent()
+        self.python
+            .as_deref()
+            .filter(|_| !self.is_portable)?
+            .parent()
     }
 
     /// The version of MAX that is installed, if it is not `pinned`.
@@ -225,14 +228,14 @@ impl<'a> Search<'a> {
             .then(|| site.ancestors().nth(3))
             .flatten()
             .and_then(interpreter);
-        let carried = in_environment.is_none();
+        let is_portable = in_environment.is_none();
         let python_version = environment_version(site).or_else(|| tree_version(site));
         Sdk {
             modular: site.join("modular"),
             site: site.to_path_buf(),
             python: in_environment.or_else(|| self.matching_python(python_version?)),
             python_version,
-            carried,
+            is_portable,
             source,
         }
     }
@@ -256,7 +259,7 @@ impl<'a> Search<'a> {
             site,
             python: interpreter(prefix),
             python_version,
-            carried: false,
+            is_portable: false,
             source,
         })
     }

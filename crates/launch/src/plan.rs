@@ -42,7 +42,7 @@ const QUEUE_LIMITS: [(&str, &str); 2] = [
 const DRAIN_VARIABLE: &str = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S";
 
 /// What MAX takes where it does not.
-const DRAIN: u32 = 5;
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long MAX may take to stop its workers: it gives each of them five seconds itself.
 const TEARDOWN: Duration = Duration::from_secs(15);
@@ -62,8 +62,8 @@ pub struct Request {
     pub telemetry: bool,
     /// Whether the kernels' check at load is left out.
     pub no_self_check: bool,
-    /// How many seconds running requests get at the end.
-    pub drain: Option<u32>,
+    /// How long running requests get at the end.
+    pub drain: Option<Duration>,
     /// Who answers HTTP.
     pub frontend: Option<Frontend>,
     /// MAX's flags, which win over everything else.
@@ -97,7 +97,7 @@ pub struct Launch {
     pub page: bool,
     telemetry: bool,
     no_self_check: bool,
-    drain: Option<u32>,
+    drain: Option<Duration>,
     flags: Flags,
 }
 
@@ -241,7 +241,7 @@ impl Launch {
 
     /// How long running requests get to finish once the server is to end.
     pub fn drain(&self) -> Duration {
-        Duration::from_secs(u64::from(self.drain.unwrap_or(DRAIN)))
+        self.drain.unwrap_or(DRAIN)
     }
 
     /// How long the server may take to end: it waits for running requests, then MAX stops its workers.
@@ -414,7 +414,9 @@ impl Launch {
         if let Some(folder) = &self.profile {
             variables.push(("MXFP4_PROFILE", folder.into()));
         }
-        if let Some(seconds) = self.drain {
+        if let Some(time) = self.drain {
+            // MAX counts whole seconds.
+            let seconds = time.as_millis().div_ceil(1000);
             variables.push((DRAIN_VARIABLE, seconds.to_string().into()));
         }
         if self.telemetry {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mxfp4_env::{Environment, Options, Platform, Sdk};
@@ -17,6 +17,7 @@ use mxfp4_process::{Command, Output};
 
 use crate::context::Context;
 use crate::prepare::{ensure_built, ensure_sdk};
+use crate::ui::duration;
 use crate::ui::error;
 use crate::ui::progress::Progress;
 use crate::ui::start::View;
@@ -39,10 +40,10 @@ pub struct StartArgs {
     /// Who answers HTTP [default: mxfp4, and max for an architecture that is not this project's]
     #[arg(long, value_enum)]
     pub frontend: Option<Frontend>,
-    /// How many seconds running requests are given to finish once the server is to end [default: 5]
-    #[arg(long, value_name = "SECONDS", env = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S", hide_env_values = true,
-          value_parser = clap::value_parser!(u32).range(..=86_400))]
-    pub drain: Option<u32>,
+    /// How long running requests may take to finish once the server is to end, such as 30s [default: 5s]
+    #[arg(long, value_name = "TIME", env = "MAX_SERVE_GRACEFUL_SHUTDOWN_TIMEOUT_S", hide_env_values = true,
+          value_parser = duration::parse_or_seconds)]
+    pub drain: Option<Duration>,
     /// Fail where the SDK is missing or outdated, instead of making it
     #[arg(long)]
     pub no_setup: bool,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mxfp4_env::{Context, Layout, Workspace};
 
-use crate::record::Record;
+use crate::fingerprint::BuildFingerprint;
 use crate::setup::{self, State};
 use crate::{Error, files, lock};
 
@@ -188,8 +188,8 @@ fn made_in(
         let is_folder = path.is_dir() && !path.is_symlink();
         let is_made = package.is_some_and(|package| packages.contains(&package))
             || files::is_partial(&path)
-            || Record::read(&path).is_some()
-            || (!is_folder && Record::read(&record).is_some());
+            || BuildFingerprint::read(&path).is_some()
+            || (!is_folder && BuildFingerprint::read(&record).is_some());
         if name == ".lock" {
             // It goes with its folder.
         } else if is_made {

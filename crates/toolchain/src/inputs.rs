@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use mxfp4_fs::{Found, Stamp, Walk};
 
-use crate::record::{Input, Record};
+use crate::fingerprint::{BuildFingerprint, Input};
 use crate::{Error, files};
 
 /// The extensions of Mojo sources.
@@ -58,7 +58,11 @@ impl Inputs {
     /// Whatever is on the import path counts. But of [`Self::shared`] folders, which hold a package's tests too, only
     /// those names count that something imports: that stand on a line with `import` or `from`. What a compiled package
     /// imports cannot be told, so where one is imported that is not the compiler's own, every name counts.
-    pub(crate) fn look(&self, old: Option<&Record>, seen: &Seen) -> Result<Record, Error> {
+    pub(crate) fn look(
+        &self,
+        old: Option<&BuildFingerprint>,
+        seen: &Seen,
+    ) -> Result<BuildFingerprint, Error> {
         let mut look = Look {
             inputs: self,
             old,
@@ -93,7 +97,7 @@ impl Inputs {
             }
         }
         look.imported(places)?;
-        Ok(Record::new(
+        Ok(BuildFingerprint::new(
             self.arguments.clone(),
             &self.import_path,
             look.found,
@@ -122,7 +126,7 @@ fn extension(path: &Path, known: &[&str]) -> bool {
 
 struct Look<'a> {
     inputs: &'a Inputs,
-    old: Option<&'a Record>,
+    old: Option<&'a BuildFingerprint>,
     seen: &'a Seen,
     begin: SystemTime,
     walk: Walk,
@@ -285,7 +289,7 @@ mod tests {
             fs::write(self.path(name), text).unwrap();
         }
 
-        fn look(&self, old: Option<&Record>) -> Result<Record, Error> {
+        fn look(&self, old: Option<&BuildFingerprint>) -> Result<BuildFingerprint, Error> {
             let inputs = Inputs {
                 arguments: Vec::new(),
                 source: self.path("kernels/it"),

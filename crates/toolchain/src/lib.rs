@@ -6,17 +6,18 @@
 //! making ended.
 
 pub mod build;
-pub mod carry;
+
 pub mod clean;
 pub mod diagnostics;
 mod error;
 mod files;
+mod fingerprint;
 mod inputs;
 mod interpreter;
 mod lock;
 mod lock_file;
+pub mod portable_sdk;
 mod pyproject;
-mod record;
 mod run;
 pub mod setup;
 pub mod upgrade;

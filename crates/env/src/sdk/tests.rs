@@ -121,7 +121,7 @@ fn conda_keeps_everything_in_the_prefix() {
     assert_eq!(sdk.lib_mojo(), prefix.join("lib/mojo"));
     assert_eq!(sdk.site, prefix.join("lib/python3.12/site-packages"));
     assert_eq!(sdk.python, Some(prefix.join("bin/python")));
-    assert!(!sdk.carried);
+    assert!(!sdk.is_portable);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_carried_tree_takes_a_python_that_matches_it() {
             .set("MXFP4_SDK", named)
             .set("PATH", path.as_ref().unwrap());
         let sdk = fixture.sdk().unwrap();
-        assert_eq!((&sdk.site, sdk.carried), (&site, true));
+        assert_eq!((&sdk.site, sdk.is_portable), (&site, true));
         assert_eq!(sdk.python_version, Some(PythonVersion::new(3, 12)));
         assert_eq!(
             sdk.python,
@@ -195,7 +195,7 @@ fn site_packages_of_an_environment_are_that_environment() {
     let fixture = fixture.set("MXFP4_SDK", prefix.join("lib/python3.11/site-packages"));
     let sdk = fixture.sdk().unwrap();
     assert_eq!(
-        (sdk.python, sdk.carried),
+        (sdk.python, sdk.is_portable),
         (Some(prefix.join("bin/python")), false)
     );
 }
@@ -207,7 +207,7 @@ fn an_environment_whose_python_is_gone_is_a_carried_tree() {
     fs::remove_dir_all(fixture.base.join("pythons")).unwrap();
     let fixture = fixture.set("MXFP4_SDK", &prefix).set("PATH", "");
     let sdk = fixture.sdk().unwrap();
-    assert_eq!((sdk.carried, sdk.python), (true, None));
+    assert_eq!((sdk.is_portable, sdk.python), (true, None));
 }
 
 #[test]

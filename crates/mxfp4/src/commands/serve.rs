@@ -15,6 +15,7 @@ use self::detach::Detached;
 use self::kept::KeptArgs;
 use crate::context::Context;
 use crate::serving::{StartArgs, create_log, dry_run, prepare};
+use crate::ui::duration;
 use crate::ui::start::View;
 
 /// Build, check the machine, and serve a model.
@@ -44,8 +45,8 @@ pub struct Args {
     /// With --detach, return once the server is ready; alone, start nothing and wait for the server at the address
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
-    /// How long --wait waits, in seconds [default: for ever]
-    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
+    /// How long --wait waits, such as 90s [default: for ever]
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse_or_seconds)]
     timeout: Option<Duration>,
     /// Serve no page with a chat and the server's numbers at /
     #[arg(long)]
@@ -53,11 +54,6 @@ pub struct Args {
     /// Flags for MAX
     #[arg(last = true, value_name = "MAX FLAGS")]
     max_flags: Vec<OsString>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".into())
 }
 
 /// Runs the command.
@@ -139,13 +135,5 @@ mod tests {
         let kept = without_detaching(words.split(' ').map(OsString::from));
         let kept: Vec<_> = kept.iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(kept.join(" "), "serve --model m -q -- --wait --timeout 1");
-    }
-
-    #[test]
-    fn seconds_are_a_number() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for text in ["", "x", "-1", "nan", "inf", "1e400"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
     }
 }

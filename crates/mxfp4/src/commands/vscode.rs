@@ -2,8 +2,8 @@
 
 mod document;
 mod files;
+mod merge;
 mod place;
-mod want;
 
 use std::path::PathBuf;
 

@@ -6,8 +6,8 @@ use mxfp4_env::Environment;
 use mxfp4_process::{Command, Outcome};
 
 use crate::diagnostics::{self, Message};
+use crate::fingerprint::BuildFingerprint;
 use crate::inputs::{Inputs, Seen};
-use crate::record::Record;
 use crate::run::run_with;
 use crate::{Error, files};
 
@@ -60,10 +60,10 @@ impl Target {
     }
 
     /// What to make it from when it must be made; `None` when it is fresh, which it never is when made `anew`.
-    pub(super) fn examine(&self, anew: bool) -> Result<Option<Record>, Error> {
+    pub(super) fn examine(&self, anew: bool) -> Result<Option<BuildFingerprint>, Error> {
         let old = match anew {
             true => None,
-            false => Record::read(&self.record_path()),
+            false => BuildFingerprint::read(&self.record_path()),
         };
         let new = self.inputs.look(old.as_ref(), &self.seen)?;
         match old {
@@ -81,7 +81,7 @@ impl Target {
     }
 
     /// Makes it from what `record` tells of; when the compiler refuses, the last good one is still there.
-    fn compile(&self, record: Record, environment: &Environment) -> Result<Made, Error> {
+    fn compile(&self, record: BuildFingerprint, environment: &Environment) -> Result<Made, Error> {
         files::remove_leftovers(&self.output)?;
         files::remove_leftovers(&self.record_path())?;
         // The file's name becomes the package's, so the folder is what differs.

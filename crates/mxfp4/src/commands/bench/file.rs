@@ -1,14 +1,11 @@
 //! Files that are there whole or not at all, and the runs in them.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tempfile::NamedTempFile;
 
 /// The page's name.
 pub const INDEX: &str = "index.html";
@@ -30,7 +27,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         anyhow::bail!("cannot write {}: it is a folder", path.display());
     }
-    stage(path).map(drop)
+    mxfp4_fs::can_write(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Reads a run that [`write_run`] wrote, which is `what`; `is_empty` tells one that measured nothing.
@@ -60,25 +57,5 @@ pub fn write_run(run: &impl Serialize, path: &Path) -> anyhow::Result<()> {
 
 /// Writes the file at `path`.
 pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let mut file = stage(path)?;
-    let cannot_write = || format!("cannot write {}", path.display());
-    file.write_all(content).with_context(cannot_write)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(cannot_write)?;
-    Ok(())
-}
-
-/// A file beside `path` that goes away unless it is renamed.
-fn stage(path: &Path) -> anyhow::Result<NamedTempFile> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    tempfile::Builder::new()
-        .prefix(".mxfp4-")
-        // As any program would make it; the umask takes from it.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write {}", path.display()))
+    mxfp4_fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }

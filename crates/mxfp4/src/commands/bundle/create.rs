@@ -7,7 +7,7 @@ use mxfp4_bundle::{About, Beside, Mode, Pack, Tree};
 use mxfp4_env::config::PythonVersion;
 use mxfp4_env::{Options, Sdk};
 use mxfp4_launch::{CompileCache, is_graph};
-use mxfp4_toolchain::{build, carry};
+use mxfp4_toolchain::{build, portable_sdk};
 
 use super::show::{bar, megabytes, print};
 use super::size::Size;
@@ -75,7 +75,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     mxfp4_bundle::check_free(&output)?;
 
     let mut steps = Steps::new(context.verbosity, 3);
-    let workshop = carry::Workshop::open(context)?;
+    let builder = portable_sdk::PortableSdkBuilder::open(context)?;
     let sdk = match named {
         Some(sdk) => {
             steps.begin(&format!("Take the SDK for Python {python}"));
@@ -86,7 +86,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             steps.begin(&format!(
                 "Make an SDK for Python {python} from the lock file"
             ));
-            let sdk = sdk_at(context, &workshop.sdk(python, args.with_dev)?)?;
+            let sdk = sdk_at(context, &builder.sdk(python, args.with_dev)?)?;
             steps.done("made");
             sdk
         }
@@ -107,7 +107,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         );
     }
     let environment = context.environment(Some(&sdk), Options::default())?;
-    let modules = workshop.modules(&sdk, &environment)?;
+    let modules = builder.modules(&sdk, &environment)?;
     steps.done("built");
 
     steps.begin("Pack");
@@ -116,7 +116,12 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     for package in &packages {
         tree.one(&context.workspace.root, below_root(context, package)?, "")?;
     }
-    tree.all(&sdk.site, Path::new(""), sources::SDK, &carry::is_cache)?;
+    tree.all(
+        &sdk.site,
+        Path::new(""),
+        sources::SDK,
+        &portable_sdk::is_cache,
+    )?;
     for module in &modules {
         let place = Path::new(sources::SDK).join(&module.place);
         tree.file(place, &module.file)?;
@@ -241,7 +246,7 @@ fn about(context: &Context, sdk: &Sdk, python: PythonVersion) -> About {
     About {
         created_by: format!("mxfp4 {}", env!("CARGO_PKG_VERSION")),
         python: python.to_string(),
-        platform: carry::PLATFORM.into(),
+        platform: portable_sdk::PLATFORM.into(),
         max: version("max", config.max.as_str()),
         mojo: version("mojo", config.mojo.as_str()),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mxfp4_bundle::{Bundle, MANIFEST};
 use mxfp4_env::{Ambient, Options, Sdk, Workspace};
-use mxfp4_toolchain::{build, carry};
+use mxfp4_toolchain::{build, portable_sdk};
 
 use super::show::{bar, megabytes, print};
 use crate::context::{Context, Verbosity};
@@ -93,7 +93,9 @@ fn make_ready(ambient: &Ambient, into: &Path) -> anyhow::Result<()> {
     let environment = context.environment(Some(&sdk), Options::default())?;
     build::adopt(&context, &sdk, &environment)?;
     match (&sdk.python, sdk.python_version) {
-        (Some(python), _) => carry::compile_python(python, &[&sdk.site, &into.join(PYTHON)])?,
+        (Some(python), _) => {
+            portable_sdk::compile_python(python, &[&sdk.site, &into.join(PYTHON)])?
+        }
         (None, Some(version)) => {
             tracing::warn!("there is no python{version} on PATH, which serving needs; install it");
         }

@@ -1,11 +1,10 @@
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::render::{fish_quote, nu_quote, posix_quote};
 use mxfp4_process::Command;
-use tempfile::NamedTempFile;
 
 use crate::context::Context;
 
@@ -83,8 +82,5 @@ fn write(file: &PathBuf, text: &[u8]) -> io::Result<()> {
     }
     let folder = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut new = NamedTempFile::new_in(folder)?;
-    new.write_all(text)?;
-    new.persist(file)?;
-    Ok(())
+    mxfp4_fs::write(file, text)
 }

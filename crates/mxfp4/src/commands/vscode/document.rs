@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::CstRootNode;
 
-use super::want::Want;
+use super::merge::Merge;
 
 /// More than any file that a person edits has.
 const LONGEST: u64 = 4 << 20;
@@ -56,7 +55,7 @@ impl fmt::Display for Problem {
 
 impl Document {
     /// Reads the file at `path` and gives it what is wanted; the file itself stays as it is.
-    pub fn edit(path: &Path, wanted: &[(String, Want)]) -> Result<Self, Problem> {
+    pub fn edit(path: &Path, wanted: &[(String, Merge)]) -> Result<Self, Problem> {
         let problem = |what: String| Problem {
             path: path.to_owned(),
             what,
@@ -89,26 +88,8 @@ impl Document {
     }
 
     fn try_write(&self) -> io::Result<()> {
-        // A link stays one: what it names is replaced.
-        let target = match self.path.canonicalize() {
-            Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(error),
-        };
-        let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        // As for any new file: all but what the process's mask takes away.
-        let mut file = tempfile::Builder::new()
-            .prefix(".mxfp4-")
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        file.write_all(self.after.as_bytes())?;
-        if let Ok(old) = fs::metadata(&target) {
-            file.as_file().set_permissions(old.permissions())?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(&target)?;
-        Ok(())
+        fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
+        mxfp4_fs::write(&self.path, &self.after)
     }
 }
 
@@ -135,7 +116,7 @@ fn read(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// `text` with what is wanted.
-fn edited(text: &str, wanted: &[(String, Want)]) -> Result<String, String> {
+fn edited(text: &str, wanted: &[(String, Merge)]) -> Result<String, String> {
     // A byte order mark is no part of the JSON, and is kept.
     let (mark, json) = match text.strip_prefix('\u{feff}') {
         Some(json) => ("\u{feff}", json),
@@ -146,7 +127,7 @@ fn edited(text: &str, wanted: &[(String, Want)]) -> Result<String, String> {
     let object = root
         .object_value_or_create()
         .ok_or_else(|| "it holds something else than an object".to_owned())?;
-    Want::apply(wanted, &object, "")
+    Merge::apply(wanted, &object, "")
         .map_err(|misfit| format!("`{}` is not {}", misfit.place, misfit.expected))?;
     let mut json = root.to_string();
     if text.trim().is_empty() && !json.ends_with('\n') {

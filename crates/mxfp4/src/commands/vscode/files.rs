@@ -4,10 +4,10 @@ use jsonc_parser::cst::CstInputValue;
 use jsonc_parser::json;
 use mxfp4_env::Layout;
 
+use super::merge::{Merge, Variable};
 use super::place::{Place, in_workspace};
-use super::want::{Variable, Want};
 
-type Wanted = Vec<(String, Want)>;
+type Wanted = Vec<(String, Merge)>;
 
 /// The files by their names.
 pub fn all(place: &Place) -> [(&'static str, Wanted); 4] {
@@ -57,7 +57,7 @@ fn launch(place: &Place) -> Wanted {
         ("version".into(), something("0.2.0")),
         (
             "configurations".into(),
-            Want::Entries("name", configurations),
+            Merge::Entries("name", configurations),
         ),
     ]
 }
@@ -71,8 +71,11 @@ fn debug(place: &Place, kind: &str, file: &str, description: &str) -> Wanted {
         ("type".into(), exactly(kind)),
         ("request".into(), exactly("launch")),
         ("mojoFile".into(), exactly(file)),
-        ("buildArgs".into(), Want::Sequence(includes.collect())),
-        ("args".into(), Want::Something(CstInputValue::Array(vec![]))),
+        ("buildArgs".into(), Merge::Sequence(includes.collect())),
+        (
+            "args".into(),
+            Merge::Something(CstInputValue::Array(vec![])),
+        ),
         ("cwd".into(), exactly("${workspaceFolder}")),
     ];
     // The order of the environment, in which what is built comes first.
@@ -100,7 +103,7 @@ fn debug(place: &Place, kind: &str, file: &str, description: &str) -> Wanted {
     for (name, value) in &place.synchronous {
         variables.push(variable(name, ',', vec![value.clone()]));
     }
-    wanted.push(("env".into(), Want::Variables(variables)));
+    wanted.push(("env".into(), Merge::Variables(variables)));
     if kind == "mojo-lldb" {
         wanted.push(("runInTerminal".into(), exactly(true)));
     }
@@ -125,9 +128,9 @@ fn tasks(place: &Place) -> Wanted {
     };
     let group = |kind: &str| {
         let group = json!({ "kind": kind, "isDefault": true });
-        ("group".to_owned(), Want::Something(group))
+        ("group".to_owned(), Merge::Something(group))
     };
-    let matcher = |matcher| ("problemMatcher".to_owned(), Want::Something(matcher));
+    let matcher = |matcher| ("problemMatcher".to_owned(), Merge::Something(matcher));
     let none = || matcher(CstInputValue::Array(vec![]));
     let entries = vec![
         task(
@@ -144,7 +147,7 @@ fn tasks(place: &Place) -> Wanted {
             &["serve"],
             "Serve the model that mxfp4.toml names",
             vec![
-                ("isBackground".into(), Want::Something(true.into())),
+                ("isBackground".into(), Merge::Something(true.into())),
                 none(),
             ],
         ),
@@ -161,7 +164,7 @@ fn tasks(place: &Place) -> Wanted {
     ];
     vec![
         ("version".into(), something("2.0.0")),
-        ("tasks".into(), Want::Entries("label", entries)),
+        ("tasks".into(), Merge::Entries("label", entries)),
     ]
 }
 
@@ -188,15 +191,15 @@ fn settings(place: &Place) -> Wanted {
         // The language server gets these as they are, without any variable replaced, and runs in the root.
         (
             "mojo.lsp.includeDirs".to_owned(),
-            Want::Among(place.sources.clone()),
+            Merge::Among(place.sources.clone()),
         ),
     ];
     if let Some(interpreter) = &place.interpreter {
         let interpreter = CstInputValue::from(in_workspace(interpreter));
         let want = match place.sdk_is_elsewhere {
             // Its Python may be chosen by hand.
-            true => Want::Something(interpreter),
-            false => Want::Exactly(interpreter),
+            true => Merge::Something(interpreter),
+            false => Merge::Exactly(interpreter),
         };
         wanted.push(("python.defaultInterpreterPath".into(), want));
     }
@@ -211,16 +214,16 @@ fn settings(place: &Place) -> Wanted {
     wanted.extend([
         (
             "python.analysis.extraPaths".to_owned(),
-            Want::Among(paths.collect()),
+            Merge::Among(paths.collect()),
         ),
         ("python.testing.pytestEnabled".to_owned(), something(true)),
         (
             "python.testing.pytestArgs".to_owned(),
-            Want::Something(place.python_tests.clone().into()),
+            Merge::Something(place.python_tests.clone().into()),
         ),
         (
             "files.watcherExclude".to_owned(),
-            Want::Object(unwatched.collect()),
+            Merge::Object(unwatched.collect()),
         ),
     ]);
     wanted
@@ -236,14 +239,14 @@ fn extensions(place: &Place) -> Wanted {
         names.extend(["rust-lang.rust-analyzer", "tamasfe.even-better-toml"]);
     }
     let names = names.into_iter().map(str::to_owned).collect();
-    let want = Want::AmongUnless("unwantedRecommendations", names);
+    let want = Merge::AmongUnless("unwantedRecommendations", names);
     vec![("recommendations".into(), want)]
 }
 
-fn exactly(value: impl Into<CstInputValue>) -> Want {
-    Want::Exactly(value.into())
+fn exactly(value: impl Into<CstInputValue>) -> Merge {
+    Merge::Exactly(value.into())
 }
 
-fn something(value: impl Into<CstInputValue>) -> Want {
-    Want::Something(value.into())
+fn something(value: impl Into<CstInputValue>) -> Merge {
+    Merge::Something(value.into())
 }

@@ -1,21 +1,22 @@
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::*;
-use crate::commands::vscode::want::Variable;
+use crate::commands::vscode::merge::Variable;
 
 /// What a configuration of `launch.json` wants, in small.
-fn wanted() -> Vec<(String, Want)> {
+fn wanted() -> Vec<(String, Merge)> {
     let configuration = vec![
-        ("type".to_owned(), Want::Exactly("mojo".into())),
-        ("note".to_owned(), Want::Something("ours".into())),
+        ("type".to_owned(), Merge::Exactly("mojo".into())),
+        ("note".to_owned(), Merge::Something("ours".into())),
         (
             "buildArgs".to_owned(),
-            Want::Sequence(vec!["-I".into(), "kernels".into()]),
+            Merge::Sequence(vec!["-I".into(), "kernels".into()]),
         ),
         (
             "env".to_owned(),
-            Want::Variables(vec![Variable {
+            Merge::Variables(vec![Variable {
                 name: "P".into(),
                 separator: ',',
                 entries: vec!["a".into(), "${env:P}".into()],
@@ -25,16 +26,19 @@ fn wanted() -> Vec<(String, Want)> {
     vec![
         (
             "configurations".to_owned(),
-            Want::Entries("name", vec![("Ours".to_owned(), configuration)]),
+            Merge::Entries("name", vec![("Ours".to_owned(), configuration)]),
         ),
-        ("dirs".to_owned(), Want::Among(vec!["x".into(), "y".into()])),
+        (
+            "dirs".to_owned(),
+            Merge::Among(vec!["x".into(), "y".into()]),
+        ),
         (
             "names".to_owned(),
-            Want::AmongUnless("unwanted", vec!["m".into(), "n".into()]),
+            Merge::AmongUnless("unwanted", vec!["m".into(), "n".into()]),
         ),
         (
             "watch".to_owned(),
-            Want::Object(vec![("**/a".to_owned(), Want::Something(true.into()))]),
+            Merge::Object(vec![("**/a".to_owned(), Merge::Something(true.into()))]),
         ),
     ]
 }

@@ -11,7 +11,7 @@ use crate::{Error, files};
 /// What a kernel package was made from, kept beside it. Losing it costs a
 /// rebuild and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct BuildFingerprint {
     /// The command line, the output's name excepted.
     arguments: Vec<String>,
     /// Where the compiler looked for what is imported, in its order.
@@ -85,7 +85,7 @@ fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-impl Record {
+impl BuildFingerprint {
     /// What something is made from.
     pub(crate) fn new(
         arguments: Vec<String>,
@@ -206,7 +206,7 @@ mod tests {
             }
         }
 
-        fn look(&self, old: Option<&Record>) -> Record {
+        fn look(&self, old: Option<&BuildFingerprint>) -> BuildFingerprint {
             self.inputs("-O").look(old, &Seen::default()).unwrap()
         }
 
@@ -292,8 +292,8 @@ mod tests {
         place.age();
         let record = place.look(None);
         record.write(&place.path("record")).unwrap();
-        assert_eq!(Record::read(&place.path("record")), Some(record));
+        assert_eq!(BuildFingerprint::read(&place.path("record")), Some(record));
         place.write("record", "{\"tools\":");
-        assert_eq!(Record::read(&place.path("record")), None);
+        assert_eq!(BuildFingerprint::read(&place.path("record")), None);
     }
 }

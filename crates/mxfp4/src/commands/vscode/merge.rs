@@ -4,7 +4,7 @@ use jsonc_parser::cst::{CstArray, CstInputValue, CstNode, CstObject, CstObjectPr
 
 /// What is wanted of a value.
 #[derive(Clone, Debug)]
-pub enum Want {
+pub enum Merge {
     /// To be exactly this.
     Exactly(CstInputValue),
     /// To be there, and this where it is not.
@@ -62,7 +62,7 @@ pub struct Misfit {
     pub expected: &'static str,
 }
 
-impl Want {
+impl Merge {
     /// `object` gets what is wanted. What it has already is not touched.
     pub fn apply(wanted: &[(String, Self)], object: &CstObject, place: &str) -> Result<(), Misfit> {
         for (key, want) in wanted {
@@ -203,7 +203,7 @@ impl Want {
 }
 
 /// The same for what is wanted of an object.
-fn spread(wanted: &[(String, Want)], object: Option<CstObject>) {
+fn spread(wanted: &[(String, Merge)], object: Option<CstObject>) {
     for (key, want) in wanted {
         if let Some(property) = object.as_ref().and_then(|object| property(object, key)) {
             want.spread(&property);
@@ -211,12 +211,12 @@ fn spread(wanted: &[(String, Want)], object: Option<CstObject>) {
     }
 }
 
-fn object(wanted: &[(String, Want)]) -> CstInputValue {
+fn object(wanted: &[(String, Merge)]) -> CstInputValue {
     let values = wanted.iter().map(|(key, want)| (key.clone(), want.value()));
     CstInputValue::Object(values.collect())
 }
 
-fn entry(key: &str, id: &str, wanted: &[(String, Want)]) -> CstInputValue {
+fn entry(key: &str, id: &str, wanted: &[(String, Merge)]) -> CstInputValue {
     let mut values = vec![(key.to_owned(), id.into())];
     values.extend(wanted.iter().map(|(key, want)| (key.clone(), want.value())));
     CstInputValue::Object(values)

@@ -22,20 +22,20 @@ pub const PLATFORM: &str = "x86_64-manylinux_2_34";
 ///
 /// It is the same folder each time, because its path is in what is compiled there.
 #[derive(Debug)]
-pub struct Workshop<'a> {
+pub struct PortableSdkBuilder<'a> {
     context: &'a Context,
     folder: PathBuf,
     _lock: fs::File,
 }
 
-impl Drop for Workshop<'_> {
+impl Drop for PortableSdkBuilder<'_> {
     fn drop(&mut self) {
         // The next one would remove it, too.
         let _ = files::remove(&self.folder);
     }
 }
 
-impl<'a> Workshop<'a> {
+impl<'a> PortableSdkBuilder<'a> {
     /// The only one in the workspace: another one is waited for.
     pub fn open(context: &'a Context) -> Result<Self, Error> {
         let state = context.workspace.state_dir();
@@ -117,7 +117,7 @@ pub fn is_cache(path: &Path) -> bool {
 pub struct Module {
     /// Where its importer looks for it, in the SDK's folder.
     pub place: PathBuf,
-    /// Where it is until the [`Workshop`] is dropped.
+    /// Where it is until the [`PortableSdkBuilder`] is dropped.
     pub file: PathBuf,
 }
 
