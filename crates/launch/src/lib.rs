@@ -44,6 +44,6 @@ pub use phase::Phase;
 pub use plan::{Launch, Request, Task};
 pub use port::{METRICS_PORT, METRICS_VARIABLE, PortError, metrics_port, port};
 pub use process::{check_packages, finish};
-pub use python::python;
+pub use python::{python, python_path};
 pub use running::{Server, Wait, Watcher, start};
 pub use startup::Startup;

@@ -14,6 +14,7 @@ mod gpu;
 mod hub;
 mod kernels;
 mod linker;
+mod patches;
 mod platform;
 mod python;
 mod report;

@@ -569,6 +569,66 @@ const CASES: &[Case] = &[
         "",
     ),
     case(
+        "patches",
+        "ok",
+        "MAX is the one they are for",
+        |_| Ok(()),
+        &["all 1 apply to MAX 26.7.0: pages"],
+        "",
+    ),
+    case(
+        "patches",
+        "warning",
+        "the source of one has changed",
+        |m| {
+            m.set("PATCHES", skipped(false));
+            Ok(())
+        },
+        &[
+            "0 of 1 apply to MAX 27.1.0",
+            "pages does not: the source of a.b is another; without it steps are slow",
+        ],
+        "mxfp4 setup",
+    ),
+    case(
+        "patches",
+        "failing",
+        "answers need one that has none",
+        |m| {
+            m.set("PATCHES", skipped(true));
+            Ok(())
+        },
+        &["0 of 1 apply to MAX 27.1.0"],
+        "mxfp4 setup",
+    ),
+    case(
+        "patches",
+        "warning",
+        "they cannot be listed",
+        |m| {
+            m.set("PATCHES", "nonsense");
+            Ok(())
+        },
+        &["they cannot be listed"],
+        "mxfp4 setup",
+    ),
+    case(
+        "patches",
+        "not-applicable",
+        "a workspace that replaces nothing",
+        |m| m.remove("tree/python/mxfp4/max_patches"),
+        &["nothing on PYTHONPATH"],
+        "",
+    ),
+    case(
+        "patches",
+        "not-applicable",
+        "no SDK",
+        |m| m.remove("tree/.venv"),
+        &["no SDK"],
+        "",
+    ),
+    case(
         "workspace",
         "ok",
         "a large disk",
@@ -1181,8 +1241,14 @@ impl Machine {
         }
         machine.program(
             "tree/.venv/bin/python",
-            "[ -z \"$CHECK_SAYS\" ] || { echo \"error: $CHECK_SAYS\" >&2; exit 1; }",
+            "case $2 in mxfp4.max_patches)
+                [ -n \"$PATCHES\" ] && echo \"$PATCHES\" ||
+                echo '{\"max\": \"26.7.0\", \"patches\": [{\"name\": \"pages\", \"state\": \"applies\", \"where\": \"\", \"needed\": false, \"without\": \"\"}]}'
+                exit;;
+             esac
+             [ -z \"$CHECK_SAYS\" ] || { echo \"error: $CHECK_SAYS\" >&2; exit 1; }",
         );
+        machine.write("tree/python/mxfp4/max_patches/__main__.py", "");
         machine.program("tree/.venv/bin/mblack", "");
         machine.program("bin/cc", "");
         machine.write("home/.keep", "");
@@ -1421,6 +1487,14 @@ impl Machine {
 }
 
 /// A check that is added gets its cases.
+/// What lists patches says of one that MAX does not get.
+fn skipped(needed: bool) -> String {
+    serde_json::json!({"max": "27.1.0", "patches": [{
+        "name": "pages", "state": "source", "where": "a.b", "needed": needed, "without": "steps are slow",
+    }]})
+    .to_string()
+}
+
 fn every_row_has_its_cases() -> Tested {
     let (_, report) = Machine::new().examine(&[])?;
     let rows = report["checks"].as_array().unwrap();

@@ -6,7 +6,7 @@ use mxfp4_process::{Command, Output, Stream};
 use mxfp4_toolchain::Error::Interrupted;
 
 /// How long a program may think, on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The first line that `command` prints, or why there is none. A signal that reaches `mxfp4` meanwhile ends it.
 pub fn ask(command: Command) -> anyhow::Result<Result<String, String>> {

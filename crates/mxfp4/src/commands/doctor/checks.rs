@@ -4,7 +4,9 @@ use mxfp4_env::Layout;
 
 use super::check::Check;
 use super::goal::Goal;
-use super::{bazel, disk, editor, gpu, hub, kernels, linker, platform, python, rust, sdk, serving};
+use super::{
+    bazel, disk, editor, gpu, hub, kernels, linker, patches, platform, python, rust, sdk, serving,
+};
 
 const NONE: fn(Layout) -> &'static [Goal] = |_| &[];
 const ALL: fn(Layout) -> &'static [Goal] = |_| &Goal::ALL;
@@ -91,6 +93,12 @@ pub const CHECKS: &[Check] = &[
         why: "a kernel package of another compiler, or without our ops, ends the server while it starts",
         needed_by: TEST_AND_SERVE,
         look: kernels::loads,
+    },
+    Check {
+        id: "patches",
+        why: "some functions of MAX are replaced while a model is served, where their source is known",
+        needed_by: SERVE,
+        look: patches::patches,
     },
     Check {
         id: "workspace",
