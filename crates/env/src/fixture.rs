@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{Ambient, Environment, Options, Sdk, Workspace};
+use crate::{Ambient, Environment, Error, Options, Sdk, Workspace};
 
 /// A temporary folder with a workspace in it.
 pub struct Fixture {
@@ -112,4 +112,12 @@ pub fn write(path: &Path, text: &str) -> PathBuf {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
     path.to_path_buf()
+}
+
+/// An error with what to do about it, as a command tells it.
+pub fn told(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
 }

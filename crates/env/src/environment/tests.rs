@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::fixture::{Fixture, tree, write};
+use crate::fixture::{Fixture, told, tree, write};
 
 const DEBUGGING: Options = Options {
     debug: true,
@@ -471,7 +471,7 @@ fn what_a_format_cannot_carry_is_refused_by_name() {
             Options::default(),
         )
         .unwrap_err();
-        let message = error.to_string();
+        let message = told(&error);
         assert!(
             message.contains(character) && message.contains(variable),
             "{message}"
@@ -501,7 +501,7 @@ fn what_a_format_cannot_carry_is_refused_by_name() {
             Options::default(),
         )
         .unwrap_err();
-        let message = error.to_string();
+        let message = told(&error);
         assert!(
             message.contains(character) && message.contains("MXFP4_SDK"),
             "{message}"

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, told};
 use crate::{Environment, Error, Variable};
 
 fn environment() -> Environment {
@@ -133,7 +133,7 @@ fn dotenv_has_only_what_its_readers_agree_about() {
         ("${a}", "`${`"),
         ("a\rb", "a carriage return"),
     ] {
-        let message = dotenv(&holding(value)).unwrap_err().to_string();
+        let message = told(&dotenv(&holding(value)).unwrap_err());
         assert!(
             message.contains("the value of X has") && message.contains(what),
             "{message}"
@@ -175,7 +175,7 @@ fn what_a_language_cannot_express_is_refused_by_name() {
             .retain(|variable| variable.name == "NOT_TEXT");
         let error = render(&environment).unwrap_err();
         assert_eq!(error.exit().code(), 3);
-        let message = error.to_string();
+        let message = told(&error);
         let expected =
             format!("NOT_TEXT has bytes that are not UTF-8, which {language} cannot express");
         assert!(
@@ -183,7 +183,7 @@ fn what_a_language_cannot_express_is_refused_by_name() {
             "{message}"
         );
     }
-    let message = powershell(&holding("")).unwrap_err().to_string();
+    let message = told(&powershell(&holding("")).unwrap_err());
     assert!(message.contains("X has nothing in it"), "{message}");
 }
 

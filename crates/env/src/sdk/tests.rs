@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::fixture::{Fixture, tree, write};
+use crate::fixture::{Fixture, told, tree, write};
 
 #[test]
 fn the_order_is_variable_configuration_workspace_active_path() {
@@ -237,7 +237,7 @@ fn one_asked_for_by_name_is_not_replaced_by_another() {
         let ambient = Ambient::from_iter([("MXFP4_SDK", &path)]);
         let error = Sdk::find(&workspace, &ambient).unwrap_err();
         assert_eq!(error.exit().code(), 4);
-        let message = error.to_string();
+        let message = told(&error);
         assert!(
             message.contains("MXFP4_SDK names") && message.contains(expected),
             "{message}"

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
-use crate::fixture::{Fixture, write};
+use crate::fixture::{Fixture, told, write};
 
 fn find(root: Option<&Path>, cwd: &Path) -> Result<Workspace, Error> {
     Workspace::find(root, cwd)
@@ -58,7 +58,7 @@ fn none_says_what_was_looked_for() {
     let fixture = Fixture::bare("tree");
     let error = find(None, &fixture.root).unwrap_err();
     assert_eq!(error.exit().code(), 3);
-    let message = fixture.shown(&error.to_string());
+    let message = fixture.shown(&told(&error));
     insta::assert_snapshot!(message, @"no workspace here: neither [BASE]/tree nor a folder above it has an mxfp4.toml, or `bazelw` and `max/kernels/src`; change into a workspace, or name its root with --root or MXFP4_ROOT");
 }
 
