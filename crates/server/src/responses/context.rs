@@ -9,8 +9,8 @@ use crate::seal::{Bound, Seal};
 use crate::serving::Serving;
 use crate::store::{Entry, Store, StoreError};
 
-/// The most bytes of responses that a request may go on from.
-const MOST_BYTES: usize = 64 << 20;
+/// The most bytes of responses that a request may go on from, or refer to.
+pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// What the server and the client have kept, for one request.
 #[derive(Clone)]
@@ -59,11 +59,6 @@ impl Context {
 
     pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
-    }
-
-    /// Whether reading what is kept may wait for a disk.
-    pub(crate) fn waits(&self) -> bool {
-        self.store.as_ref().is_some_and(Store::is_file)
     }
 
     /// A response that is kept, if it is this client's.

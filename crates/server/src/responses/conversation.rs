@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mxfp4_harmony::{Call, Item, Turn};
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, MOST_BYTES};
 use super::tools::qualified;
 use crate::api_error::{ApiError, excerpt};
 use crate::json::{Field, Object};
@@ -24,6 +24,8 @@ pub(super) struct Past<'c> {
     /// Functions by their calls' ids.
     calls: HashMap<String, String>,
     items: usize,
+    /// Bytes of responses that were looked into for an item.
+    referred: usize,
 }
 
 /// One thing that the model said or did.
@@ -55,6 +57,7 @@ impl<'c> Past<'c> {
             run: Vec::new(),
             calls: HashMap::new(),
             items: 0,
+            referred: 0,
         }
     }
 
@@ -232,6 +235,12 @@ impl<'c> Past<'c> {
         };
         let entry = response_of(&id).map(|response| self.context.find(&response));
         let entry = entry.transpose()?.flatten().ok_or_else(missing)?;
+        self.referred += entry.output.len() + entry.input.len();
+        if self.referred > MOST_BYTES {
+            return Err(
+                field.refuse("refers to more than any model reads; send the items themselves")
+            );
+        }
         for items in [&entry.output, &entry.input] {
             let items = Field::of(field.path(), items);
             for kept in items.array(MOST_ITEMS)? {

@@ -23,12 +23,13 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let (serving, body) = read(&app, request).await?;
     let context = Context::new(&app, &serving, &record);
-    let waits = context.waits();
+    // What is kept may be long, whatever the body's length, and on a disk.
+    let is_kept = context.has_store();
     let kept = context.clone();
     let read = move |text: &str, reader: &crate::request::Reader<'_>| {
         ResponsesRequest::read(text, reader, &kept)
     };
-    let request = match waits {
+    let request = match is_kept {
         true => app.read_elsewhere(&serving, body, read).await?,
         false => app.read(&serving, body, read).await?,
     };

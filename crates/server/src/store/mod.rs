@@ -43,7 +43,6 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     limits: StoreLimits,
     kept: Mutex<Kept>,
-    is_file: bool,
 }
 
 enum Kept {
@@ -102,18 +101,12 @@ impl Store {
     fn new(limits: StoreLimits, kept: Kept) -> Self {
         Self(Arc::new(Shared {
             limits,
-            is_file: matches!(kept, Kept::File(_)),
             kept: Mutex::new(kept),
         }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether reading it may wait for a disk.
-    pub(crate) fn is_file(&self) -> bool {
-        self.0.is_file
     }
 
     /// Keeps a response, if it is not larger than all may be.
@@ -157,8 +150,7 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("limits", &self.0.limits)
-            .field("is_file", &self.0.is_file)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
