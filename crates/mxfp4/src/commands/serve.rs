@@ -1,19 +1,22 @@
 //! `mxfp4 serve`
 
 mod access;
+mod codex;
 mod detach;
 mod kept;
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mxfp4_launch::{Task, Wait};
+use mxfp4_launch::{Frontend, Task, Wait};
 
 use self::access::AccessArgs;
 use self::detach::Detached;
 use self::kept::KeptArgs;
 use crate::context::Context;
+use crate::hidden_keys;
 use crate::serving::{StartArgs, create_log, dry_run, prepare};
 use crate::ui::duration;
 use crate::ui::start::View;
@@ -97,9 +100,17 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let log = args.log_file.as_deref().map(create_log).transpose()?;
     let view = View::new(context.verbosity, args.json, log);
     let made = (&sdk, &environment);
+    let tells = !args.json && launch.frontend == Frontend::Mxfp4 && io::stdout().is_terminal();
+    let key = access.keys.is_required().then_some(hidden_keys::VARIABLE);
     let mut server = mxfp4_launch::start(context, &launch, made, Box::new(view), access)?;
     match server.await_ready()? {
-        Wait::Ready => Ok(server.end()?),
+        Wait::Ready => {
+            if tells {
+                let url = launch.address().url();
+                println!("{}", codex::lines(&launch.served_name(), &url, key));
+            }
+            Ok(server.end()?)
+        }
         Wait::Ended(code) => Ok(code),
     }
 }
