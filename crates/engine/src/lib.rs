@@ -15,10 +15,12 @@ mod error;
 mod frame;
 mod generation;
 mod hello;
+mod link;
 mod listener;
 mod request;
 #[cfg(feature = "scripted")]
 pub mod scripted;
+mod slot;
 mod step;
 mod wire;
 

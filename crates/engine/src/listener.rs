@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::error::{BindError, StartError};
 use crate::frame::{self, FrameError, FrameReader};
 use crate::hello::{Hello, PROTOCOL};
+use crate::link::Lifeline;
 use crate::wire::{FromEngine, ToEngine};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -138,9 +139,6 @@ impl EngineListener {
         Ok(peer == self.own)
     }
 }
-
-/// Both halves of the connection that carries nothing.
-pub type Lifeline = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
 async fn first(reader: &mut FrameReader<OwnedReadHalf>) -> Result<FromEngine, StartError> {
     reader.next().await.map_err(|error| match error {

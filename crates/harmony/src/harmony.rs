@@ -14,7 +14,7 @@ pub struct Harmony {
 impl Harmony {
     /// Fails where the vocabulary lacks one of the format's tokens.
     pub fn new(vocabulary: Arc<Vocabulary>) -> Result<Self, MissingToken> {
-        let special = Special::of(&vocabulary)?;
+        let special = vocabulary.special()?;
         Ok(Self {
             vocabulary,
             special,
@@ -42,6 +42,6 @@ impl Harmony {
     ///
     /// Of what the prompt began nothing is told, not even that a message begins.
     pub fn reader_after(&self, offered: &[impl AsRef<str>], opened: &[u32]) -> Reader {
-        Reader::new(self, offered, opened)
+        Reader::new(&self.vocabulary, self.special, offered, opened)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Where the functions of a request live.
+pub(crate) const FUNCTIONS: &str = "functions.";
+
 /// Who wrote a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {

@@ -2,16 +2,18 @@
 
 mod arguments;
 mod characters;
+mod closed;
 mod header;
 
 use std::sync::Arc;
 
-use crate::{End, Event, Harmony, Kind, Part, Special, Vocabulary};
+use crate::{End, Event, Kind, Part, Special, Vocabulary};
 use arguments::arguments;
 use characters::Characters;
+use closed::Closed;
 use header::{Field, Header, Parsed, To};
 
-/// Reads an answer, token by token. Made by [`Harmony::reader`].
+/// Reads an answer, token by token. Made by [`Harmony::reader`](crate::Harmony::reader).
 ///
 /// What keeps the format is read as OpenAI's parser reads it. What does not is read so that
 /// the client loses no text and gets no call that the model did not make:
@@ -35,12 +37,17 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(harmony: &Harmony, offered: &[impl AsRef<str>], opened: &[u32]) -> Self {
+    pub(crate) fn new(
+        vocabulary: &Arc<Vocabulary>,
+        special: Special,
+        offered: &[impl AsRef<str>],
+        opened: &[u32],
+    ) -> Self {
         let offered = offered.iter().map(|name| name.as_ref().to_owned());
         let mut reader = Self {
-            vocabulary: Arc::clone(harmony.vocabulary()),
+            vocabulary: Arc::clone(vocabulary),
             machine: Machine {
-                special: *harmony.special(),
+                special,
                 offered: offered.collect(),
                 state: State::Header,
                 header: Header::after_assistant(),
@@ -90,17 +97,6 @@ impl Reader {
     pub fn ended(&self) -> bool {
         matches!(self.machine.state, State::Ended)
     }
-}
-
-/// By what a message was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closed {
-    /// By `<|call|>`.
-    Call,
-    /// By any other token of the format's.
-    End,
-    /// By nothing: the tokens ended.
-    Cut,
 }
 
 /// What is being read.

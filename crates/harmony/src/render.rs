@@ -1,12 +1,10 @@
 //! Conversations to tokens.
 
+use crate::message::FUNCTIONS;
 use crate::{
     Author, Call, Channel, Conversation, Harmony, Item, Message, ResponseFormat, System, Tool,
     Turn, typescript,
 };
-
-/// Where the functions of a request live.
-pub(crate) const FUNCTIONS: &str = "functions.";
 
 impl Harmony {
     /// The prompt for the next turn. Ends with `<|start|>assistant`.

@@ -1,7 +1,5 @@
 //! The tokens that the format is made of.
 
-use crate::Vocabulary;
-
 /// A vocabulary without one of the format's tokens: good for raw completions, not for chat.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -31,9 +29,9 @@ pub struct Special {
 }
 
 impl Special {
-    /// The ids by the tokens' names.
-    pub fn of(vocabulary: &Vocabulary) -> Result<Self, MissingToken> {
-        let id = |name| vocabulary.special_id(name).ok_or(MissingToken(name));
+    /// The ids by the tokens' names, of which `find` knows those of a vocabulary.
+    pub(crate) fn of(find: impl Fn(&str) -> Option<u32>) -> Result<Self, MissingToken> {
+        let id = |name| find(name).ok_or(MissingToken(name));
         Ok(Self {
             start: id("<|start|>")?,
             end: id("<|end|>")?,

@@ -163,7 +163,7 @@ impl Vocabulary {
 
     /// The ids of harmony's tokens, or the one that this tokenizer lacks.
     pub fn special(&self) -> Result<Special, MissingToken> {
-        Special::of(self)
+        Special::of(|name| self.special_id(name))
     }
 
     /// The id of a special token, as `<|start|>`.

@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::Ids;
 use crate::api_error::ApiError;
-use crate::body::Body;
 use crate::config::{Config, Limits};
 use crate::json::readable;
 use crate::metrics::Metrics;
@@ -165,13 +164,13 @@ impl App {
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         serving: &Arc<Serving>,
-        body: Body,
+        body: impl AsRef<[u8]> + Send + 'static,
         read: impl FnOnce(&str, &Reader<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        if body.bytes().len() > SHORT {
+        if body.as_ref().len() > SHORT {
             return self.read_elsewhere(serving, body, read).await;
         }
-        let text = readable(body.bytes()).map_err(|error| ApiError::invalid(error.0))?;
+        let text = readable(body.as_ref()).map_err(|error| ApiError::invalid(error.0))?;
         read(&text, &self.reader(serving))
     }
 
@@ -179,12 +178,12 @@ impl App {
     pub(crate) async fn read_elsewhere<T: Send + 'static>(
         self: &Arc<Self>,
         serving: &Arc<Serving>,
-        body: Body,
+        body: impl AsRef<[u8]> + Send + 'static,
         read: impl FnOnce(&str, &Reader<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (app, serving) = (self.clone(), serving.clone());
         let work = move || {
-            let text = readable(body.bytes()).map_err(|error| ApiError::invalid(error.0))?;
+            let text = readable(body.as_ref()).map_err(|error| ApiError::invalid(error.0))?;
             read(&text, &app.reader(&serving))
         };
         // It is never closed.

@@ -84,8 +84,10 @@ impl Body {
             body.bytes.extend_from_slice(&data);
         }
     }
+}
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }

@@ -33,6 +33,7 @@ mod serving;
 mod signal;
 mod store;
 mod tls;
+mod version;
 
 pub use auth::{KeyFault, KeyLimits, KeySource, Keys, KeysError, Secret};
 pub use config::{Config, Date, Limits};
@@ -42,6 +43,3 @@ pub use seal::{NoSealKey, SealKey};
 pub use server::{Drained, Server};
 pub use store::{Store, StoreError, StoreLimits};
 pub use tls::{Tls, TlsError};
-
-/// The version of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");

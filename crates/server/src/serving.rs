@@ -30,7 +30,11 @@ impl Serving {
             models.push(hello.model.clone());
         }
         Self {
-            fingerprint: format!("mxfp4-{}-max-{}", crate::VERSION, hello.max_version),
+            fingerprint: format!(
+                "mxfp4-{}-max-{}",
+                crate::version::VERSION,
+                hello.max_version
+            ),
             models,
             harmony,
             vocabulary,

@@ -12,6 +12,7 @@ mod enumeration;
 mod error;
 mod finite;
 mod flatten;
+mod formats;
 mod keywords;
 mod limits;
 mod lower;
@@ -30,8 +31,6 @@ pub use limits::Limits;
 /// A JSON schema that is enforced as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema(Value);
-
-type Keywords = Map<String, Value>;
 
 /// Refuses a regular expression that xgrammar cannot enforce.
 pub(super) fn check_pattern(pattern: &str) -> Result<(), Problem> {

@@ -2,7 +2,7 @@
 
 use super::format::{Format, StructuralTag};
 use super::{Arguments, Calls, Grammar, Opened, Text};
-use crate::render::FUNCTIONS;
+use crate::message::FUNCTIONS;
 use crate::{Author, Channel, Harmony, Special};
 
 impl Harmony {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Closed;
+use super::closed::Closed;
 
 /// A call's arguments as JSON, or [`None`] where its content cannot be made JSON.
 ///

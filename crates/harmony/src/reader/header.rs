@@ -1,7 +1,6 @@
 //! What stands between a message's beginning and its content.
 
-use crate::message::Channel;
-use crate::render::FUNCTIONS;
+use crate::message::{Channel, FUNCTIONS};
 use crate::{Kind, is_function_name};
 
 /// No header is as long, in bytes: a function's name has 64 characters at most.

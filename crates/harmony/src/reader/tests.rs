@@ -1,4 +1,5 @@
 use super::*;
+use crate::Harmony;
 use crate::vocabulary::tests::bytes_and;
 
 const SPECIAL: [&str; 9] = [

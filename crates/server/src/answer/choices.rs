@@ -4,44 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mxfp4_engine::{Engine, EngineError};
-use mxfp4_harmony::Vocabulary;
 
+use super::asked::{Asked, Shape};
 use super::choice::Choice;
-use super::ids::Ids;
 use super::sink::Sinks;
 use super::usage::Usage;
 use crate::metrics::Tokens;
 use crate::record::Record;
-
-/// What clients read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// Messages of a chat.
-    Chat,
-    /// Texts.
-    Raw,
-}
-
-/// What all of an answer's chunks, or its one body, say alike.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) shape: Shape,
-    /// As `chatcmpl-...`.
-    pub(crate) id: String,
-    /// Seconds since 1970.
-    pub(crate) created: u64,
-    pub(crate) model: String,
-    pub(crate) fingerprint: String,
-    /// Whether log-probabilities are wanted.
-    pub(crate) scored: bool,
-    /// Whether token ids are.
-    pub(crate) token_ids: bool,
-    pub(crate) prompt_tokens: u32,
-    /// What answers begin with, one of each choice; empty where nothing is echoed.
-    pub(crate) echoes: Vec<Arc<str>>,
-    pub(crate) vocabulary: Arc<Vocabulary>,
-    pub(crate) ids: Arc<Ids>,
-}
 
 /// What an answer's poll came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

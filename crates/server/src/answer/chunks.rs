@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::choices::{Answer, Asked, Shape};
+use super::asked::{Asked, Shape};
+use super::choices::Answer;
 use super::events::{EventSink, Events, UsageIn, put_json};
 use super::sink::Sinks;
 use super::stream::Format;

@@ -10,7 +10,7 @@ use mxfp4_engine::TokenLogprobs;
 use mxfp4_harmony::Vocabulary;
 use serde::Serialize;
 
-use super::choices::Shape;
+use super::asked::Shape;
 use super::escape::{escape, quote};
 use super::finish::FinishReason;
 use super::ids::Ids;

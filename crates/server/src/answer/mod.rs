@@ -1,5 +1,6 @@
 //! What clients get: from tokens to text, whole or in events.
 
+mod asked;
 mod chat_reading;
 mod choice;
 mod choices;
@@ -19,9 +20,10 @@ mod usage;
 mod utf8;
 mod whole;
 
+pub(crate) use asked::{Asked, Shape};
 pub(crate) use chat_reading::{ChatOptions, ChatReading};
 pub(crate) use choice::{Choice, Reading};
-pub(crate) use choices::{Answer, Asked, Shape};
+pub(crate) use choices::Answer;
 pub(crate) use chunks::Chunks;
 pub(crate) use escape::escape;
 pub(crate) use events::put_json;

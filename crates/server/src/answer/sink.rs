@@ -3,7 +3,7 @@
 use mxfp4_engine::TokenLogprobs;
 use mxfp4_harmony::Kind;
 
-use super::choices::Asked;
+use super::asked::Asked;
 use super::finish::FinishReason;
 
 /// Where the parts of one choice go, in their order.

@@ -6,7 +6,8 @@ use std::task::Poll;
 use mxfp4_engine::TokenLogprobs;
 use serde::Serialize;
 
-use super::choices::{Answer, Asked, Progress, Shape};
+use super::asked::{Asked, Shape};
+use super::choices::{Answer, Progress};
 use super::finish::FinishReason;
 use super::scores::{ChatScores, Score, TextScores};
 use super::sink::{Scored, Sink, Sinks};

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+/// The longest key, in characters.
+pub(super) const LONGEST: usize = 512;
+
 /// Why keys are not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -42,7 +45,7 @@ pub enum KeyFault {
     #[error("is empty; give it a value, or leave it out")]
     Empty,
     /// It is too long.
-    #[error("has more than {} characters", super::secret::LONGEST)]
+    #[error("has more than {} characters", LONGEST)]
     Long,
     /// It cannot stand in a header.
     #[error(

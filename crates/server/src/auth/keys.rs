@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, HeaderName, header};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::digest::Digest;
-use super::error::KeysError;
+use super::error::{KeysError, LONGEST};
 use super::key_file;
 use super::limits::KeyLimits;
 use super::meter::Meter;
-use super::secret::{LONGEST, Secret};
+use super::secret::Secret;
 use crate::api_error::ApiError;
 
 /// Where a server's keys come from.

@@ -7,14 +7,12 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::digest::Digest;
-use super::error::KeyFault;
+use super::error::{KeyFault, LONGEST};
 
 /// A key as it is written. Its memory is cleared when it is dropped, and nothing shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
-/// The longest key.
-pub(super) const LONGEST: usize = 512;
 /// Keys of fewer characters can be guessed.
 const SAFE: usize = 16;
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Object;
+use super::object::Object;
 use crate::api_error::ApiError;
 
 /// A value that is not `null`, as it stands in the text.
@@ -255,6 +255,14 @@ impl<'de> Deserialize<'de> for TokenId {
             }
         }
         deserializer.deserialize_any(Id).map(TokenId)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The member of that name. `null` is not there.
+    pub(crate) fn get(&mut self, key: &str) -> Option<Field<'a>> {
+        let text = self.find(key)?;
+        Some(Field::new(self.path_of(key), text))
     }
 }
 

@@ -7,8 +7,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Field;
-
 /// A JSON object's members, as they stand in the text. Of several with one name the
 /// last counts, as in Python's and JavaScript's parsers.
 pub(crate) struct Object<'a> {
@@ -37,15 +35,14 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The member of that name. `null` is not there.
-    pub(crate) fn get(&mut self, key: &str) -> Option<Field<'a>> {
+    /// The text of the member of that name. `null` is not there.
+    pub(super) fn find(&mut self, key: &str) -> Option<&'a str> {
         let mut found = None;
         for member in self.members.iter_mut().filter(|member| member.key == key) {
             member.asked = true;
             found = Some(member.value);
         }
-        let value = found?.get();
-        (value != "null").then(|| Field::new(self.path_of(key), value))
+        Some(found?.get()).filter(|text| *text != "null")
     }
 
     /// Marks members as known that change nothing here.

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::read;
+use super::read::read;
 use super::respond::respond;
 use crate::answer::{
     Answer, AnswerText, Asked, ChatOptions, ChatReading, Choice, Reading, Shape, StopWords,

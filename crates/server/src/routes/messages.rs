@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::chat::{choices, most_tokens};
-use super::read;
+use super::read::read;
 use super::respond::{json, stream};
 use crate::answer::{Answer, Asked, Shape};
 use crate::api_error::ApiError;

@@ -5,6 +5,7 @@ mod completions;
 mod messages;
 mod metrics;
 mod models;
+mod read;
 mod respond;
 mod responses;
 mod state;
@@ -20,10 +21,9 @@ use axum::routing::{get, post};
 use crate::api_error::ApiError;
 use crate::app::App;
 use crate::auth::gate;
-use crate::body::{Body, throw_away};
+use crate::body::throw_away;
 use crate::cors;
 use crate::page::page;
-use crate::serving::Serving;
 
 /// All paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -72,17 +72,6 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method)
         .layer(from_fn_with_state(app.clone(), gate))
         .with_state(app)
-}
-
-/// The model, and a request's body.
-async fn read(app: &Arc<App>, request: Request) -> Result<(Arc<Serving>, Body), ApiError> {
-    match app.serving() {
-        Ok(serving) => Ok((serving, Body::read(app, request).await?)),
-        Err(error) => {
-            throw_away(request).await;
-            Err(error)
-        }
-    }
 }
 
 async fn unknown_path(request: Request) -> ApiError {

@@ -31,7 +31,7 @@ pub(super) async fn version(State(app): State<Arc<App>>) -> Response {
     }
     let serving = app.serving().ok();
     let version = Version {
-        version: crate::VERSION,
+        version: crate::version::VERSION,
         max: serving
             .as_ref()
             .map(|serving| &*serving.engine.hello().max_version),

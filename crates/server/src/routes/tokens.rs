@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::read;
+use super::read::read;
 use super::respond::json;
 use crate::api_error::ApiError;
 use crate::app::App;

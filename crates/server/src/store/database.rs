@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::entry::Entry;
 use super::error::StoreError;
-use super::{Entry, StoreLimits};
+use super::limits::StoreLimits;
 
 /// Says that a database is a store.
 const APPLICATION: i32 = 0x6d78_6634;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::{Entry, StoreLimits};
+use super::entry::Entry;
+use super::limits::StoreLimits;
 
 /// Responses in memory, by their last use.
 pub(super) struct Memory {

@@ -1,40 +1,22 @@
 //! Responses that the server keeps: in memory, or in a file that survives a restart.
 
 mod database;
+mod entry;
 mod error;
+mod limits;
 mod memory;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::serving::seconds;
 use database::Database;
 use memory::Memory;
 
+pub(crate) use entry::Entry;
 pub use error::StoreError;
-
-/// What a store may hold. Beyond it, what was not used for the longest time goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreLimits {
-    /// Responses.
-    pub responses: usize,
-    /// Bytes of all responses and their inputs together.
-    pub bytes: usize,
-    /// How long a response is kept after its last use.
-    pub age: Duration,
-}
-
-impl Default for StoreLimits {
-    fn default() -> Self {
-        Self {
-            responses: 10_000,
-            bytes: 256 << 20,
-            age: Duration::from_secs(30 * 24 * 3600),
-        }
-    }
-}
+pub use limits::StoreLimits;
 
 /// Responses that the server keeps. Cheap to clone.
 #[derive(Clone)]
@@ -48,36 +30,6 @@ struct Shared {
 enum Kept {
     Memory(Memory),
     File(Database),
-}
-
-/// A response, and what it answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// As `resp_...`.
-    pub(crate) id: String,
-    /// The name of the API key that it was asked with; [`None`] where there are no keys.
-    pub(crate) owner: Option<String>,
-    /// The response that it went on from.
-    pub(crate) previous: Option<String>,
-    /// The response's own input: a JSON array of items.
-    pub(crate) input: String,
-    /// What it put out: a JSON array of items.
-    pub(crate) output: String,
-    /// The response as JSON.
-    pub(crate) response: String,
-}
-
-impl Entry {
-    /// What it counts for, with what a map or a table needs for it.
-    fn bytes(&self) -> usize {
-        const AROUND: usize = 256;
-        let texts = [&self.id, &self.input, &self.output, &self.response];
-        AROUND + texts.map(String::len).iter().sum::<usize>()
-    }
-
-    fn is_of(&self, owner: Option<&str>) -> bool {
-        self.owner.as_deref() == owner
-    }
 }
 
 impl Store {

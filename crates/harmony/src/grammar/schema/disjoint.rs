@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::error::Problem;
+use super::keywords::Keywords;
 use super::lower::{Lower, Result};
-use super::{Keywords, Problem};
 
 impl Lower<'_> {
     /// Refuses alternatives of which a value may be two, which no grammar can forbid.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::error::Problem;
+use super::keywords::Keywords;
 use super::lower::{Lower, Result};
-use super::{Keywords, Problem};
 
 /// Up to here numbers with a point are written as integers, and exactly.
 const LARGEST: f64 = 9_007_199_254_740_992.0;

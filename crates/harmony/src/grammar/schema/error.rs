@@ -35,7 +35,7 @@ pub enum Problem {
     #[error("{0:?} is no type of JSON")]
     Type(String),
     /// A format that is not known.
-    #[error("the format {0:?} cannot be enforced; leave it out, or send a `pattern`. These can: {known}", known = Listed(super::scalar::FORMATS))]
+    #[error("the format {0:?} cannot be enforced; leave it out, or send a `pattern`. These can: {known}", known = Listed(super::formats::FORMATS))]
     Format(String),
     /// What a pattern has that no grammar can enforce.
     #[error("a pattern with {0} cannot be enforced; say the same without it")]

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::error::Problem;
+use super::keywords::Keywords;
 use super::keywords::{Meaning, meaning};
 use super::lower::{Lower, Result};
 use super::merge::merge;
-use super::{Keywords, Problem, reference};
+use super::reference;
 
 impl<'a> Lower<'a> {
     /// A schema's keywords, in which `allOf` and `$ref` are resolved. `$ref` stays where

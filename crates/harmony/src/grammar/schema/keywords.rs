@@ -1,6 +1,9 @@
 //! Which keywords say something of a value.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// A schema that is an object, by its keywords.
+pub(super) type Keywords = Map<String, Value>;
 
 /// What becomes of a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ const REFUSED: &[&str] = &[
     "extends",
 ];
 
-pub(super) fn meaning(keyword: &str, value: &Value, siblings: &super::Keywords) -> Meaning {
+pub(super) fn meaning(keyword: &str, value: &Value, siblings: &Keywords) -> Meaning {
     match keyword {
         "uniqueItems" if *value != Value::Bool(false) => Meaning::Refused,
         // One without the other says nothing.

@@ -1,6 +1,6 @@
 //! How large schemas may be.
 
-use super::Problem;
+use super::error::Problem;
 
 /// How deep schemas may stand in each other.
 pub(super) const DEEPEST: usize = 32;

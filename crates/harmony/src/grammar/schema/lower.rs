@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::error::{Problem, SchemaError};
+use super::keywords::Keywords;
 use super::limits::DEEPEST;
-use super::{Keywords, Limits, Problem, SchemaError, finite, reference};
+use super::limits::Limits;
+use super::{finite, reference};
 
 pub(super) type Result<T> = std::result::Result<T, SchemaError>;
 

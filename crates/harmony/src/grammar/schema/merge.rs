@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Keywords, Problem};
+use super::error::Problem;
+use super::keywords::Keywords;
 
 type Conflict = (String, Problem);
 

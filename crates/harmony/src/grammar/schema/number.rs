@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::error::Problem;
+use super::keywords::Keywords;
 use super::lower::{Lower, Result};
-use super::{Keywords, Problem};
 
 /// The largest number beside a bound, and the digits behind the point that xgrammar writes of
 /// such a number.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::error::Problem;
+use super::keywords::Keywords;
 use super::lower::{Lower, Result};
-use super::{Keywords, Problem};
 
 impl Lower<'_> {
     /// An object has the properties that are named, in their order, and no others unless

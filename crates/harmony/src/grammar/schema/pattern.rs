@@ -1,6 +1,6 @@
 //! What a pattern has that xgrammar's grammars cannot enforce.
 
-use super::Problem;
+use super::error::Problem;
 
 /// Refuses what xgrammar refuses, or takes and does not enforce: it ignores `^` and `$` that
 /// stand elsewhere than at the ends. Whether the pattern is one is for xgrammar to say.

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::Problem;
+use super::error::Problem;
 
 /// What a reference within a schema refers to, and its place.
 pub(super) fn resolve<'a>(

@@ -2,26 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::error::Problem;
+use super::formats::FORMATS;
+use super::keywords::Keywords;
 use super::lower::{Lower, Result};
-use super::{Keywords, Problem, pattern, reference};
-
-/// The formats that xgrammar knows.
-pub(super) const FORMATS: &[&str] = &[
-    "date",
-    "date-time",
-    "duration",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "json-pointer",
-    "relative-json-pointer",
-    "time",
-    "uri",
-    "uri-reference",
-    "uri-template",
-    "uuid",
-];
+use super::{pattern, reference};
 
 /// The most that a length or a count may be.
 const MOST: u64 = 1 << 20;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ebnf;
+use super::error::{InputError, MOST};
 use super::regex::{self, times};
-use super::{InputError, MOST, ebnf};
 
 /// The deepest that groups nest.
 const DEEPEST: usize = 64;

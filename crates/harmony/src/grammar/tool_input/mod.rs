@@ -10,6 +10,7 @@
 //! change nothing. `%ignore`, `%declare`, `%override`, `%extend`, other imports and templates are refused.
 
 mod ebnf;
+mod error;
 mod lark;
 mod regex;
 #[cfg(test)]
@@ -17,39 +18,8 @@ mod tests;
 
 use serde_json::Value;
 
-/// Why an input cannot be held to its form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InputError {
-    /// The regular expression cannot be read.
-    #[error("the regular expression cannot be read: {0}")]
-    Regex(String),
-    /// It has what no grammar derives.
-    #[error("{0} cannot be enforced in a regular expression; leave it out")]
-    Look(&'static str),
-    /// Its repetitions are too many.
-    #[error("with its repetitions written out it has more than {most} characters; make it simpler")]
-    Repeats {
-        /// How many it may have.
-        most: u64,
-    },
-    /// The grammar cannot be read.
-    #[error("line {line} of the grammar: {problem}")]
-    Lark {
-        /// From 1 on.
-        line: usize,
-        /// What is wrong, or cannot be enforced.
-        problem: String,
-    },
-    /// The grammar of the JSON would be too long.
-    #[error("it is too large: as a grammar of JSON it has more than {most} bytes; make it simpler")]
-    Large {
-        /// How many it may have.
-        most: usize,
-    },
-}
-
-/// The most bytes of a grammar.
-const MOST: usize = 256 << 10;
+pub use error::InputError;
+use error::MOST;
 
 /// A grammar of the object whose one member, `argument`, is a text that a regular expression in
 /// Rust's syntax matches as a whole.

@@ -3,7 +3,8 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::{InputError, MOST, ebnf};
+use super::ebnf;
+use super::error::{InputError, MOST};
 
 /// What a regular expression matches as a whole, as EBNF of what stands in a JSON string.
 pub(super) fn grammar(pattern: &str) -> Result<String, InputError> {

@@ -334,11 +334,34 @@ fn after_message(reply: &Value) -> Value {
     ])
 }
 
-/// The prompt after a turn that the model wrote, asked for and sent back by one interface.
-async fn played_back(rig: &Rig, path: &str, mut body: Value, after: fn(&Value) -> Value) -> String {
+/// What follows a turn that came as a response.
+fn after_response(reply: &Value) -> Value {
+    let output = reply["output"].as_array().unwrap();
+    let last = output.last().unwrap();
+    let next = match last["type"].as_str() {
+        Some("function_call") => {
+            json!({"type": "function_call_output", "call_id": last["call_id"], "output": "3"})
+        }
+        _ => json!({"role": "user", "content": "Go on."}),
+    };
+    let mut items = vec![json!({"role": "user", "content": "Hi"})];
+    items.extend(output.iter().cloned());
+    items.push(next);
+    items.into()
+}
+
+/// The prompt after a turn that the model wrote, asked for and sent back by one interface,
+/// where `conversation` is the field for it.
+async fn played_back(
+    rig: &Rig,
+    path: &str,
+    conversation: &str,
+    mut body: Value,
+    after: fn(&Value) -> Value,
+) -> String {
     let reply = post(rig.address, path, &body).await;
     assert_eq!(reply.status, 200, "{path} {body}: {}", reply.text());
-    body["messages"] = after(&reply.json());
+    body[conversation] = after(&reply.json());
     let again = post(rig.address, path, &body).await;
     assert_eq!(again.status, 200, "{path} {body}: {}", again.text());
     rig.last_prompt()
@@ -366,21 +389,34 @@ fn a_turn_that_is_played_back_has_one_prompt() {
         "messages": hi, "max_tokens": 100_000, "thinking": {"type": "adaptive"},
         "tools": [{"name": "add", "input_schema": schema()}],
     });
+    let responses = json!({
+        "input": hi, "tools": [{"type": "function", "name": "add", "parameters": schema()}],
+    });
     let run = proptest::test_runner::TestRunner::new(config).run(&written(), |text| {
         *script.lock().unwrap() = tokens(&text);
         let by_chat = runtime.block_on(played_back(
             &rig,
             "/v1/chat/completions",
+            "messages",
             chat.clone(),
             after_chat,
         ));
         let by_messages = runtime.block_on(played_back(
             &rig,
             "/v1/messages",
+            "messages",
             messages.clone(),
             after_message,
         ));
-        prop_assert_eq!(by_chat, by_messages);
+        let by_responses = runtime.block_on(played_back(
+            &rig,
+            "/v1/responses",
+            "input",
+            responses.clone(),
+            after_response,
+        ));
+        prop_assert_eq!(&by_chat, &by_messages);
+        prop_assert_eq!(&by_chat, &by_responses);
         Ok(())
     });
     run.unwrap();
