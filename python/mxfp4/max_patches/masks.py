@@ -118,7 +118,10 @@ class Masks:
         staging = None if device.is_host else Usage.STAGING | Usage.UNTRACKED
         kinds = {} if staging is None else {"usage": staging}
         self._host = Buffer(shape=shape, dtype=DType.int32, device=device, **kinds)
-        self._device = Buffer(shape=shape, dtype=DType.int32, device=device)
+        # On the host what is written is there at once, and nothing is copied.
+        self._device = self._host
+        if not device.is_host:
+            self._device = Buffer(shape=shape, dtype=DType.int32, device=device)
         self._views: dict[int, Buffer] = {}
         self.rows = rows
         self.width = width
@@ -127,7 +130,8 @@ class Masks:
         table = self._host.to_numpy()
         table[:] = -1
         self._rows: list[Row] = [row[:words].reshape(1, words) for row in table]
-        self._device.inplace_copy_from(self._host)
+        if self._device is not self._host:
+            self._device.inplace_copy_from(self._host)
         self._masked: set[int] = set()
 
     def tell(self, batch: Sequence[Any], rows: Sequence[int], helper: Any) -> Buffer:
@@ -142,7 +146,8 @@ class Masks:
         self._threads.each(lambda row: fill(helper, batch[row], self._rows[row]), rows)
         changed.update(rows)
         self._masked = set(rows)
-        for first, end in runs(changed):
+        is_copied = self._device is not self._host
+        for first, end in runs(changed if is_copied else ()):
             part = slice(first, end), slice(None)
             self._device[part].inplace_copy_from(self._host[part])
         count = len(batch)
