@@ -20,6 +20,6 @@ pub(crate) use messages::function_name;
 pub(crate) use reader::Reader;
 pub(crate) use sampling::{Sampling, Streaming};
 pub(crate) use tokens::{DetokenizeRequest, TokenizeRequest};
-pub(crate) use tool_choice::{Choice, Mode};
+pub(crate) use tool_choice::{Choice, Mode, mode};
 pub(crate) use tools::{MOST_TOOLS, Offered, Offers, Tools};
 pub(crate) use unknown_keys::UnknownKeys;

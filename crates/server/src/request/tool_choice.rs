@@ -58,7 +58,7 @@ impl Choice {
 fn read(field: &Field<'_>, offered: &[&str]) -> Result<Choice, ApiError> {
     if field.is_string() {
         return Ok(Choice {
-            mode: mode(field, true)?,
+            mode: mode(field, true, "a function")?,
             ..Choice::default()
         });
     }
@@ -82,7 +82,8 @@ fn read(field: &Field<'_>, offered: &[&str]) -> Result<Choice, ApiError> {
     }
 }
 
-fn mode(field: &Field<'_>, may_be_none: bool) -> Result<Mode, ApiError> {
+/// A choice in a word. `named` is what else may be chosen by name.
+pub(crate) fn mode(field: &Field<'_>, may_be_none: bool, named: &str) -> Result<Mode, ApiError> {
     match field.string()?.as_str() {
         "auto" => Ok(Mode::Auto),
         "none" if may_be_none => Ok(Mode::None),
@@ -90,10 +91,9 @@ fn mode(field: &Field<'_>, may_be_none: bool) -> Result<Mode, ApiError> {
         other => Err(field.refuse(format_args!(
             "{:?} is not known here; send \"auto\", \"required\"{}",
             excerpt(other),
-            if may_be_none {
-                ", \"none\", or a function"
-            } else {
-                ""
+            match may_be_none {
+                true => format!(", \"none\", or {named}"),
+                false => String::new(),
             }
         ))),
     }
@@ -133,7 +133,7 @@ fn allowed_tools(object: &mut Object<'_>, offered: &[&str]) -> Result<Choice, Ap
     };
     let mode = object
         .get("mode")
-        .map_or(Ok(Mode::Auto), |field| mode(&field, false))?;
+        .map_or(Ok(Mode::Auto), |field| mode(&field, false, "a function"))?;
     let Some(field) = object.get("tools") else {
         return Err(ApiError::field(&object.path_of("tools"), "is missing"));
     };

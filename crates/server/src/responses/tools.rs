@@ -11,7 +11,9 @@ use crate::api_error::{ApiError, excerpt};
 use crate::json::{Field, Object};
 use crate::request::form::{LONGEST_SCHEMA, check_length};
 use crate::request::sampling::flag;
-use crate::request::{Choice, MOST_TOOLS, Mode, Offered, Offers, Reader, Tools, function_name};
+use crate::request::{
+    Choice, MOST_TOOLS, Mode, Offered, Offers, Reader, Tools, function_name, mode,
+};
 
 /// The longest regular expression or grammar of an input, in bytes.
 const LONGEST_GRAMMAR: usize = 32 << 10;
@@ -271,7 +273,7 @@ impl Reading {
     fn choice(&self, field: &Field<'_>) -> Result<Choice, ApiError> {
         let path = Some(field.path().to_owned());
         if field.is_string() {
-            let mode = mode(field, true)?;
+            let mode = mode(field, true, "a tool")?;
             if mode == Mode::Required && self.names.is_empty() {
                 return Err(
                     field.refuse("needs a function or a custom tool in `tools` to choose from")
@@ -293,7 +295,7 @@ impl Reading {
         }
         let mode = object
             .get("mode")
-            .map_or(Ok(Mode::Auto), |field| mode(&field, false))?;
+            .map_or(Ok(Mode::Auto), |field| mode(&field, false, "a tool"))?;
         let Some(tools) = object.get("tools") else {
             return Err(ApiError::field(&object.path_of("tools"), "is missing"));
         };
@@ -367,23 +369,6 @@ fn kind_of(object: &mut Object<'_>) -> Result<String, ApiError> {
     match object.get("type") {
         Some(field) => field.string(),
         None => Err(ApiError::field(&object.path_of("type"), "is missing")),
-    }
-}
-
-fn mode(field: &Field<'_>, may_be_none: bool) -> Result<Mode, ApiError> {
-    match field.string()?.as_str() {
-        "auto" => Ok(Mode::Auto),
-        "none" if may_be_none => Ok(Mode::None),
-        "required" => Ok(Mode::Required),
-        other => Err(field.refuse(format_args!(
-            "{:?} is not known here; send \"auto\", \"required\"{}",
-            excerpt(other),
-            if may_be_none {
-                ", \"none\", or a tool"
-            } else {
-                ""
-            }
-        ))),
     }
 }
 
