@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::memo::Memo;
 use crate::{MissingToken, Reader, Special, Vocabulary};
 
 /// Renders conversations and reads answers with one vocabulary. Cheap to clone.
@@ -9,6 +10,7 @@ use crate::{MissingToken, Reader, Special, Vocabulary};
 pub struct Harmony {
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) special: Special,
+    pub(crate) memo: Arc<Memo>,
 }
 
 impl Harmony {
@@ -18,6 +20,7 @@ impl Harmony {
         Ok(Self {
             vocabulary,
             special,
+            memo: Arc::default(),
         })
     }
 

@@ -29,6 +29,7 @@ mod event;
 mod function_name;
 pub mod grammar;
 mod harmony;
+mod memo;
 mod message;
 mod reader;
 mod render;

@@ -232,7 +232,8 @@ impl<'h> Out<'h> {
 
     /// Plain text. Each piece is encoded by itself, as the model was trained.
     fn text(&mut self, text: &str) {
-        self.tokens.extend(self.harmony.vocabulary.encode(text));
+        let encode = |text: &str| self.harmony.vocabulary.encode(text);
+        self.harmony.memo.append(text, encode, &mut self.tokens);
     }
 
     fn messages(&mut self, messages: &[Message]) {
