@@ -127,6 +127,58 @@ struct MmaTile[DOWN: Int, WIDTH: Int, CHUNKS: Int]:
                     )
 
 
+struct WarpTiles[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int, WARPS: Int]:
+    """How the warps of a block divide a slot of `TOKENS` tokens and `ROWS` weight rows: some take other tokens or rows, and
+    those with the same take other features of it.
+
+    Parameters:
+        TOKENS: Tokens in a slot.
+        ROWS: Weight rows in a slot.
+        DOWN: Tokens of a warp.
+        WIDTH: Weight rows of a warp.
+        WARPS: Warps that multiply.
+    """
+
+    comptime ACROSS = Self.ROWS // Self.WIDTH
+    """Warps side by side."""
+    comptime PARTS = Self.WARPS // (Self.TOKENS // Self.DOWN * Self.ACROSS)
+    """Warps that have the same tokens and rows, and other features."""
+
+    @staticmethod
+    def check():
+        """What must hold, when this is compiled."""
+        comptime assert (
+            Self.TOKENS % Self.DOWN == 0 and Self.ROWS % Self.WIDTH == 0
+        )
+        comptime assert (
+            Self.WARPS % (Self.TOKENS // Self.DOWN * Self.ACROSS) == 0
+        )
+
+    @staticmethod
+    @always_inline
+    def part(warp: Int) -> Int:
+        """Which features of a step are this warp's."""
+        return warp % Self.PARTS
+
+    @staticmethod
+    @always_inline
+    def first_token(warp: Int) -> Int:
+        """The first of a warp's tokens."""
+        return warp // Self.PARTS // Self.ACROSS * Self.DOWN
+
+    @staticmethod
+    @always_inline
+    def first_row(warp: Int) -> Int:
+        """The first of a warp's weight rows."""
+        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
+
+    @staticmethod
+    @always_inline
+    def sum_place[STRIDE: Int](part: Int, token: Int, row: Int) -> Int:
+        """Which of the sums that all warps leave is that of this part of the features, `STRIDE` from a token to the next."""
+        return (part * Self.TOKENS + token) * STRIDE + row
+
+
 @always_inline
 def _piece(at: SharedBytes) -> SIMD[DType.uint32, 4]:
     return at.unsafe_bitcast[UInt32]().unsafe_load[width=4, alignment=16]()

@@ -82,12 +82,13 @@ def product[
         var q = lane % 4 * 2
         var piece = Tile.piece(warp, round, lane)
         var upper = (
-            Tile.Mma.place(Tile.first_token(warp) + group, piece) // 2
+            Tile.Mma.place(Tile.Warps.first_token(warp) + group, piece) // 2
             + 2 * m * EIGHT
         )
         var lower = upper + EIGHT
         var column = (
-            Tile.Mma.place(TOKENS + Tile.first_row(warp) + group, piece) // 2
+            Tile.Mma.place(TOKENS + Tile.Warps.first_row(warp) + group, piece)
+            // 2
             + n * EIGHT
         )
         for i in range(2):
@@ -120,8 +121,8 @@ def bank_conflicts[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]() -> Int:
                     var seen = UInt32(0)
                     for lane in range(quarter * 8, quarter * 8 + 8):
                         var row = lane // 4 + (
-                            TOKENS + Tile.first_row(warp) if matrix
-                            == 1 else Tile.first_token(warp)
+                            TOKENS + Tile.Warps.first_row(warp) if matrix
+                            == 1 else Tile.Warps.first_token(warp)
                         )
                         var at = Tile.Mma.place(
                             row, Tile.piece(warp, round, lane)

@@ -79,11 +79,11 @@ def check_cluster[
                                         var row = lane // 4 + i // 2 * 8
                                         var column = lane % 4 * 2 + i % 2
                                         var at = Shape.sum_place(
-                                            Tile.part(warp),
-                                            Tile.first_token(warp)
+                                            Tile.Warps.part(warp),
+                                            Tile.Warps.first_token(warp)
                                             + m * 16
                                             + row,
-                                            Tile.first_row(warp)
+                                            Tile.Warps.first_row(warp)
                                             + n * 8
                                             + column,
                                         )
@@ -107,9 +107,9 @@ def check_cluster[
             var seen = UInt32(0)
             for lane in range(half * 16, half * 16 + 16):
                 var at = Shape.sum_place(
-                    Tile.part(warp),
-                    Tile.first_token(warp) + lane // 4,
-                    Tile.first_row(warp) + lane % 4 * 2,
+                    Tile.Warps.part(warp),
+                    Tile.Warps.first_token(warp) + lane // 4,
+                    Tile.Warps.first_row(warp) + lane % 4 * 2,
                 )
                 misplaced += at % 2
                 seen |= UInt32(3) << UInt32(at % 32)

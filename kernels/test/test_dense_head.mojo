@@ -118,10 +118,14 @@ def check_blocks[
             for warp in range(WARPS):
                 for lane in range(LANES):
                     var token = (
-                        batch * TOKENS + Tile.first_token(warp) + lane // 4
+                        batch * TOKENS
+                        + Tile.Warps.first_token(warp)
+                        + lane // 4
                     )
                     var row = (
-                        tile * HEAD_ROWS + Tile.first_row(warp) + lane % 4 * 2
+                        tile * HEAD_ROWS
+                        + Tile.Warps.first_row(warp)
+                        + lane % 4 * 2
                     )
                     for m in range(Tile.DOWN // 16):
                         for half in range(2):

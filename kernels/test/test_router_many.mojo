@@ -57,7 +57,7 @@ def check_block[
 
         # ---- Fragments, as the instruction's definition has them.
         for warp in range(Shape.WARPS):
-            var part = Shape.part(warp)
+            var part = Shape.Warps.part(warp)
             for m in range(Shape.ROWS // 16):
                 for n in range(Shape.WIDTH // 8):
                     for half in range(2):
@@ -69,7 +69,7 @@ def check_block[
                             var piece = part * 4 + lane % 4
                             var upper = (
                                 Shape.Tile.place(
-                                    Shape.first_token(warp) + group, piece
+                                    Shape.Warps.first_token(warp) + group, piece
                                 )
                                 + 2 * m * 8 * Shape.CHUNKS * COPY
                             ) // 2
@@ -77,7 +77,7 @@ def check_block[
                             var column = (
                                 Shape.Tile.place(
                                     Shape.TOKENS
-                                    + Shape.first_expert(warp)
+                                    + Shape.Warps.first_row(warp)
                                     + group,
                                     piece,
                                 )
@@ -104,11 +104,11 @@ def check_block[
                                     sum += a[row * 16 + k] * b[k * 8 + column]
                                 var at = Shape.sum_place(
                                     part,
-                                    Shape.first_token(warp)
+                                    Shape.Warps.first_token(warp)
                                     + lane // 4
                                     + m * 16
                                     + i // 2 * 8,
-                                    Shape.first_expert(warp)
+                                    Shape.Warps.first_row(warp)
                                     + n * 8
                                     + lane % 4 * 2
                                     + i % 2,
@@ -127,11 +127,11 @@ def check_block[
                 var seen = UInt32(0)
                 for lane in range(quarter * 8, quarter * 8 + 8):
                     var row = lane // 4 + (
-                        Shape.TOKENS + Shape.first_expert(warp) if matrix
-                        == 1 else Shape.first_token(warp)
+                        Shape.TOKENS + Shape.Warps.first_row(warp) if matrix
+                        == 1 else Shape.Warps.first_token(warp)
                     )
                     var at = Shape.Tile.place(
-                        row, Shape.part(warp) * 4 + lane % 4
+                        row, Shape.Warps.part(warp) * 4 + lane % 4
                     )
                     seen |= UInt32(1) << UInt32(at // 16 % 8)
                 conflicts += Int(seen != 255)

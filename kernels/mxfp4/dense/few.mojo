@@ -117,7 +117,7 @@ struct FewShape[TOKENS: Int]:
     @always_inline
     def sum_place(part: Int, token: Int, row: Int) -> Int:
         """Which of the sums is that of this part of the features."""
-        return (part * Self.TOKENS + token) * STRIDE + row
+        return Self.Tile.Warps.sum_place[STRIDE](part, token, row)
 
 
 @always_inline
@@ -224,9 +224,9 @@ def dense_few_kernel[
         sums,
         memory.unsafe_bitcast[Float32]().unsafe_offset(
             Shape.sum_place(
-                Tile.part(warp_index),
-                Tile.first_token(warp_index) + lane // 4,
-                Tile.first_row(warp_index) + lane % 4 * 2,
+                Tile.Warps.part(warp_index),
+                Tile.Warps.first_token(warp_index) + lane // 4,
+                Tile.Warps.first_row(warp_index) + lane % 4 * 2,
             )
         ),
     )

@@ -249,8 +249,8 @@ def dense_head_kernel[
         grid_wait()
     grid_release()
 
-    var first_token = Tile.first_token(warp_index) + lane // 4
-    var first_row = Tile.first_row(warp_index) + lane % 4 * 2
+    var first_token = Tile.Warps.first_token(warp_index) + lane // 4
+    var first_row = Tile.Warps.first_row(warp_index) + lane % 4 * 2
     var slot = UInt32(0)
     while now.is_there():
         var tile = now.tile()

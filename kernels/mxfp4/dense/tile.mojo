@@ -20,7 +20,7 @@ Weights must therefore be there before the kernel before begins: constants are.
 from max.gpu.host import LaunchAttribute
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
-from ..mma_tile import COPY, LANES, MmaTile
+from ..mma_tile import COPY, LANES, MmaTile, WarpTiles
 from ..pointers import BF16, SharedBytes
 from ..ptx import copy16, copy16_with, evict_first
 
@@ -52,10 +52,11 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
         WIDTH: Weight rows of a warp, a multiple of 8.
     """
 
-    comptime ACROSS = Self.ROWS // Self.WIDTH
-    """Warps side by side."""
-    comptime PARTS = WARPS // (Self.TOKENS // Self.DOWN * Self.ACROSS)
-    """Warps that have the same tokens and rows, and other features."""
+    comptime Warps = WarpTiles[
+        Self.TOKENS, Self.ROWS, Self.DOWN, Self.WIDTH, WARPS
+    ]
+    """Which tokens, rows and features each warp multiplies."""
+    comptime PARTS = Self.Warps.PARTS
     comptime STEP = max(Self.PARTS * 32, 64) if Self.TOKENS > 16 else 128
     """Features in a slot: at least a line of 128 bytes of each row."""
     comptime ROUNDS = Self.STEP // (Self.PARTS * 32)
@@ -81,11 +82,11 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
     @staticmethod
     def check():
         """What must hold, when this is compiled."""
-        comptime assert WARPS % (Self.TOKENS // Self.DOWN * Self.ACROSS) == 0
         comptime assert Self.TOKENS % Self.TOKEN_PASS == 0
         comptime assert Self.ROWS % Self.ROW_PASS == 0
         # A thread's rows are all even or all odd.
         comptime assert Self.TOKEN_PASS % 2 == 0 and Self.ROW_PASS % 2 == 0
+        Self.Warps.check()
         Self.Mma.check()
 
     @staticmethod
@@ -169,34 +170,16 @@ struct DenseTile[TOKENS: Int, ROWS: Int, DOWN: Int, WIDTH: Int]:
 
     @staticmethod
     @always_inline
-    def part(warp: Int) -> Int:
-        """Which features of a step are this warp's."""
-        return warp % Self.PARTS
-
-    @staticmethod
-    @always_inline
-    def first_token(warp: Int) -> Int:
-        """The first of a warp's tokens."""
-        return warp // Self.PARTS // Self.ACROSS * Self.DOWN
-
-    @staticmethod
-    @always_inline
-    def first_row(warp: Int) -> Int:
-        """The first of a warp's weight rows."""
-        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
-
-    @staticmethod
-    @always_inline
     def piece(warp: Int, round: Int, lane: Int) -> Int:
         """Which piece of 16 bytes of its rows a lane reads."""
-        return (round * Self.PARTS + Self.part(warp)) * 4 + lane % 4
+        return (round * Self.PARTS + Self.Warps.part(warp)) * 4 + lane % 4
 
     @staticmethod
     @always_inline
     def multiply(slot: SharedBytes, warp: Int, lane: Int, mut sums: Self.Sums):
         """Add to a warp's sums what its part of a slot makes."""
-        var token = Self.first_token(warp) + lane // 4
-        var row = Self.TOKENS + Self.first_row(warp) + lane // 4
+        var token = Self.Warps.first_token(warp) + lane // 4
+        var row = Self.TOKENS + Self.Warps.first_row(warp) + lane // 4
         comptime for round in range(Self.ROUNDS):
             var piece = Self.piece(warp, round, lane)
             Self.Mma.multiply[AT_ONCE=Self.Mma.WIDE](

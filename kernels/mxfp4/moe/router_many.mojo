@@ -29,7 +29,7 @@ from max.gpu.memory import (
     external_memory,
 )
 
-from ..mma_tile import COPY, LANES, MmaTile, copy_or_zero
+from ..mma_tile import COPY, LANES, MmaTile, WarpTiles, copy_or_zero
 from ..pointers import BF16, ExpertIds, Floats
 from .top_experts import MAX_EXPERTS, check_sizes, choose_experts, order_key
 
@@ -59,9 +59,11 @@ struct RouteShape[COLUMNS: Int]:
     """Tokens of a warp."""
     comptime WIDTH = min(Self.COLUMNS // 2, 64)
     """Experts of a warp."""
-    comptime ACROSS = Self.COLUMNS // Self.WIDTH
-    comptime PARTS = Self.WARPS // (Self.TOKENS // Self.ROWS * Self.ACROSS)
-    """Warps that have the same tokens and experts, and other features."""
+    comptime Warps = WarpTiles[
+        Self.TOKENS, Self.COLUMNS, Self.ROWS, Self.WIDTH, Self.WARPS
+    ]
+    """What each of them multiplies; experts are its weight rows."""
+    comptime PARTS = Self.Warps.PARTS
     comptime STEP = Self.PARTS * 32
     """Features in a slot: 32 for each of these, two instructions deep."""
     comptime CHUNKS = Self.STEP * 2 // COPY
@@ -81,27 +83,9 @@ struct RouteShape[COLUMNS: Int]:
 
     @staticmethod
     @always_inline
-    def part(warp: Int) -> Int:
-        """Which features of a step are this warp's."""
-        return warp % Self.PARTS
-
-    @staticmethod
-    @always_inline
-    def first_token(warp: Int) -> Int:
-        """The first of a warp's tokens."""
-        return warp // Self.PARTS // Self.ACROSS * Self.ROWS
-
-    @staticmethod
-    @always_inline
-    def first_expert(warp: Int) -> Int:
-        """The first of a warp's experts."""
-        return warp // Self.PARTS % Self.ACROSS * Self.WIDTH
-
-    @staticmethod
-    @always_inline
     def sum_place(part: Int, token: Int, expert: Int) -> Int:
         """Which of the sums is that of this part of the features."""
-        return (part * Self.TOKENS + token) * Self.STRIDE + expert
+        return Self.Warps.sum_place[Self.STRIDE](part, token, expert)
 
 
 @__llvm_metadata(
@@ -135,7 +119,7 @@ def route_many_kernel[
     # A pass is all tokens or all router; a thread's rows are all even or all odd.
     comptime assert TOKENS % Shape.PASS == 0 and COLUMNS % Shape.PASS == 0
     comptime assert Shape.PASS % 2 == 0 and Shape.THREADS % Shape.CHUNKS == 0
-    comptime assert Shape.WARPS % (TOKENS // Shape.ROWS * Shape.ACROSS) == 0
+    Shape.Warps.check()
     Tile.check()
 
     var memory = external_memory[
@@ -182,13 +166,13 @@ def route_many_kernel[
         async_copy_commit_group()
 
     # ---- Logits.
-    var part = Shape.part(warp_index)
+    var part = Shape.Warps.part(warp_index)
     var piece = part * 4 + lane % 4
     var token_place = Tile.place(
-        Shape.first_token(warp_index) + lane // 4, piece
+        Shape.Warps.first_token(warp_index) + lane // 4, piece
     )
     var router_place = Tile.place(
-        TOKENS + Shape.first_expert(warp_index) + lane // 4, piece
+        TOKENS + Shape.Warps.first_row(warp_index) + lane // 4, piece
     )
     var sums = Tile.no_sums()
     for step in range(steps):
@@ -214,8 +198,8 @@ def route_many_kernel[
         floats.unsafe_offset(
             Shape.sum_place(
                 part,
-                Shape.first_token(warp_index) + lane // 4,
-                Shape.first_expert(warp_index) + lane % 4 * 2,
+                Shape.Warps.first_token(warp_index) + lane // 4,
+                Shape.Warps.first_row(warp_index) + lane % 4 * 2,
             )
         ),
     )
