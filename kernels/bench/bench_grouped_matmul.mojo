@@ -227,6 +227,7 @@ struct Batch:
     var chosen: DeviceBuffer[DType.int32]
     var shares: DeviceBuffer[DType.float32]
     var starts: DeviceBuffer[DType.uint32]
+    var counters: DeviceBuffer[DType.uint32]
     var sources: DeviceBuffer[DType.uint32]
     var places: DeviceBuffer[DType.uint32]
     var ids: DeviceBuffer[DType.int32]
@@ -250,9 +251,8 @@ struct Batch:
         self.router_bias = ctx.enqueue_create_buffer[DType.bfloat16](experts)
         self.chosen = ctx.enqueue_create_buffer[DType.int32](m)
         self.shares = ctx.enqueue_create_buffer[DType.float32](m)
-        self.starts = ctx.enqueue_create_buffer[DType.uint32](
-            experts + 1 + COUNTERS
-        )
+        self.starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+        self.counters = ctx.enqueue_create_buffer[DType.uint32](COUNTERS)
         self.sources = ctx.enqueue_create_buffer[DType.uint32](m)
         self.places = ctx.enqueue_create_buffer[DType.uint32](m)
         self.ids = ctx.enqueue_create_buffer[DType.int32](experts)
@@ -300,6 +300,7 @@ struct Batch:
         )
         sort_rows(
             self.starts.unsafe_ptr().as_unsafe_any_origin(),
+            self.counters.unsafe_ptr().as_unsafe_any_origin(),
             self.sources.unsafe_ptr().as_unsafe_any_origin(),
             self.places.unsafe_ptr().as_unsafe_any_origin(),
             self.chosen.unsafe_ptr().as_unsafe_any_origin(),
@@ -344,10 +345,7 @@ struct Batch:
                         projection.bias.unsafe_ptr().as_unsafe_any_origin(),
                         self.starts.unsafe_ptr().as_unsafe_any_origin(),
                         self.ids.unsafe_ptr().as_unsafe_any_origin(),
-                        UInt64(
-                            Int(self.starts.unsafe_ptr())
-                            + (self.experts + 1) * 4
-                        ),
+                        UInt64(Int(self.counters.unsafe_ptr())),
                         UInt32(projection.n),
                         UInt32(HIDDEN),
                         UInt32(self.experts),
@@ -423,6 +421,7 @@ struct Batch:
         """Add the order of the rows."""
         return builder.add_function[sort_kernel](
             self.starts.unsafe_ptr().as_unsafe_any_origin(),
+            self.counters.unsafe_ptr().as_unsafe_any_origin(),
             self.sources.unsafe_ptr().as_unsafe_any_origin(),
             self.places.unsafe_ptr().as_unsafe_any_origin(),
             self.chosen.unsafe_ptr().as_unsafe_any_origin(),

@@ -104,6 +104,11 @@ def chain_cell(
     var starts = (
         batch.starts.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin()
     )
+    var counters = (
+        batch.counters.unsafe_ptr()
+        .unsafe_mut_cast[True]()
+        .as_unsafe_any_origin()
+    )
     var sources = (
         batch.sources.unsafe_ptr()
         .unsafe_mut_cast[True]()
@@ -140,6 +145,7 @@ def chain_cell(
             )
             sort_rows(
                 starts,
+                counters,
                 sources,
                 places,
                 chosen,

@@ -356,7 +356,8 @@ def check_overlap(
     var weights = ctx.enqueue_create_buffer[DType.float32](2 * ROUNDS * rows)
     var places = ctx.enqueue_create_buffer[DType.uint32](2 * ROUNDS * rows)
     var sources = ctx.enqueue_create_buffer[DType.uint32](rows)
-    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1 + COUNTERS)
+    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+    var counters = ctx.enqueue_create_buffer[DType.uint32](COUNTERS)
     var to_x = x.unsafe_ptr().as_unsafe_any_origin()
     chosen.enqueue_fill(-7)
     ctx.synchronize()
@@ -392,6 +393,7 @@ def check_overlap(
             ctx.synchronize()
         sort_rows(
             starts.unsafe_ptr().as_unsafe_any_origin(),
+            counters.unsafe_ptr().as_unsafe_any_origin(),
             sources.unsafe_ptr().as_unsafe_any_origin(),
             places.unsafe_ptr()
             .unsafe_offset(run * rows)
@@ -438,10 +440,12 @@ def check_sort(
     """The order of the rows; with `only`, all of one expert."""
     var count = tokens * top
     var chosen = ctx.enqueue_create_buffer[DType.int32](max(count, 1))
-    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1 + COUNTERS)
+    var starts = ctx.enqueue_create_buffer[DType.uint32](experts + 1)
+    var counters = ctx.enqueue_create_buffer[DType.uint32](COUNTERS)
     var sources = ctx.enqueue_create_buffer[DType.uint32](max(count, 1))
     var places = ctx.enqueue_create_buffer[DType.uint32](max(count, 1))
     starts.enqueue_fill(7)
+    counters.enqueue_fill(7)
     with chosen.map_to_host() as host:
         for i in range(count):
             host[i] = Int32(
@@ -449,6 +453,7 @@ def check_sort(
             )
     sort_rows(
         starts.unsafe_ptr().as_unsafe_any_origin(),
+        counters.unsafe_ptr().as_unsafe_any_origin(),
         sources.unsafe_ptr().as_unsafe_any_origin(),
         places.unsafe_ptr().as_unsafe_any_origin(),
         chosen.unsafe_ptr().as_unsafe_any_origin(),
@@ -458,6 +463,9 @@ def check_sort(
         ctx=ctx,
     )
     var wrong = 0
+    with counters.map_to_host() as host:
+        for i in range(COUNTERS):
+            wrong += Int(host[i] != 0)
     with chosen.map_to_host() as hc, starts.map_to_host() as hs:
         with sources.map_to_host() as hr, places.map_to_host() as hp:
             var next = List(length=experts + 1, fill=0)
@@ -467,8 +475,6 @@ def check_sort(
                 next[expert + 1] += next[expert]
             for expert in range(experts + 1):
                 wrong += Int(Int(hs[expert]) != next[expert])
-            for i in range(COUNTERS):
-                wrong += Int(hs[experts + 1 + i] != 0)
             for i in range(count):
                 var place = next[Int(hc[i])]
                 next[Int(hc[i])] += 1

@@ -33,6 +33,7 @@ def main() -> None:
         TensorType(DType.bfloat16, ("rows", 2880), gpu),
         TensorType(DType.uint32, (EXPERTS + 1,), gpu),
         TensorType(DType.int32, (EXPERTS,), gpu),
+        TensorType(DType.uint32, (ops.COUNTERS,), gpu),
     ]
     for rows, cols, _ in PROJECTIONS:
         types += [
@@ -43,7 +44,9 @@ def main() -> None:
     with Graph(
         "every_op", input_types=types, custom_extensions=guard.require_package()
     ) as graph:
-        hidden, starts, ids, *weights = (value.tensor for value in graph.inputs)
+        hidden, starts, ids, counters, *weights = (
+            value.tensor for value in graph.inputs
+        )
         outputs = []
         for number, (rows, _, variants) in enumerate(PROJECTIONS):
             blocks, scales, bias = weights[3 * number : 3 * number + 3]
@@ -57,6 +60,7 @@ def main() -> None:
                         ids,
                         out_features=rows,
                         bias=bias if variant else None,
+                        counters=counters if variant else None,
                         swiglu=variant == "swiglu",
                     )
                 )

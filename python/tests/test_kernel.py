@@ -75,13 +75,15 @@ def test_mxfp4_grouped_matmul_matches_dense(
             TensorType(DType.uint32, (experts + 1,), gpu),
             TensorType(DType.int32, (experts,), gpu),
             TensorType(DType.bfloat16, bias.shape, gpu),
+            TensorType(DType.uint32, (ops.COUNTERS,), gpu),
         ],
         custom_extensions=guard.require_package(),
     ) as graph:
-        x, b, s, starts_value, ids_value, bias_value = (
+        x, b, s, starts_value, ids_value, bias_value, counters = (
             value.tensor for value in graph.inputs
         )
         packed = ops.pack(b, s)
+        fused = {"bias": bias_value, "counters": counters}
         graph.output(
             *(
                 ops.grouped_mxfp4_matmul(
@@ -90,13 +92,9 @@ def test_mxfp4_grouped_matmul_matches_dense(
                     starts_value,
                     ids_value,
                     out_features=out_features,
-                    **fused,
+                    **variant,
                 )
-                for fused in (
-                    {},
-                    {"bias": bias_value},
-                    {"bias": bias_value, "swiglu": True},
-                )
+                for variant in ({}, fused, fused | {"swiglu": True})
             )
         )
     model = InferenceSession(devices=[device]).load(graph)
@@ -113,6 +111,7 @@ def test_mxfp4_grouped_matmul_matches_dense(
             Buffer.from_numpy(starts).to(device),
             Buffer.from_numpy(ids).to(device),
             _bfloat16_buffer(bias).to(device),
+            Buffer.from_numpy(np.zeros(ops.COUNTERS, np.uint32)).to(device),
         )
         plain, biased, activated = (_read(output) for output in outputs)
         args = from_bfloat16(hidden), weights, starts, ids

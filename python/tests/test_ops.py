@@ -25,6 +25,7 @@ def argument_types() -> dict[str, TensorType]:
         "expert_start_indices": TensorType(DType.uint32, (EXPERTS + 1,), GPU),
         "expert_ids": TensorType(DType.int32, (EXPERTS,), GPU),
         "bias": TensorType(DType.bfloat16, (EXPERTS, OUT), GPU),
+        "counters": TensorType(DType.uint32, (ops.COUNTERS,), GPU),
     }
 
 
@@ -124,6 +125,16 @@ def test_features_come_in_groups_of_32(rows: int, cols: int) -> None:
             TensorType(DType.bfloat16, (EXPERTS, IN), GPU),
             "bias must be [4, 96] for 160 to 96 features of 4 experts, got [4, 160]",
         ),
+        (
+            "counters",
+            TensorType(DType.int32, (2,), GPU),
+            "counters must be uint32, got int32",
+        ),
+        (
+            "counters",
+            TensorType(DType.uint32, (3,), GPU),
+            "counters must be [2] for the products of a layer, got [3]",
+        ),
     ],
 )
 def test_messages_name_both_sides(
@@ -134,6 +145,19 @@ def test_messages_name_both_sides(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         ops.grouped_mxfp4_matmul(**arguments(**{name: wrong}), out_features=OUT)
+
+
+def test_counters_and_a_bias_come_together(
+    arguments: Callable[..., dict[str, TensorValue]],
+) -> None:
+    without = arguments()
+    del without["counters"]
+    with pytest.raises(ValueError, match="with a bias needs counters, got none"):
+        ops.grouped_mxfp4_matmul(**without, out_features=OUT)
+    without = arguments()
+    del without["bias"]
+    with pytest.raises(ValueError, match="only a product with a bias takes counters"):
+        ops.grouped_mxfp4_matmul(**without, out_features=OUT)
 
 
 def test_swiglu_needs_a_bias(
@@ -248,7 +272,7 @@ def test_shapes_through_the_layer(
     ) as graph:
         hidden, router, bias = (value.tensor for value in graph.inputs)
         chosen, shares = ops.route(hidden, router, bias, top)
-        starts, sources, places = ops.sort_rows(chosen, experts)
+        starts, counters, sources, places = ops.sort_rows(chosen, experts)
         logits = ops.dense_float32(hidden, router)
         graph.output(
             ops.combine(gather(hidden, sources, axis=0), places, shares), logits
@@ -256,7 +280,8 @@ def test_shapes_through_the_layer(
     m = hidden.shape[0]
     assert (chosen.dtype, list(chosen.shape)) == (DType.int32, [m, top])
     assert (shares.dtype, list(shares.shape)) == (DType.float32, [m, top])
-    assert (starts.dtype, list(starts.shape)) == (DType.uint32, [experts + 3])
+    assert (starts.dtype, list(starts.shape)) == (DType.uint32, [experts + 1])
+    assert (counters.dtype, list(counters.shape)) == (DType.uint32, [ops.COUNTERS])
     assert (sources.dtype, list(sources.shape)) == (DType.uint32, [m * top])
     assert (places.dtype, list(places.shape)) == (DType.uint32, [m, top])
     assert (logits.dtype, list(logits.shape)) == (DType.float32, [m, experts])

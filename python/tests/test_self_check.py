@@ -78,7 +78,7 @@ def test_the_answers_are_the_reference_s(count: int) -> None:
 def test_the_order_of_the_rows_serves_the_combination() -> None:
     """What `sort_rows` says is consistent: a row's token has it among its places."""
     chosen = CASE.chosen
-    starts, sources, places = (a.want for a in contract.sort_rows(chosen, 8))
+    starts, _, sources, places = (a.want for a in contract.sort_rows(chosen, 8))
     assert [sorted(set(row)) for row in chosen] == [sorted(row) for row in chosen]
     for token, row in enumerate(places):
         for slot, place in enumerate(row):
@@ -109,7 +109,7 @@ def test_logits_are_exact_in_float32_and_tie_now_and_then() -> None:
 
 @pytest.mark.parametrize("count", TOKENS)
 def test_one_expert_gets_nothing_and_the_others_something(count: int) -> None:
-    loads = np.diff(draw_tokens(count).starts[: self_check.EXPERTS + 1].astype(int))
+    loads = np.diff(draw_tokens(count).starts.astype(int))
     assert loads.sum() == count * self_check.TOP
     assert [load == 0 for load in loads].count(True) == 1
 
@@ -155,7 +155,8 @@ def test_a_scale_off_by_one_is_found() -> None:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_zeroed_result_is_found_of_every_op(name: str) -> None:
     got = results()
-    got[name] = np.zeros_like(got[name])
+    # Counters are zero where they are right.
+    got[name] = np.zeros_like(got[name]) if got[name].any() else got[name] + 1
     assert list(problems(got)) == [f"{name} with {COUNT} tokens"]
 
 

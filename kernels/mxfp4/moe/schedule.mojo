@@ -21,8 +21,7 @@ from ..ptx import barrier_arrive, barrier_wait, count_up, pin
 comptime MAX_GROUPS = 1024
 """Most expert groups in one call: their unit counts live in shared memory."""
 comptime COUNTERS = 2
-"""Counters that stand behind the starts of the groups: for the first projection of a layer and for the second, which may begin
-before the first has ended."""
+"""Counters of a layer: for its first projection and for its second, which may begin before the first has ended."""
 comptime UNITS_AHEAD = 32
 """Entries in which a block's threads are told their dynamic units. The thread that decides is at most as many units ahead of
 another as the ring has slots, 16, and one that it decided early: no entry is written again while somebody wants it."""

@@ -21,7 +21,7 @@ from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
 from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 
-from ..pointers import ExpertIds, GroupStarts, RowIndices, SharedWords
+from ..pointers import ExpertIds, GroupStarts, RowIndices, SharedWords, Words
 from ..ptx import grid_wait, match_any, shared_add
 from .schedule import COUNTERS
 from .top_experts import MAX_EXPERTS, check_sizes
@@ -69,6 +69,7 @@ def _count_experts(
 )
 def sort_kernel(
     starts: GroupStarts,
+    counters: Words,
     sources: RowIndices,
     places: RowIndices,
     chosen: ExpertIds,
@@ -157,7 +158,7 @@ def sort_kernel(
             if thread == 0:
                 starts[unsafe_offset=0] = 0
                 comptime for i in range(COUNTERS):
-                    starts[unsafe_offset=Int(experts) + 1 + i] = 0
+                    counters[unsafe_offset=i] = 0
     barrier()
 
     if here:
@@ -177,6 +178,7 @@ def sort_blocks(rows: Int) -> Int:
 
 def sort_rows(
     starts: GroupStarts,
+    counters: Words,
     sources: RowIndices,
     places: RowIndices,
     chosen: ExpertIds,
@@ -189,7 +191,8 @@ def sort_rows(
     """Enqueue the order of the routed rows: by expert, and within an expert as the tokens stand.
 
     Args:
-        starts: Result, u32 [E + 1 + COUNTERS]: first row of each expert, the end of the last, and counters that are 0.
+        starts: Result, u32 [E + 1]: first row of each expert, and the end of the last.
+        counters: Result, u32 [COUNTERS]: 0 each, for the products that come after (`grouped_matmul`).
         sources: Result, u32 [T K]: the token of each row.
         places: Result, u32 [T, K]: the row of each token's expert.
         chosen: Experts of each token, i32 [T, K], each from 0 to E - 1.
@@ -204,6 +207,7 @@ def sort_rows(
     check_sizes(experts, top, 8)
     ctx.enqueue_function[sort_kernel](
         starts,
+        counters,
         sources,
         places,
         chosen,

@@ -85,29 +85,21 @@ def _run[
     bias: BF16,
     starts: InputTensor[dtype=DType.uint32, rank=1, ...],
     ids: InputTensor[dtype=DType.int32, rank=1, ...],
+    counter: UInt64,
     ctx: DeviceContext,
 ) raises:
     var n = y.dim_size(1) * (2 if EPILOGUE == SWIGLU else 1)
     _check_weights(y, x, weights, n)
     check_alignment(Int(x.unsafe_ptr()), Int(weights.unsafe_ptr()))
     var groups = ids.dim_size(0)
-    var has_counters = starts.dim_size(0) == groups + 1 + COUNTERS
-    if starts.dim_size(0) != groups + 1 and not has_counters:
+    if starts.dim_size(0) != groups + 1:
         raise Error(
             "mxfp4 grouped matmul: ",
             groups,
             " expert ids need ",
             groups + 1,
-            " start indices, or ",
-            COUNTERS,
-            " more with the counters, got ",
+            " start indices, got ",
             starts.dim_size(0),
-        )
-    var counter_address = UInt64(0)
-    if has_counters:
-        comptime counter = 1 if AFTER_PRODUCT else 0
-        counter_address = UInt64(
-            Int(starts.unsafe_ptr()) + (groups + 1 + counter) * 4
         )
     grouped_matmul[EPILOGUE, GATHER, AFTER_PRODUCT](
         y.unsafe_ptr().as_unsafe_any_origin(),
@@ -122,8 +114,24 @@ def _run[
         k=x.dim_size(1),
         groups=groups,
         ctx=ctx,
-        counter=counter_address,
+        counter=counter,
     )
+
+
+def _counter[
+    AFTER_PRODUCT: Bool = False
+](counters: InputTensor[dtype=DType.uint32, rank=1, ...]) raises -> UInt64:
+    """Which of a layer's counters is this product's: the one before it may still be running."""
+    if counters.dim_size(0) != COUNTERS:
+        raise Error(
+            "mxfp4 grouped matmul: ",
+            COUNTERS,
+            " counters are needed, got ",
+            counters.dim_size(0),
+            "; custom.moe.sort makes them",
+        )
+    comptime index = 1 if AFTER_PRODUCT else 0
+    return UInt64(Int(counters.unsafe_ptr()) + index * 4)
 
 
 def _check_bias(
@@ -160,7 +168,9 @@ struct Matmul:
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`. Packed weights u8 [E, padded N / 64, padded K / 64 * 2176], starts [G + 1], ids [G]."""
+        """Enqueue on `ctx`. Packed weights u8 [E, padded N / 64, padded K / 64 * 2176], starts [G + 1], ids [G]. Units are
+        static.
+        """
         check_target[target]()
         # The plain epilogue reads no bias, and nothing is gathered: any address will do.
         _check_rows(x.dim_size(0), y.dim_size(0))
@@ -172,6 +182,7 @@ struct Matmul:
             y.unsafe_ptr().as_unsafe_any_origin(),
             starts,
             ids,
+            0,
             ctx,
         )
 
@@ -190,9 +201,12 @@ struct MatmulBias:
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        counters: InputTensor[dtype=DType.uint32, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`; see `Matmul.execute`, and `grouped_matmul` for `after_product`."""
+        """Enqueue on `ctx`; see `Matmul.execute`, and `grouped_matmul` for `after_product`. Counters [COUNTERS] are 0, and are
+        again afterwards; the product that comes after another counts with the second.
+        """
         check_target[target]()
         _check_bias(bias, weights, y.dim_size(1))
         _check_rows(x.dim_size(0), y.dim_size(0))
@@ -204,6 +218,7 @@ struct MatmulBias:
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
+            _counter[after_product](counters),
             ctx,
         )
 
@@ -222,9 +237,10 @@ struct MatmulSwiGLU:
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        counters: InputTensor[dtype=DType.uint32, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`; see `Matmul.execute`. Even weight rows are gate, odd ones up."""
+        """Enqueue on `ctx`; see `MatmulBias.execute`. Even weight rows are gate, odd ones up."""
         check_target[target]()
         _check_bias(bias, weights, y.dim_size(1) * 2)
         _check_rows(x.dim_size(0), y.dim_size(0))
@@ -236,6 +252,7 @@ struct MatmulSwiGLU:
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
+            _counter(counters),
             ctx,
         )
 
@@ -255,6 +272,7 @@ struct MatmulSwiGLUGather:
         starts: InputTensor[dtype=DType.uint32, rank=1, ...],
         ids: InputTensor[dtype=DType.int32, rank=1, ...],
         bias: InputTensor[dtype=DType.bfloat16, rank=2, ...],
+        counters: InputTensor[dtype=DType.uint32, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
         """Enqueue on `ctx`; see `MatmulSwiGLU.execute`. Sources [M] are rows of x [T, K]."""
@@ -269,5 +287,6 @@ struct MatmulSwiGLUGather:
             bias.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             starts,
             ids,
+            _counter(counters),
             ctx,
         )

@@ -75,18 +75,20 @@ struct Sort:
         target: StaticString
     ](
         starts: OutputTensor[dtype=DType.uint32, rank=1, ...],
+        counters: OutputTensor[dtype=DType.uint32, rank=1, ...],
         sources: OutputTensor[dtype=DType.uint32, rank=1, ...],
         places: OutputTensor[dtype=DType.uint32, rank=2, ...],
         chosen: InputTensor[dtype=DType.int32, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
-        """Enqueue on `ctx`. Starts [E + 1 + COUNTERS], sources [T top], places and chosen [T, top]."""
+        """Enqueue on `ctx`. Starts [E + 1], counters [COUNTERS], sources [T top], places and chosen [T, top]."""
         check_target[target]()
         var tokens = chosen.dim_size(0)
         var top = chosen.dim_size(1)
         if (
             places.shape() != chosen.shape()
             or sources.dim_size(0) != tokens * top
+            or counters.dim_size(0) != COUNTERS
         ):
             raise Error(
                 "mxfp4 routing: chosen is ",
@@ -95,15 +97,20 @@ struct Sort:
                 places.shape(),
                 ", sources ",
                 sources.shape(),
-                "; they must be [T, top], [T, top], [T top]",
+                ", counters ",
+                counters.shape(),
+                "; they must be [T, top], [T, top], [T top], [",
+                COUNTERS,
+                "]",
             )
         sort_rows(
             starts.unsafe_ptr().as_unsafe_any_origin(),
+            counters.unsafe_ptr().as_unsafe_any_origin(),
             sources.unsafe_ptr().as_unsafe_any_origin(),
             places.unsafe_ptr().as_unsafe_any_origin(),
             chosen.unsafe_ptr().unsafe_mut_cast[True]().as_unsafe_any_origin(),
             tokens=tokens,
-            experts=starts.dim_size(0) - 1 - COUNTERS,
+            experts=starts.dim_size(0) - 1,
             top=top,
             ctx=ctx,
         )

@@ -65,6 +65,7 @@ class ExpertProjection(Module):
         hidden: TensorValue,
         expert_start_indices: TensorValue,
         expert_ids: TensorValue,
+        counters: TensorValue,
         *,
         swiglu: bool = False,
         sources: TensorValue | None = None,
@@ -82,6 +83,7 @@ class ExpertProjection(Module):
             expert_ids,
             out_features=self.shapes[rank][0],
             bias=self.biases[rank],
+            counters=counters,
             swiglu=swiglu,
             sources=sources,
             after_product=after_product,
@@ -171,10 +173,11 @@ class GptOssMoE(Module):
     def _summand(
         self, rank: int, x: TensorValue, chosen: TensorValue, weighting: TensorValue
     ) -> TensorValue:
-        starts, sources, places = sort_rows(chosen, self.experts)
+        starts, counters, sources, places = sort_rows(chosen, self.experts)
         ids = ops.constant(
             np.arange(self.experts, dtype=np.int32), DType.int32, device=x.device
         )
-        rows = self.gate_up(rank, x, starts, ids, swiglu=True, sources=sources)
-        rows = self.down(rank, rows, starts, ids, after_product=True)
+        groups = starts, ids, counters
+        rows = self.gate_up(rank, x, *groups, swiglu=True, sources=sources)
+        rows = self.down(rank, rows, *groups, after_product=True)
         return combine(rows, places, weighting)

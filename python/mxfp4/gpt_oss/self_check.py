@@ -84,6 +84,7 @@ class Tokens:
     routed: np.ndarray
     chosen: np.ndarray
     starts: np.ndarray
+    counters: np.ndarray
     ids: np.ndarray
     sources: np.ndarray
     places: np.ndarray
@@ -200,7 +201,7 @@ def draw_tokens(count: int) -> Tokens:
     """Draws what comes with so many tokens, the same each time."""
     rng = np.random.default_rng(count)
     chosen = _choices(count, rng)
-    starts, sources, places = (
+    starts, counters, sources, places = (
         part.want for part in contract.sort_rows(chosen, EXPERTS)
     )
     hidden = to_bfloat16(rng.standard_normal((count, FEATURES)))
@@ -210,6 +211,7 @@ def draw_tokens(count: int) -> Tokens:
         routed=to_bfloat16(rng.integers(-1, 2, (count, FEATURES))),
         chosen=chosen,
         starts=starts.astype(np.uint32),
+        counters=counters.astype(np.uint32),
         ids=np.arange(EXPERTS, dtype=np.int32),
         sources=sources.astype(np.uint32),
         places=places.astype(np.uint32),
@@ -232,12 +234,11 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
     plain = contract.grouped_matmul(
         from_bfloat16(tokens.grouped), experts, tokens.starts, tokens.ids
     )
-    ends = tokens.starts[: EXPERTS + 1].astype(np.int64)
-    of_rows = np.repeat(tokens.ids, np.diff(ends))
+    of_rows = np.repeat(tokens.ids, np.diff(tokens.starts.astype(np.int64)))
     biased = contract.add(plain, from_bfloat16(weights.bias)[of_rows])
     logits = from_bfloat16(tokens.routed) @ from_bfloat16(weights.router).T
     chosen, shares = contract.route(logits + from_bfloat16(weights.router_bias), TOP)
-    starts, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
+    starts, counters, sources, places = contract.sort_rows(tokens.chosen, EXPERTS)
     hidden = from_bfloat16(tokens.hidden)
     dense = [contract.product(hidden, from_bfloat16(part)) for part in weights.dense]
     with_bias = {
@@ -250,6 +251,7 @@ def answers(weights: Weights, experts: np.ndarray, tokens: Tokens) -> dict[str, 
         f"{ops.ROUTE[0]} (experts)": chosen,
         f"{ops.ROUTE[0]} (shares)": shares,
         f"{ops.SORT[0]} (starts)": starts,
+        f"{ops.SORT[0]} (counters)": counters,
         f"{ops.SORT[0]} (sources)": sources,
         f"{ops.SORT[0]} (places)": places,
         **with_bias,
@@ -310,7 +312,8 @@ def _types(device: DeviceRef) -> list[TensorType]:
         TensorType(half, ("rows", FEATURES), device),
         TensorType(half, ("tokens", FEATURES), device),
         TensorType(DType.int32, ("tokens", TOP), device),
-        TensorType(number, (EXPERTS + 1 + ops.COUNTERS,), device),
+        TensorType(number, (EXPERTS + 1,), device),
+        TensorType(number, (ops.COUNTERS,), device),
         TensorType(DType.int32, (EXPERTS,), device),
         TensorType(number, ("rows",), device),
         TensorType(number, ("tokens", TOP), device),
@@ -325,9 +328,9 @@ def _results(values: Sequence[TensorValue]) -> list[TensorValue]:
     kinds = len(DENSE_FEATURES)
     dense, dense_bias = rest[:kinds], rest[kinds : 2 * kinds]
     hidden, grouped, routed, chosen, *rest = rest[2 * kinds :]
-    starts, ids, sources, places, shares, made = rest
+    starts, counters, ids, sources, places, shares, made = rest
     packed = ops.pack(blocks, scales)
-    experts = {"out_features": OUT_FEATURES, "bias": bias}
+    experts = {"out_features": OUT_FEATURES, "bias": bias, "counters": counters}
     return [
         ops.grouped_mxfp4_matmul(grouped, packed, starts, ids, **experts),
         ops.grouped_mxfp4_matmul(

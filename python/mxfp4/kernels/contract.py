@@ -109,17 +109,18 @@ def route(logits: np.ndarray, top: int) -> tuple[Answer, Answer]:
     return Answer(chosen), Answer(shares, EXP_ERROR)
 
 
-def sort_rows(chosen: np.ndarray, experts: int) -> tuple[Answer, Answer, Answer]:
-    """Returns the first row of each expert and counters, each row's token, each
-    slot's row."""
+def sort_rows(
+    chosen: np.ndarray, experts: int
+) -> tuple[Answer, Answer, Answer, Answer]:
+    """Returns each expert's first row, counters, each row's token, each slot's row."""
     slots = chosen.reshape(-1)
     order = np.argsort(slots, kind="stable")
     places = np.empty(len(slots), np.int64)
     places[order] = np.arange(len(slots))
     starts = np.searchsorted(slots[order], np.arange(experts + 1))
-    starts = np.append(starts, [0] * COUNTERS)
     return (
         Answer(starts),
+        Answer(np.zeros(COUNTERS, np.int64)),
         Answer(order // chosen.shape[1]),
         Answer(places.reshape(chosen.shape)),
     )

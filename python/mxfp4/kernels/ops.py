@@ -51,7 +51,8 @@ MASK_TOKENS = ("custom.logits.mask_tokens",)
 """Name of the op that masks the logits of tokens that a row must not go on with."""
 
 COUNTERS = 2
-"""Counters behind the start indices, 0 before and after each layer."""
+"""Counters of a layer's products, 0 before and after it."""
+
 GROUP = 32
 """Weights that share one scale, along the contraction."""
 
@@ -119,6 +120,7 @@ def grouped_mxfp4_matmul(
     *,
     out_features: int,
     bias: TensorValue | None = None,
+    counters: TensorValue | None = None,
     swiglu: bool = False,
     sources: TensorValue | None = None,
     after_product: bool = False,
@@ -129,11 +131,13 @@ def grouped_mxfp4_matmul(
         hidden: `[M, K]` bfloat16, rows grouped by expert; with `sources`, `[T, K]`.
         weights: uint8 packed by `pack`, of the shape that `packed_shape` tells.
         expert_start_indices: `[G + 1]` uint32; group g owns the rows from its
-            entry up to the next. As `sort_rows` makes them, with `COUNTERS` more,
-            each part of the GPU takes the next work whenever it is free.
+            entry up to the next.
         expert_ids: `[G]` int32; each group's expert, negative to skip the group.
         out_features: N before padding.
-        bias: `[E, N]` bfloat16, added to each expert's rows.
+        bias: `[E, N]` bfloat16, added to each expert's rows. Needs counters.
+        counters: `[COUNTERS]` uint32 that are 0, as `sort_rows` makes them, and are
+            again afterwards: each part of the GPU takes the next work whenever it is
+            free. Needs a bias.
         swiglu: Fuses GPT-OSS's SwiGLU over interleaved gate and up features.
             Needs a bias.
         sources: `[M]` uint32: which row of `hidden` each grouped row is. Needs the
@@ -170,10 +174,16 @@ def grouped_mxfp4_matmul(
     if bias is not None:
         _check_dtype("bias", bias, DType.bfloat16)
         _check_shape("bias", bias, (experts, out_features), projection)
-        values.append(bias)
+        if counters is None:
+            raise ValueError("a product with a bias needs counters, got none")
+        _check_dtype("counters", counters, DType.uint32)
+        _check_shape("counters", counters, (COUNTERS,), "the products of a layer")
+        values += [bias, counters]
         variant = "_swiglu" if swiglu else "_bias"
     elif swiglu:
         raise ValueError("the fused SwiGLU needs a bias, got none")
+    elif counters is not None:
+        raise ValueError("only a product with a bias takes counters")
     if sources is not None:
         if not swiglu:
             raise ValueError("only the fused SwiGLU takes the sources of its rows")
@@ -275,7 +285,7 @@ def route(
 
 def sort_rows(
     chosen: TensorValue, experts: int
-) -> tuple[TensorValue, TensorValue, TensorValue]:
+) -> tuple[TensorValue, TensorValue, TensorValue, TensorValue]:
     """Orders the rows of all tokens by expert.
 
     Args:
@@ -283,9 +293,9 @@ def sort_rows(
         experts: How many there are.
 
     Returns:
-        The first row of each expert, the end of the last and the counters of the
-        products, `[E + 1 + COUNTERS]` uint32; the token of each row, `[T * top]`
-        uint32; and the row of each token's expert, `[T, top]` uint32.
+        The first row of each expert and the end of the last, `[E + 1]` uint32; the
+        counters of the products, `[COUNTERS]` uint32; the token of each row,
+        `[T * top]` uint32; and the row of each token's expert, `[T, top]` uint32.
 
     Raises:
         ValueError: A shape or dtype is wrong.
@@ -294,19 +304,20 @@ def sort_rows(
     _check_dtype("chosen", chosen, DType.int32)
     _check_rank("chosen", chosen, 2)
     tokens, top = chosen.shape
-    starts, sources, places = _call_for(
+    starts, counters, sources, places = _call_for(
         SORT,
         [chosen],
         [
             TensorType(DType.uint32, shape, device=chosen.device)
             for shape in (
-                (experts + 1 + COUNTERS,),
+                (experts + 1,),
+                (COUNTERS,),
                 (tokens * top,),
                 (tokens, top),
             )
         ],
     )
-    return starts, sources, places
+    return starts, counters, sources, places
 
 
 def combine(rows: TensorValue, places: TensorValue, shares: TensorValue) -> TensorValue:
