@@ -1,8 +1,16 @@
 """The PTX that the kernels need and that has no stable name in the library: barriers, bulk copies, fences.
 
-Addresses in shared memory are 32-bit (`.shared` window), where the library's functions take pointers. Its named barriers and
-those of a cluster are `.aligned`, which all threads of a warp must reach together; these are not. Each function names its
-section of the PTX ISA.
+What the library has is used where the machine code comes out the same. Where it does not:
+
+- Its functions for `mbarrier` and bulk copies take pointers. Addresses in shared memory are 32-bit here (`.shared` window).
+- Its named barriers and those of a cluster are `.aligned`, which all threads of a warp must reach together; these are not.
+- Its waits for other grids compile to nothing where the program's target accelerator is not Hopper, whatever the kernel's
+  target is.
+- `warp.max` and `warp.min` are ten instructions, `recip` flushes subnormals, `sleep` reads a clock in a loop.
+- `mma` and `byte_permute` are the same instructions, but the compiler moves them: the router for few tokens and tiles of 64
+  tokens come out otherwise.
+
+Each function names its section of the PTX ISA.
 """
 
 from std.memory import Pointer
