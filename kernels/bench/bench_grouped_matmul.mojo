@@ -30,7 +30,13 @@ from max.gpu.host import (
 from std.memory import Pointer
 
 from harness import NEEDS_HOPPER, fill_values, has_hopper, hash32
-from mxfp4.moe.grouped_matmul.config import BIAS, Config, SWIGLU
+from mxfp4.moe.grouped_matmul.config import (
+    BIAS,
+    Config,
+    SWIGLU,
+    WIDTHS,
+    least_row_tiles,
+)
 from mxfp4.moe.grouped_matmul.kernel import grouped_matmul_kernel
 from mxfp4.moe.grouped_matmul.launch import tile_tokens, unit_row_tiles
 from mxfp4.moe.grouped_matmul.shared_memory import SharedMemory
@@ -324,9 +330,9 @@ struct Batch:
         var row_tiles = unit_row_tiles(
             m, projection.n, self.experts, self.processors
         )
-        comptime for i in range(6):
-            comptime TOKENS = 1 << (3 + i)
-            comptime for ROW_TILES in range(1 if TOKENS <= 16 else 2, 3):
+        comptime for i in range(len(WIDTHS)):
+            comptime TOKENS = WIDTHS[i]
+            comptime for ROW_TILES in range(least_row_tiles(TOKENS), 3):
                 if wanted == TOKENS and row_tiles == ROW_TILES:
                     comptime shared = SharedMemory[TOKENS, ROW_TILES].BYTES
                     return builder.add_function[

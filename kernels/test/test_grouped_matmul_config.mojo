@@ -3,7 +3,13 @@ its way through it, and addresses that the kernel cannot copy from are refused.
 """
 
 from harness import Report
-from mxfp4.moe.grouped_matmul.config import BLOCK_BYTES, Config, TILE_BYTES
+from mxfp4.moe.grouped_matmul.config import (
+    BLOCK_BYTES,
+    Config,
+    TILE_BYTES,
+    WIDTHS,
+    least_row_tiles,
+)
 from mxfp4.moe.grouped_matmul.shared_memory import SharedMemory
 from mxfp4.moe.schedule import MAX_GROUPS, UNITS_AHEAD, Unit
 from mxfp4.ops.grouped_matmul import check_alignment
@@ -113,9 +119,9 @@ def check_addresses(mut report: Report):
 
 def main() raises:
     var report = Report()
-    comptime for i in range(6):
-        comptime TOKENS = 8 << i
-        comptime for row_tiles in range(1 if TOKENS <= 16 else 2, 3):
+    comptime for i in range(len(WIDTHS)):
+        comptime TOKENS = WIDTHS[i]
+        comptime for row_tiles in range(least_row_tiles(TOKENS), 3):
             check_shape[TOKENS, row_tiles](report)
     check_unit(report)
     check_addresses(report)

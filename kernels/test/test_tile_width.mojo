@@ -4,6 +4,7 @@ The sizes stand in `python/mxfp4/gpt_oss/self_check.py` (`TOKENS`, `TOP`, `EXPER
 """
 
 from harness import Report
+from mxfp4.moe.grouped_matmul.config import WIDTHS
 from mxfp4.moe.grouped_matmul.launch import tile_tokens, unit_row_tiles
 from mxfp4.moe.router_few import few_tokens
 from mxfp4.moe.router import route_wide
@@ -15,22 +16,24 @@ comptime EXPERTS = 8
 def main() raises:
     var report = Report()
     var tokens = [6, 12, 30, 64, 140, 300]
-    var wanted = 8
+    var widths = materialize[WIDTHS]()
+    var next = 0
     var routers = 0
     var clusters = 0
     for count in tokens:
+        var wanted = widths[next]
+        next += 1
         var width = tile_tokens(count * TOP, EXPERTS)
         report.check(
             String(count, " tokens take tiles of ", wanted),
             Int(width != wanted),
             String("width, it is ", width),
         )
-        wanted *= 2
         routers += Int(route_wide(count))
         clusters |= 0 if route_wide(count) else few_tokens(count)
     report.check(
         "the widest is the last there is",
-        Int(wanted != 512),
+        len(widths) - next,
         "width is missing",
     )
     report.check(

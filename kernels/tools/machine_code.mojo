@@ -20,7 +20,13 @@ from mxfp4.logits.health import health_kernel
 from mxfp4.logits.padding import padding_kernel
 from mxfp4.logits.token_mask import token_mask_kernel
 from mxfp4.moe.combine import combine_kernel
-from mxfp4.moe.grouped_matmul.config import BIAS, PLAIN, SWIGLU
+from mxfp4.moe.grouped_matmul.config import (
+    BIAS,
+    PLAIN,
+    SWIGLU,
+    WIDTHS,
+    least_row_tiles,
+)
 from mxfp4.moe.grouped_matmul.kernel import grouped_matmul_kernel
 from mxfp4.moe.router_few import route_few_kernel
 from mxfp4.moe.router_many import route_many_kernel
@@ -72,9 +78,9 @@ def main() raises:
         raise Error("usage: machine_code FOLDER")
     makedirs(String(argv()[1]), exist_ok=True)
     comptime if wanted("grouped_matmul"):
-        comptime for i in range(6):
-            comptime TOKENS = 8 << i
-            comptime for row_tiles in range(1 if TOKENS <= 16 else 2, 3):
+        comptime for i in range(len(WIDTHS)):
+            comptime TOKENS = WIDTHS[i]
+            comptime for row_tiles in range(least_row_tiles(TOKENS), 3):
                 save_grouped_matmul[TOKENS, row_tiles]()
     comptime if wanted("router"):
         comptime for i in range(3):

@@ -17,6 +17,15 @@ comptime RING_BYTES = 220 * 1024
 comptime MOST_STAGES = 16
 """Most slots of the ring."""
 
+comptime WIDTHS: List[Int] = [8, 16, 32, 64, 128, 256]
+"""The most tokens in a tile for which the kernel is compiled, ascending; a warpgroup's sums leave no room for more than 256."""
+
+
+def least_row_tiles(width: Int) -> Int:
+    """The fewest tiles of 64 weight rows in a unit for which the kernel is compiled; the most are 2."""
+    return 1 if width <= 16 else 2
+
+
 comptime PLAIN = 0
 """Epilogue: y = x w^T."""
 comptime BIAS = 1
@@ -34,7 +43,7 @@ struct Config[TOKENS: Int, ROW_TILES: Int]:
     """One compiled shape of the kernel.
 
     Parameters:
-        TOKENS: Most tokens in a tile: 8, 16, 32, 64, 128 or 256.
+        TOKENS: Most tokens in a tile, one of `WIDTHS`.
         ROW_TILES: Tiles of 64 weight rows in a unit of work, each with warpgroups of its own.
     """
 
@@ -63,6 +72,11 @@ struct Config[TOKENS: Int, ROW_TILES: Int]:
     is the limit and not the tensor cores, which half a unit leaves idle.
     """
 
+    comptime MOVES_REGISTERS = Self.TOKENS > 128
+    """Whether the warpgroup that loads gives registers to those that multiply, which have more sums than fit otherwise."""
+    comptime STAGGERED = Self.TOKENS == 256
+    """Whether one of the warpgroups that multiply runs behind the other, so that it multiplies while that one writes results."""
+
     comptime DEPTH = 2 if Self.TOKENS <= 64 else 1
     """Steps that a warpgroup finds in one slot of the ring: two where that leaves enough slots, for half the waiting."""
     comptime STEPS = Self.K_SPLIT * Self.DEPTH
@@ -90,6 +104,8 @@ struct Config[TOKENS: Int, ROW_TILES: Int]:
     def check():
         """What must hold, when this is compiled."""
         comptime assert Self.TOKENS % 8 == 0 and Self.TOKENS <= 256
+        # Tiles that one warpgroup multiplies alone are narrowed in steps of 32.
+        comptime assert Self.K_SPLIT > 1 or Self.TOKENS % 32 == 0
         comptime assert Self.ROW_TILES == 1 or Self.ROW_TILES == 2
         comptime assert Self.THREADS <= 1024
         # One step is multiplied while others are under way.

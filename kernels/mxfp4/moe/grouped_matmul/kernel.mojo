@@ -96,7 +96,7 @@ def grouped_matmul_kernel[
     var count = of_groups.ends[unsafe_offset=Int(groups) - 1]
 
     if warp_index < 4:
-        comptime if TOKENS > 128:
+        comptime if Shape.MOVES_REGISTERS:
             warpgroup_reg_dealloc[88]()
         var weights_of = WeightLoader[TOKENS, ROW_TILES](memory, thread // 32)
         var tokens_of = TokenLoader[TOKENS, ROW_TILES, GATHER](
@@ -150,7 +150,7 @@ def grouped_matmul_kernel[
                     slots,
                 )
     else:
-        comptime if TOKENS > 128:
+        comptime if Shape.MOVES_REGISTERS:
             warpgroup_reg_alloc[208]()
         consume[EPILOGUE=EPILOGUE](
             memory, operands, warp_index // 4 - 1, count, steps, slots

@@ -8,23 +8,25 @@ from max.gpu.primitives.grid_controls import PDLLevel, pdl_launch_attributes
 from ...layout import TILE
 from ...pointers import BF16, Bytes, ExpertIds, GroupStarts, RowIndices
 from ..schedule import MAX_GROUPS
-from .config import Config
+from .config import Config, WIDTHS, least_row_tiles
 from .kernel import grouped_matmul_kernel
 from .shared_memory import SharedMemory
 
 
 def tile_tokens(m: Int, groups: Int) -> Int:
-    """Most tokens in a tile, 8 to 256, for `m` rows in `groups` groups, of which only the average is known on the host.
+    """Most tokens in a tile, one of `WIDTHS`, for `m` rows in `groups` groups, of which only the average is known on the host.
 
     So wide that hardly any group needs a second tile, for which its weights would be decoded again: the average and 2.6
     standard deviations.
     """
     var average = Float32(m) / Float32(groups)
     var wanted = average + 2.6 * sqrt(average)
-    var tokens = 8
-    while Float32(tokens) < wanted and tokens < 256:
-        tokens *= 2
-    return tokens
+    comptime WIDEST = WIDTHS[len(WIDTHS) - 1]
+    comptime for i in range(len(WIDTHS)):
+        comptime width = WIDTHS[i]
+        if wanted <= Float32(width):
+            return width
+    return WIDEST
 
 
 def unit_row_tiles(m: Int, n: Int, groups: Int, processors: Int) -> Int:
@@ -33,7 +35,7 @@ def unit_row_tiles(m: Int, n: Int, groups: Int, processors: Int) -> Int:
     A unit of one has as much to do at its end as one of two; but in the last round of units, most multiprocessors may have
     none. Which groups have rows is not known on the host: as many as if each row chose its group by chance.
     """
-    if tile_tokens(m, groups) > 16:
+    if least_row_tiles(tile_tokens(m, groups)) == 2:
         return 2
     var active = Float32(groups) * (1 - exp(-Float32(m) / Float32(groups)))
     var units = active * Float32(ceildiv(n, 2 * TILE))
@@ -156,9 +158,9 @@ def grouped_matmul[
     )
     var wanted = tile_tokens(m, groups)
     var row_tiles_wanted = unit_row_tiles(m, n, groups, processors)
-    comptime for i in range(6):
-        comptime tokens = 1 << (3 + i)
-        comptime for row_tiles in range(1 if tokens <= 16 else 2, 3):
+    comptime for i in range(len(WIDTHS)):
+        comptime tokens = WIDTHS[i]
+        comptime for row_tiles in range(least_row_tiles(tokens), 3):
             if wanted == tokens and row_tiles_wanted == row_tiles:
                 _launch[tokens, row_tiles, EPILOGUE, GATHER, AFTER_PRODUCT](
                     y,

@@ -1,5 +1,6 @@
 """The warpgroup that loads: it fills the ring with the weights and tokens of one unit after the other."""
 
+from std.bit import next_power_of_two
 from std.math import ceildiv
 
 from max.gpu import thread_idx
@@ -163,7 +164,9 @@ struct TokenLoader[TOKENS: Int, ROW_TILES: Int, GATHER: Bool](
     """Its first row in the tile."""
     var unit: Unit
     """The unit."""
-    var held: SIMD[DType.uint32, Self.ROWS if Self.GATHER else 1]
+    var held: SIMD[
+        DType.uint32, next_power_of_two(Self.ROWS) if Self.GATHER else 1
+    ]
     """Where its rows come from."""
     var issued: UInt32
     """Slots that it has begun to fill."""
