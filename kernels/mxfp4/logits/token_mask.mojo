@@ -5,12 +5,15 @@ A grammar says so with a bit for each token. Requests without one have rows of o
 
 from std.utils.numerics import neg_inf
 
-from max.gpu import block_idx, thread_idx
+from max.gpu import block_idx, grid_dim, thread_idx
 from max.gpu.host import DeviceContext
 
 from ..pointers import Floats, Words
 
-comptime MASK_THREADS = 1024
+comptime MASK_THREADS = 256
+
+comptime MASK_BLOCKS = 64
+"""Blocks of a row. One alone would wait 196 times for a word of GPT-OSS's 201088 columns, with 1024 threads."""
 
 comptime BITS = 32
 """Columns of a word: a warp reads one word and writes its columns."""
@@ -19,11 +22,12 @@ comptime BITS = 32
 def token_mask_kernel(
     logits: Floats, mask: Words, columns: UInt32, words: UInt32
 ):
-    """One block a row; see `mask_tokens`."""
-    var row = logits.unsafe_offset(Int(block_idx.x) * Int(columns))
-    var bits = mask.unsafe_offset(Int(block_idx.x) * Int(words))
+    """A row of blocks for each row; see `mask_tokens`."""
+    var row = logits.unsafe_offset(Int(block_idx.y) * Int(columns))
+    var bits = mask.unsafe_offset(Int(block_idx.y) * Int(words))
     var end = min(Int(columns), Int(words) * BITS)
-    for at in range(Int(thread_idx.x), end, MASK_THREADS):
+    var first = Int(block_idx.x) * MASK_THREADS + Int(thread_idx.x)
+    for at in range(first, end, Int(grid_dim.x) * MASK_THREADS):
         var word = bits[unsafe_offset=at // BITS]
         if (word >> UInt32(at % BITS)) & 1 == 0:
             row[unsafe_offset=at] = neg_inf[DType.float32]()
@@ -55,6 +59,6 @@ def mask_tokens(
         mask,
         UInt32(columns),
         UInt32(words),
-        grid_dim=rows,
+        grid_dim=(MASK_BLOCKS, rows),
         block_dim=MASK_THREADS,
     )

@@ -365,7 +365,6 @@ def _advance(batch: Iterable[TextContext]) -> None:
         array, count = tokens.array, tokens._current_length
         if (
             type(ctx) is not TextContext
-            or ctx._matcher is not None
             or tokens._actively_chunked
             or tokens._processing_offset
             or count >= array.size

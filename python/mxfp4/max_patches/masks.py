@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -70,7 +72,14 @@ class Threads:
 
     def __init__(self, most: int = THREADS) -> None:
         self._most = most
-        self._pool = ThreadPoolExecutor(max(1, most), "mxfp4-masks")
+        # An executor's futures cost a step of many requests a tenth of a millisecond.
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        for _ in range(most):
+            Thread(target=self._work, name="mxfp4-masks", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._tasks.get()()
 
     def each(self, work: Callable[[int], None], rows: Sequence[int]) -> None:
         """Returns when all rows are done, some of them by this thread.
@@ -80,6 +89,8 @@ class Threads:
         # A row may take a thousand times as long as another: each thread takes the
         # next one that is left.
         left = list(rows)
+        at_work: list[None] = []
+        ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
         def run() -> None:
             while True:
@@ -89,16 +100,33 @@ class Threads:
                     return
                 work(row)
 
-        helpers = min(self._most, len(left) // SHARE)
-        others = [self._pool.submit(run) for _ in range(helpers)]
+        def help_out() -> None:
+            # Who comes when nothing is left has not to be waited for.
+            at_work.append(None)
+            error = None
+            try:
+                run()
+            except BaseException as raised:
+                error = raised
+                left.clear()
+            ended.put(error)
+
+        for _ in range(min(self._most, len(left) // SHARE)):
+            self._tasks.put(help_out)
         try:
             run()
         finally:
             left.clear()
-            errors = [other.exception() for other in others]
+            errors = [ended.get() for _ in range(len(at_work))]
         for error in errors:
             if error is not None:
                 raise error
+
+
+@cache
+def threads() -> Threads:
+    """Returns those of this process, which begin at the first call."""
+    return Threads()
 
 
 class Masks:
@@ -125,7 +153,6 @@ class Masks:
         self._views: dict[int, Buffer] = {}
         self.rows = rows
         self.width = width
-        self._threads = Threads()
         words = -(-vocabulary // BITS)
         table = self._host.to_numpy()
         table[:] = -1
@@ -143,7 +170,7 @@ class Masks:
         changed = self._masked.difference(rows)
         for row in changed:
             self._rows[row][:] = -1
-        self._threads.each(lambda row: fill(helper, batch[row], self._rows[row]), rows)
+        threads().each(lambda row: fill(helper, batch[row], self._rows[row]), rows)
         changed.update(rows)
         self._masked = set(rows)
         is_copied = self._device is not self._host
