@@ -24,7 +24,7 @@ from max.pipelines.modeling.types import RequestID
 from max.pipelines.sampling import SamplingConfig
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
-from mxfp4.max_patches import masks, registry
+from mxfp4.max_patches import bounds, masks, registry
 
 VOCABULARY = 70
 """Tokens: letters and digits, some without a name, and an end. No multiple of 32."""
@@ -243,18 +243,37 @@ def test_rows_that_follow_one_another_are_one_copy(rows: Any, wanted: Any) -> No
     assert list(masks.runs(rows)) == wanted
 
 
-def test_threads_fill_what_one_would() -> None:
-    made = backend()
-    helper = SimpleNamespace(backend=made)
-    batch = [context(f"{at}", f"[a-z]{{{at % 5}}}[0-9]+") for at in range(64)]
-    for each in batch:
-        each._matcher = made.create_matcher(each.grammar)
-    rows = [np.full((1, 3), -1, np.int32) for _ in batch]
-    masks.Threads(3).each(lambda at: masks.fill(helper, batch[at], rows[at]), range(64))
-    alone = np.full((1, 3), -1, np.int32)
-    for each, row in zip(batch, rows, strict=True):
-        masks.fill(helper, each, alone)
-        assert (row == alone).all()
+@pytest.mark.parametrize("helpers", [0, 3])
+def test_threads_fill_what_one_would(helpers: int) -> None:
+    """Of matchers with and without bounds, some stopped, left, or not yet in force."""
+    assert registry.apply("bounds").kind is registry.Kind.APPLIES
+    try:
+        made = backend()
+        helper = SimpleNamespace(backend=made)
+        marks = bounds.Marks(end=30, message=31, analysis=[3], blanks=[2])
+        batch = [context(f"{at}", f"[a-z]{{{at % 5}}}[0-9]{{1,2}}") for at in range(90)]
+        for at, each in enumerate(batch):
+            matcher = made.create_matcher(each.grammar)
+            if at % 2:
+                budget = [None, 0, 4][at % 3]
+                matcher = bounds.BoundedMatcher(matcher._matcher, budget, marks)
+            each._matcher = matcher
+            texts = "abcde"[: at % 5] + "12"
+            matcher.try_consume_tokens([LETTERS.index(x) for x in texts[: at % 8]])
+            if at % 7 == 0:
+                matcher.try_consume_tokens([END])
+            if at % 11 == 0:
+                each.grammar_state.grammar_enforced = False
+                each.grammar_state.tools_forced = at % 2 == 0
+        assert {each.matcher.is_stopped() for each in batch} == {True, False}
+        rows = [np.full((1, 3), -1, np.int32) for _ in batch]
+        masks.fill_all(helper, batch, rows, masks.Threads(helpers))
+        alone = np.full((1, 3), -1, np.int32)
+        for each, row in zip(batch, rows, strict=True):
+            masks.fill(helper, each, alone)
+            assert (row == alone).all()
+    finally:
+        registry.undo("bounds")
 
 
 @pytest.mark.parametrize("helpers", [0, 1, 3])

@@ -26,8 +26,12 @@ import numpy.typing as npt
 from max.driver import Buffer, Device, Usage
 from max.dtype import DType
 from max.pipelines.lib.pipeline_variants import overlap_text_generation as overlap
+from max.pipelines.lib.pipeline_variants.structured_output_backend import (
+    XgrammarMatcher,
+)
 from max.pipelines.sampling.sampling_logits_processor import FusedSamplingProcessor
 
+from mxfp4.max_patches.bounds import BoundedMatcher
 from mxfp4.max_patches.patch import Patches
 
 MASKS = "_mxfp4_masks"
@@ -68,7 +72,7 @@ def runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 class Threads:
-    """Does the same with many rows, which xgrammar does without Python's lock."""
+    """Does the same with many things, for the most part without Python's lock."""
 
     def __init__(self, most: int = THREADS) -> None:
         self._most = most
@@ -81,24 +85,24 @@ class Threads:
         while True:
             self._tasks.get()()
 
-    def each(self, work: Callable[[int], None], rows: Sequence[int]) -> None:
-        """Returns when all rows are done, some of them by this thread.
+    def each(self, work: Callable[[Any], None], things: Sequence[Any]) -> None:
+        """Returns when all are done, some of them by this thread.
 
         An error is raised when nothing works any more.
         """
-        # A row may take a thousand times as long as another: each thread takes the
-        # next one that is left.
-        left = list(rows)
+        # One may take a thousand times as long as another: each thread takes the next
+        # one that is left.
+        left = list(things)
         at_work: list[None] = []
         ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
         def run() -> None:
             while True:
                 try:
-                    row = left.pop()
+                    thing = left.pop()
                 except IndexError:
                     return
-                work(row)
+                work(thing)
 
         def help_out() -> None:
             # Who comes when nothing is left has not to be waited for.
@@ -170,7 +174,8 @@ class Masks:
         changed = self._masked.difference(rows)
         for row in changed:
             self._rows[row][:] = -1
-        threads().each(lambda row: fill(helper, batch[row], self._rows[row]), rows)
+        contexts = [batch[row] for row in rows]
+        fill_all(helper, contexts, [self._rows[row] for row in rows], threads())
         changed.update(rows)
         self._masked = set(rows)
         is_copied = self._device is not self._host
@@ -198,6 +203,39 @@ def fill(helper: Any, context: Any, row: Row) -> None:
     else:
         # Its grammar holds for parts of the answer, and not here.
         row[:] = -1
+
+
+def fill_all(
+    helper: Any, contexts: Iterable[Any], rows: Iterable[Row], threads: Threads
+) -> None:
+    """Does so for many, of which xgrammar's part is left to threads.
+
+    It is all that they do: a thread that wants Python's lock while another has it
+    sleeps, and to be woken takes as long as to fill a row.
+    """
+    xgrammars: list[tuple[Callable[[Row, int], Any], Row]] = []
+    bounded: list[tuple[BoundedMatcher, Row]] = []
+    for context, row in zip(contexts, rows, strict=True):
+        matcher = context.matcher
+        kind = type(matcher)
+        if (
+            kind not in (XgrammarMatcher, BoundedMatcher)
+            or not context.grammar_enforced
+            or matcher.is_stopped()
+        ):
+            fill(helper, context, row)
+            continue
+        xgrammars.append((matcher._matcher.fill_next_token_bitmask, row))
+        if kind is BoundedMatcher:
+            bounded.append((matcher, row))
+    threads.each(_fill_by_xgrammar, xgrammars)
+    for matcher, row in bounded:
+        matcher.narrow(row[0])
+
+
+def _fill_by_xgrammar(task: tuple[Callable[[Row, int], Any], Row]) -> None:
+    fill_one, row = task
+    fill_one(row, 0)
 
 
 class MaskedSampling(FusedSamplingProcessor):
