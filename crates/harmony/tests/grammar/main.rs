@@ -8,9 +8,10 @@ mod walker;
 mod walks;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use walker::Walker;
+use walker::{Walker, Walkers};
 
 type Test = fn(&Walker) -> Result<(), String>;
 
@@ -32,16 +33,15 @@ fn main() -> ExitCode {
         ("inputs_are_what_their_grammars_derive", inputs::grammars),
         ("other_calls_than_those_asked_for_are_refused", known::calls),
     ];
+    let walkers = Arc::new(Walkers::default());
     let trials = tests.map(|(name, test)| {
-        Trial::ignorable_test(name, move || {
-            let done = Walker::start().and_then(|walker| test(&walker));
-            match done {
-                Ok(()) => Ok(Completion::Completed),
-                Err(error) => match error.strip_prefix("skipped: ") {
-                    Some(reason) => Ok(Completion::ignored_with(reason)),
-                    None => Err(Failed::from(error)),
-                },
-            }
+        let walkers = Arc::clone(&walkers);
+        Trial::ignorable_test(name, move || match walkers.lend(test) {
+            Ok(()) => Ok(Completion::Completed),
+            Err(error) => match error.strip_prefix("skipped: ") {
+                Some(reason) => Ok(Completion::ignored_with(reason)),
+                None => Err(Failed::from(error)),
+            },
         })
     });
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -207,15 +208,18 @@ BYTES = byte_characters()
 
 def main() -> None:
     assert xgrammar
+    # xgrammar's own log goes to the standard output: an answer may not be taken for it.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     walker = Walker(sys.argv[1])
-    print(json.dumps({"ready": True}), flush=True)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         ask = json.loads(line)
         try:
             answer = getattr(walker, ask["do"])(ask)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}".strip()}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 main()

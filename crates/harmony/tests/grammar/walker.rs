@@ -4,9 +4,29 @@ use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use mxfp4_harmony::testing::published;
 use serde_json::{Value, json};
+
+/// Those that no test has now: each takes seconds to start.
+#[derive(Default)]
+pub struct Walkers(Mutex<Vec<Walker>>);
+
+impl Walkers {
+    /// Runs a test with one. What failed may have left its walker anywhere, so that no other test gets it.
+    pub fn lend(&self, test: impl Fn(&Walker) -> Result<(), String>) -> Result<(), String> {
+        let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = idle().pop();
+        let walker = match known {
+            Some(walker) => walker,
+            None => Walker::start()?,
+        };
+        test(&walker)?;
+        idle().push(walker);
+        Ok(())
+    }
+}
 
 /// xgrammar in another process.
 pub struct Walker {
@@ -16,7 +36,7 @@ pub struct Walker {
 
 impl Walker {
     /// Fails with a reason to skip the test where this machine lacks something.
-    pub fn start() -> Result<Self, String> {
+    fn start() -> Result<Self, String> {
         let published = published().ok_or("skipped: MXFP4_PUBLISHED is not set")?;
         let python = sdk().join("bin/python");
         if !python.exists() {
