@@ -125,11 +125,19 @@ def test_no_port_is_open_for_requests(engine: FrontEnd) -> None:
 
 def test_answers_come_whole_and_apart(engine: FrontEnd) -> None:
     prompts = [list(range(first, first + 30)) for first in range(1, 5)]
-    numbers = [engine.ask(prompt, max_tokens=40) for prompt in prompts]
-    made = engine.answers(*numbers)
-    for number, prompt in zip(numbers, prompts, strict=True):
-        assert made[number]["tokens"] == prompt
-        assert made[number]["finish"] == "stop"
+    while prompts:
+        numbers = [engine.ask(prompt, max_tokens=40) for prompt in prompts]
+        made = engine.answers(*numbers)
+        refused = []
+        for number, prompt in zip(numbers, prompts, strict=True):
+            # On a busy machine the last may come while the others still wait.
+            if made[number].get("kind") == "full":
+                refused.append(prompt)
+                continue
+            assert made[number]["tokens"] == prompt
+            assert made[number]["finish"] == "stop"
+        assert len(refused) < len(prompts)
+        prompts = refused
 
 
 def test_an_answer_is_cut_at_its_length(engine: FrontEnd) -> None:
