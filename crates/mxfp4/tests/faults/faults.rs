@@ -23,8 +23,11 @@ pub trait Subject {
     fn whole(&mut self, round: usize, ran: &Ran) -> Result<(), String>;
 }
 
-/// How often where nobody says it: what takes less than a minute.
+/// How often where nobody says it: what takes a minute or two.
 const FEW: usize = 10;
+
+/// The variable that says it.
+const TOTAL: &str = "MXFP4_FAULTS";
 
 /// A little later than it takes: the last steps are those that count.
 const LAST: f64 = 1.1;
@@ -40,18 +43,10 @@ pub struct Faults {
 impl Faults {
     /// As the environment says; a few where it says nothing.
     pub fn from_environment(subjects: usize) -> Self {
-        let number = |name| {
-            let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-            Some(
-                value
-                    .parse()
-                    .unwrap_or_else(|_| panic!("{name} is a number")),
-            )
-        };
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = u64::from(clock.unwrap_or(Duration::ZERO).subsec_nanos());
         Self {
-            total: number("MXFP4_FAULTS").map_or(FEW, |total: u64| total as usize),
+            total: number(TOTAL).map_or(FEW, |total| total as usize),
             subjects,
             seed: number("MXFP4_FAULTS_SEED").unwrap_or(clock),
         }
@@ -113,6 +108,20 @@ impl Faults {
             false => Err(format!("{summary}\n{}", corrupt.join("\n"))),
         }
     }
+}
+
+/// Whether nobody says how often: what is killed is to be small then.
+pub fn are_few() -> bool {
+    number(TOTAL).is_none()
+}
+
+/// What the environment says.
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable)
+        .ok()
+        .filter(|value| !value.is_empty())?;
+    let number = value.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 /// Starts `command` and kills it after this time; false where it had ended by then.

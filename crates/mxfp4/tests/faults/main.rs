@@ -1,7 +1,8 @@
 //! `mxfp4` is killed with SIGKILL at random moments of what it makes: the SDK, a kernel package, a bundle, an unpacked
 //! workspace. Whatever is there then is whole, the same command makes the rest, and nothing is left behind.
 //!
-//! `MXFP4_FAULTS` is how often in all, `MXFP4_FAULTS_SEED` draws the moments of an earlier run again.
+//! `MXFP4_FAULTS` is how often in all, and takes the SDK with all that the lock file names; without it there are a few
+//! kills, and the SDK is MAX and Mojo alone. `MXFP4_FAULTS_SEED` draws the moments of an earlier run again.
 
 mod build;
 mod bundle;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::faults::Subject;
+use crate::faults::{Subject, are_few};
 use crate::support::{Ran, Skip, folder, mxfp4, repository, run, sdk, tool};
 use crate::tree::{Tree, compare, tree};
 
@@ -41,6 +41,11 @@ impl Setup {
             .or_else(|| home(".cache/uv"))
             .ok_or("there is no HOME, and so no cache of uv's")?;
         let lock = fs::read_to_string(root.path().join("python/uv.lock")).expect("it was copied");
+        let lock = match are_few() {
+            true => small(&lock),
+            false => lock,
+        };
+        fs::write(root.path().join("python/uv.lock"), &lock).expect("it can be written");
         let setup = Self {
             root,
             lock,
@@ -124,6 +129,19 @@ impl Subject for Setup {
             _ => Err(format!("its compiler does not run: {ran:?}")),
         }
     }
+}
+
+/// The lock file without what serves and what tests: MAX and Mojo alone are a third of the modules, and compiling them is
+/// what takes the time.
+fn small(lock: &str) -> String {
+    let serves = "{ name = \"max\", extra = [\"serve\"] }";
+    let (before, tests) = lock
+        .split_once("\ndev = [\n    {")
+        .expect("the project has a group `dev`");
+    let (_, after) = tests.split_once("\n]\n").expect("it has an end");
+    assert_eq!(before.matches(serves).count(), 1, "the project takes MAX");
+    let before = before.replace(serves, "{ name = \"max\" }");
+    format!("{before}\ndev = []\n{after}")
 }
 
 /// The uv on PATH, or the one that setup took from the lock file.
