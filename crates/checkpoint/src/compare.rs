@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::expected::{EMBEDDING, Expected, HEAD};
 use crate::fault::Fault;
-use crate::header::Tensor;
 use crate::index::Index;
 use crate::layout::is_original;
 use crate::sizes::Sizes;
+use crate::tensor::Tensor;
 
 /// A tensor, and the file that holds it.
 #[derive(Clone, Copy, Debug)]

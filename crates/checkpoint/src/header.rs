@@ -10,32 +10,13 @@ use serde_json::value::RawValue;
 
 use crate::dtype::Dtype;
 use crate::fault::Fault;
+use crate::tensor::Tensor;
 
 /// The longest header that is read, as of the format's own reader.
 pub const LONGEST: u64 = 100_000_000;
 
 /// Bytes before the header: its length.
 pub const LENGTH: u64 = 8;
-
-/// A tensor, as a header describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// The type of its elements.
-    pub dtype: Dtype,
-    /// Its dimensions.
-    pub shape: Vec<u64>,
-    /// Where its bytes begin, counted from the header's end.
-    pub begin: u64,
-    /// Where they end.
-    pub end: u64,
-}
-
-impl Tensor {
-    /// How many bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.end.saturating_sub(self.begin)
-    }
-}
 
 /// What a header describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

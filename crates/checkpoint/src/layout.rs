@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dtype::Dtype;
-use crate::header::Tensor;
 use crate::sizes::Sizes;
+use crate::tensor::Tensor;
 
 /// A way to lay out GPT-OSS's weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -16,6 +16,7 @@ mod layout;
 mod read;
 mod scales;
 mod sizes;
+mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tokenizer;
@@ -23,8 +24,9 @@ mod tokenizer;
 pub use dtype::Dtype;
 pub use fault::{Fault, Faults};
 pub use files::{weight_bytes, weight_files};
-pub use header::{Header, Tensor, parse};
+pub use header::{Header, parse};
 pub use inspection::{DtypeTotal, Inspection, Shard, Tokenizer, inspect};
 pub use layout::{Axes, Layout};
 pub use scales::{LayerScales, count_nan_scales};
 pub use sizes::Sizes;
+pub use tensor::Tensor;

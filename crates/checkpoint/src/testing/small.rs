@@ -185,6 +185,32 @@ impl Small {
         found.unwrap_or_else(|| panic!("the small checkpoint has no {name}"))
     }
 
+    /// The same with all tensors in one file, without an index.
+    pub fn in_one_file(mut self) -> Self {
+        let all = self.files.into_values().flatten().collect();
+        self.files = [("model.safetensors".to_owned(), all)].into();
+        self.indexed = false;
+        self
+    }
+
+    /// The same with heads so large that the weights take about so many bytes, which are holes.
+    pub fn of_bytes(mut self, bytes: u64) -> Self {
+        let features = HEADS + 2 * KEYS;
+        let of_each = LAYERS * 2 * (HIDDEN * (features + HEADS) + features);
+        let dim = bytes / of_each;
+        self.config["head_dim"] = dim.into();
+        for stored in self.files.values_mut().flatten() {
+            let (of_rows, heads) = match stored.name.rsplit_once("self_attn.") {
+                Some((_, name)) if name.starts_with("q_proj") => (true, HEADS),
+                Some((_, name)) if name.starts_with(['k', 'v']) => (true, KEYS),
+                Some((_, "o_proj.weight")) => (false, HEADS),
+                _ => continue,
+            };
+            stored.shape[usize::from(!of_rows)] = heads * dim;
+        }
+        self
+    }
+
     /// Takes a tensor away.
     pub fn remove(&mut self, name: &str) {
         for stored in self.files.values_mut() {
@@ -237,7 +263,11 @@ fn write_file(path: &Path, tensors: &[Stored]) -> io::Result<()> {
             json!({"dtype": stored.dtype, "shape": stored.shape, "data_offsets": [begin, end]});
         header.insert(stored.name.clone(), entry);
     }
-    write_header(path, &Value::Object(header).to_string(), end)
+    // Such a length has bytes of ASCII alone, and zeros are text: who writes text can write the file.
+    let mut header = Value::Object(header).to_string();
+    let whole = header.len().next_multiple_of(256);
+    header.extend(std::iter::repeat_n(' ', whole - header.len()));
+    write_header(path, &header, end)
 }
 
 /// Writes a weight file with this text as its header and so many bytes of zeros behind it.
