@@ -5,8 +5,8 @@ use mxfp4_env::Exit;
 use mxfp4_gpu::SelectionError;
 use mxfp4_process::Outcome;
 
-use crate::checkpoint::ModelError;
 use crate::gpu::{GpuError, MemoryError};
+use crate::model::ModelError;
 use crate::port::PortError;
 
 /// Why MAX cannot be started, or has ended.
@@ -143,7 +143,7 @@ impl Error {
                 "serve from this project's workspace, or with --frontend max".into()
             }
             Self::NoPackage => "run `mxfp4 build`".into(),
-            Self::Model(error) => error.hint()?.into(),
+            Self::Model(error) => error.hint()?,
             Self::Port(error) => error.hint(),
             Self::Gpu(error) => error.hint()?,
             Self::Memory(error) => error.hint().into(),

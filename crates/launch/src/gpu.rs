@@ -161,9 +161,14 @@ impl MemoryError {
     }
 }
 
+/// What weights of so many bytes, and the least that goes with them, take on each of `gpus` GPUs.
+pub fn needed(weights: u64, gpus: usize) -> u64 {
+    weights / gpus.max(1) as u64 + BESIDE_WEIGHTS
+}
+
 /// The weights and the least that goes with them must fit into what is free on each GPU.
 pub fn memory(gpus: &[Gpu], weights: u64) -> Result<(), MemoryError> {
-    let needed = weights / gpus.len().max(1) as u64 + BESIDE_WEIGHTS;
+    let needed = needed(weights, gpus.len());
     for gpu in gpus {
         let (Some(free), Some(total)) = (gpu.memory_free, gpu.memory_total) else {
             continue;

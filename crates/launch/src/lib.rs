@@ -5,7 +5,6 @@
 
 mod access;
 mod address;
-mod checkpoint;
 mod compile_cache;
 mod entry_point;
 mod error;
@@ -29,17 +28,16 @@ mod startup;
 
 pub use access::{Access, Kept};
 pub use address::Address;
-pub use checkpoint::ModelError;
 pub use compile_cache::{CompileCache, is_graph};
 pub use error::Error;
 pub use flags::Flags;
 pub use frontend::Frontend;
-pub use gpu::{GpuError, MemoryError, Selected, gib, gpus, has_hopper, memory};
+pub use gpu::{GpuError, MemoryError, Selected, gib, gpus, has_hopper, memory, needed};
 pub use history::{PhaseTime, StartupHistory};
 pub use hub::{hub_cache, hub_home, is_offline};
 pub use log_line::{Level, Levels};
 pub use log_tail::LogTail;
-pub use model::Model;
+pub use model::{Model, ModelError};
 pub use phase::Phase;
 pub use plan::{Launch, Request, Task};
 pub use port::{METRICS_PORT, METRICS_VARIABLE, PortError, metrics_port, port};

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use mxfp4_checkpoint::{Fault, Faults, inspect};
 use mxfp4_env::Ambient;
 
-use crate::checkpoint::{ModelError, check_folder, weights};
 use crate::hub::{cached_snapshot, hub_cache, hub_folder, is_offline};
 
 /// What `--model` names.
@@ -54,20 +54,71 @@ impl Model {
     }
 
     /// Checks the files of the model and returns the size of its weights in bytes. `None` for a repository that is
-    /// not here yet.
+    /// not here yet, or not whole: MAX fetches the rest.
     pub fn check(&self, ambient: &Ambient) -> Result<Option<u64>, ModelError> {
-        match self {
-            Self::Folder(folder) => check_folder(folder).map(Some),
+        let (inspection, refusal) = match self {
+            Self::Folder(folder) => {
+                let inspection = inspect(folder);
+                let refusal = inspection.refusal();
+                (inspection, refusal)
+            }
             Self::Repository {
                 cached: Some(folder),
                 ..
-            } => Ok(weights(folder).ok()),
-            Self::Repository { name, cached: None } => {
-                if is_offline(ambient) {
-                    return Err(ModelError::NotCached(name.clone()));
-                }
-                Ok(None)
+            } => {
+                let inspection = inspect(folder);
+                let refusal = inspection.refusal_of_what_is_here();
+                (inspection, refusal)
             }
+            Self::Repository { name, cached: None } if is_offline(ambient) => {
+                return Err(ModelError::NotCached(name.clone()));
+            }
+            Self::Repository { cached: None, .. } => return Ok(None),
+        };
+        match refusal {
+            Some(faults) => Err(ModelError::Checkpoint(faults)),
+            None => Ok(inspection
+                .faults
+                .is_empty()
+                .then(|| inspection.weight_bytes())),
+        }
+    }
+
+    /// The size of the weights that are here, whatever else is wrong with them.
+    pub fn weight_bytes(&self) -> Option<u64> {
+        mxfp4_checkpoint::weight_bytes(self.folder()?)
+    }
+}
+
+/// What is wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// It is a repository that is not here, and nothing may be fetched.
+    #[error(
+        "the model {0} is neither a folder nor in the local Hugging Face cache, and HF_HUB_OFFLINE is set"
+    )]
+    NotCached(String),
+    /// Its files are not what can be served.
+    #[error(transparent)]
+    Checkpoint(#[from] Faults),
+}
+
+impl ModelError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Checkpoint(faults) = self else {
+            return Some(
+                "unset it to fetch the model, or give --model a folder that holds it".into(),
+            );
+        };
+        match faults.faults.as_slice() {
+            [Fault::NoFolder { .. }] => Some(
+                "check --model, or give it a repository's name such as openai/gpt-oss-20b".into(),
+            ),
+            [Fault::NotFolder { .. }] => {
+                Some("--model wants the folder that holds config.json".into())
+            }
+            _ => faults.hint(),
         }
     }
 }
@@ -89,27 +140,14 @@ fn is_repository_name(text: &str) -> bool {
 mod tests {
     use std::fs;
 
+    use mxfp4_checkpoint::testing::Small;
+
     use super::*;
-
-    const CONFIG: &str =
-        r#"{"architectures":["GptOssForCausalLM"],"quantization_config":{"quant_method":"mxfp4"}}"#;
-
-    /// A folder with these files; a name that ends in `/` is a folder.
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            match name.strip_suffix('/') {
-                Some(_) => fs::create_dir(path).unwrap(),
-                None => fs::write(path, text).unwrap(),
-            }
-        }
-        folder
-    }
 
     #[test]
     fn a_path_is_told_from_a_repository() {
-        let folder = folder(&[("here/", "")]);
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("here")).unwrap();
         let resolve = |text: &str| Model::resolve(text, folder.path(), &Ambient::default());
         let path = |text: &str| Model::Folder(folder.path().join(text));
         let repository = |name: &str| Model::Repository {
@@ -138,18 +176,27 @@ mod tests {
         fs::create_dir_all(&snapshot).unwrap();
         fs::create_dir_all(repository.join("refs")).unwrap();
         fs::write(repository.join("refs/main"), "abc").unwrap();
-        fs::write(snapshot.join("config.json"), CONFIG).unwrap();
-        fs::write(snapshot.join("model.safetensors"), "1234").unwrap();
+        Small::default().write(&snapshot).unwrap();
         let ambient: Ambient = [("HF_HUB_CACHE", hub.path())].into_iter().collect();
         let model = Model::resolve("openai/gpt-oss-20b", hub.path(), &ambient);
         assert_eq!(
             model,
             Model::Repository {
                 name: "openai/gpt-oss-20b".into(),
-                cached: Some(snapshot),
+                cached: Some(snapshot.clone()),
             }
         );
-        assert_eq!(model.check(&ambient).unwrap(), Some(4));
+        let bytes = model.check(&ambient).unwrap();
+        assert_eq!(bytes, model.weight_bytes());
+        assert!(bytes > Some(100_000), "{bytes:?}");
+
+        // MAX fetches what is not there, but does not mend what is.
+        let shard = snapshot.join("model-00001-of-00002.safetensors");
+        fs::remove_file(&shard).unwrap();
+        assert_eq!(model.check(&ambient).unwrap(), None);
+        fs::write(&shard, "half").unwrap();
+        let error = model.check(&ambient).unwrap_err().to_string();
+        assert!(error.contains("ends within its header"), "{error}");
     }
 
     #[test]
@@ -159,5 +206,43 @@ mod tests {
         let error = model.check(&ambient).unwrap_err().to_string();
         assert!(error.contains("HF_HUB_OFFLINE"), "{error}");
         assert_eq!(model.check(&Ambient::default()).unwrap(), None);
+    }
+    #[test]
+    fn a_path_that_is_no_folder_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for (name, told, hint) in [
+            ("missing", "does not exist", "check --model"),
+            ("file", "is a file", "--model wants the folder"),
+        ] {
+            let model = Model::Folder(folder.path().join(name));
+            let error = model.check(&Ambient::default()).unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.hint().unwrap().contains(hint), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut small = Small::default();
+        for name in small.names() {
+            small.remove(&name);
+        }
+        small.write(folder.path()).unwrap();
+        let model = Model::Folder(folder.path().to_owned());
+        let error = model.check(&Ambient::default()).unwrap_err();
+        assert_eq!(error.hint(), None);
+        let told = error.to_string();
+        assert_eq!(told.lines().count(), 12, "{told}");
+        assert!(told.contains("for 22 reasons"), "{told}");
+        assert!(
+            told.contains("lm_head.weight is missing; save it with its head"),
+            "{told}"
+        );
+        assert!(
+            told.contains("and 12 more, which `mxfp4 model inspect` lists"),
+            "{told}"
+        );
     }
 }

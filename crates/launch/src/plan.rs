@@ -336,7 +336,7 @@ impl Launch {
 
     /// Whether the weights leave the KV cache no room in the share of a GPU's memory that MAX takes by itself.
     fn crowds(&self, context: &Context) -> bool {
-        let Ok(Some(weights)) = self.model.check(&context.ambient) else {
+        let Some(weights) = self.model.weight_bytes() else {
             return false;
         };
         gpus(&self.devices, &context.ambient).is_ok_and(|selected| crowded(&selected.gpus, weights))

@@ -7,7 +7,7 @@ use mxfp4_env::Ambient;
 
 use crate::commands::{
     allow, bench, build, bundle, chat, clean, code, completions, demo, doctor, env, fmt, hook,
-    hook_env, init, man, run, serve, setup, shell, test, vscode, warm,
+    hook_env, init, man, model, run, serve, setup, shell, test, vscode, warm,
 };
 use crate::context::{Context, Place};
 
@@ -56,6 +56,7 @@ pub enum Command {
     Warm(warm::Args),
     Demo(demo::Args),
     Bench(Box<bench::Args>),
+    Model(model::Args),
     Doctor(doctor::Args),
     Vscode(vscode::Args),
     Code(code::Args),
@@ -109,6 +110,7 @@ impl Command {
             Self::Warm(args) => in_workspace(|context| warm::run(context, args)),
             Self::Demo(args) => in_workspace(|context| demo::run(context, args)),
             Self::Bench(args) => in_workspace(|context| bench::run(context, *args)),
+            Self::Model(args) => Task::Place(Box::new(move |place| model::run(&place, args))),
             Self::Doctor(args) => in_workspace(|context| doctor::run(context, args)),
             Self::Vscode(args) => in_workspace(|context| vscode::run(context, args)),
             Self::Code(args) => in_workspace(|context| code::run(context, args)),

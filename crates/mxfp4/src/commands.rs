@@ -16,6 +16,7 @@ pub mod hook;
 pub mod hook_env;
 pub mod init;
 pub mod man;
+pub mod model;
 pub mod run;
 pub mod serve;
 pub mod setup;

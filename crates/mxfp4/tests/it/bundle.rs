@@ -485,7 +485,7 @@ fn the_real_sdk() -> Tested {
     let python = tool(&format!("python{version}"))?;
     let python = python.parent().expect("it is in a folder").to_owned();
     let place = folder([("model/", "")]);
-    for (name, text) in MODEL {
+    for (name, text) in *MODEL {
         fs::write(place.path().join("model").join(name), text)?;
     }
     let at = |name: &str| place.path().join(name);

@@ -1360,7 +1360,7 @@ impl Machine {
     fn cached(&mut self) -> Result<(), Skip> {
         let model = "home/.cache/huggingface/hub/models--owner--name";
         self.write(&format!("{model}/refs/main"), "1");
-        for (name, text) in MODEL {
+        for (name, text) in *MODEL {
             self.write(&format!("{model}/snapshots/1/{name}"), text);
         }
         self.serve("owner/name")

@@ -15,6 +15,7 @@ mod fmt;
 mod freshness;
 mod init;
 mod max_settings;
+mod model;
 mod modular;
 mod places;
 mod pytest;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         freshness::trials(),
         init::trials(),
         max_settings::trials(),
+        model::trials(),
         modular::trials(),
         places::trials(),
         pytest::trials(),

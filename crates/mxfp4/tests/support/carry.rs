@@ -74,7 +74,7 @@ impl Place {
         let place = Self {
             folder: folder(files),
         };
-        for (name, text) in MODEL {
+        for (name, text) in *MODEL {
             place.write(&format!("here/model/{name}"), text);
         }
         // An interpreter is told by its name, and not a script.

@@ -12,17 +12,20 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
-/// A model folder that passes every check, without being a model.
-pub const MODEL: [(&str, &str); 3] = [
-    (
-        "config.json",
-        r#"{"architectures":["GptOssForCausalLM"],"quantization_config":{"quant_method":"mxfp4"}}"#,
-    ),
-    ("tokenizer.json", "{}"),
-    ("model.safetensors", "weights"),
-];
+use mxfp4_checkpoint::testing::Small;
+
+/// A model folder that passes every check: a small one, with weights of zeros.
+pub static MODEL: LazyLock<[(&str, &str); 3]> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let written = Small::default().in_one_file().write(folder.path());
+    written.expect("files can be written");
+    ["config.json", "tokenizer.json", "model.safetensors"].map(|name| {
+        let text = fs::read_to_string(folder.path().join(name)).expect("it is text");
+        (name, &*text.leak())
+    })
+});
 
 /// The root of this repository.
 pub fn repository() -> PathBuf {

@@ -28,10 +28,8 @@ pub fn model(facts: &Facts) -> anyhow::Result<Finding> {
         Ok(weights) => weights,
         Err(why) => {
             let otherwise = "give --model, or serve.model in mxfp4.toml, a folder or repository with GPT-OSS in MXFP4";
-            return Ok(Finding::failing(
-                why.to_string(),
-                why.hint().unwrap_or(otherwise),
-            ));
+            let fix = why.hint().unwrap_or(otherwise.into());
+            return Ok(Finding::failing(why.to_string(), fix));
         }
     };
     let size = weights.map_or(String::new(), |bytes| format!(", {}", gib(bytes)));

@@ -1,14 +1,12 @@
 //! What happens on a machine with a GPU, with a stand-in for the driver's library that describes one.
 
-use std::fs::File;
 use std::process::Command;
 
 use libtest_mimic::Trial;
+use mxfp4_checkpoint::testing::Small;
 
 use crate::serve::real_server::{Stop, VIRTUAL_GPU, fail, skipping};
-use crate::support::{
-    HOPPER, MODEL, Ran, driver, folder, free_port, mxfp4, repository, run, sdk, trial,
-};
+use crate::support::{HOPPER, Ran, driver, folder, free_port, mxfp4, repository, run, sdk, trial};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Result<(), Stop>| {
@@ -65,14 +63,9 @@ fn missing_device() -> Result<(), Stop> {
 
 /// `mxfp4 serve` of a model of this size, which takes no room on the disk.
 fn serve(gpu: &str, ambient: &[(&str, &str)], weights_gib: u64) -> Result<Ran, Stop> {
-    let workspace = folder(
-        MODEL
-            .map(|(name, text)| (format!("model/{name}"), text))
-            .into_iter()
-            .chain([("mxfp4.toml".to_owned(), "")]),
-    );
-    let weights = File::create(workspace.path().join("model/model.safetensors"))?;
-    weights.set_len(weights_gib << 30)?;
+    let workspace = folder([("mxfp4.toml", "")]);
+    let model = Small::default().of_bytes(weights_gib << 30);
+    model.write(&workspace.path().join("model"))?;
     driver(workspace.path())?;
     let devices = ambient
         .iter()
