@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::list::{List, Merged};
 use crate::sdk::version_of;
 use crate::workspace::package_files;
-use crate::{Ambient, Error, Layout, Restore, Sdk, Workspace, restore};
+use crate::{Ambient, Error, Layout, Restore, Sdk, Warning, Workspace, restore};
 
 /// One variable of the computed environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub struct Options {
 pub struct Environment {
     /// The variables that `mxfp4` decides.
     pub variables: Vec<Variable>,
-    /// What the user should know, one sentence each.
-    pub warnings: Vec<String>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
 }
 
 impl Environment {
@@ -166,11 +166,7 @@ impl Environment {
             ),
             None => {
                 self.push(restore::VARIABLE, None, "too long to be recorded".into());
-                self.warnings.push(
-                    "the variables are too long for a record of what they were: `mxfp4 env --unset` will \
-                     not restore them; shorten PATH or PYTHONPATH"
-                        .into(),
-                );
+                self.warnings.push(Warning::TooLong);
             }
         }
     }
@@ -218,10 +214,10 @@ fn is_synchronous_for_tests(workspace: &Workspace, ambient: &Ambient) -> bool {
 }
 
 /// Device execution one operation at a time, as MAX up to 26.6 reads it.
-const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
+pub(crate) const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
 /// The comma-separated debugging options that MAX reads since.
-const DEBUG: &str = "MODULAR_DEBUG";
-const DEBUG_SYNC: &str = "device-sync-mode";
+pub(crate) const DEBUG: &str = "MODULAR_DEBUG";
+pub(crate) const DEBUG_SYNC: &str = "device-sync-mode";
 /// The option that stands for [`DEBUG_SYNC`] and these.
 const SENSIBLE: &str = "sensible";
 const SENSIBLE_OTHERS: &str =
@@ -263,10 +259,7 @@ impl Computation<'_> {
                 mblack,
                 "what `mojo format` runs".into(),
             ),
-            None => self.warn(format!(
-                "`mojo format` will not work: the SDK at {} has no mblack that can run here",
-                sdk.site.display()
-            )),
+            None => self.warn(Warning::NoFormatter(sdk.site.clone())),
         }
         // Mojo and MAX report to their makers at every start, the compiler too.
         self.quiet("MODULAR_TELEMETRY_ENABLED", "0", "1");
@@ -280,13 +273,13 @@ impl Computation<'_> {
         }
         let pinned = &self.workspace.config.sdk.max;
         if self.workspace.layout == Layout::Standalone
-            && let Some(other) = sdk.other_max(pinned)
+            && let Some(found) = sdk.other_max(pinned)
         {
-            self.warn(format!(
-                "the SDK at {} is MAX {other}, and mxfp4.toml asks for {pinned}; run `mxfp4 setup`, \
-                 or set `sdk.max`",
-                sdk.site.display()
-            ));
+            self.warn(Warning::OtherMax {
+                site: sdk.site.clone(),
+                found,
+                pinned: pinned.clone(),
+            });
         }
         if self.ambient.get_nonempty("PYTHONHOME").is_some() && sdk.python.is_some() {
             let reason = "unset: it would make the SDK's Python load another one's library";
@@ -326,17 +319,10 @@ impl Computation<'_> {
     }
 
     fn no_sdk(&mut self) {
-        let remedy = match self.workspace.layout {
-            Layout::Standalone => "run `mxfp4 setup`, or name one with MXFP4_SDK",
-            Layout::Modular => {
-                "activate the checkout's environment, or name an SDK with MXFP4_SDK or `sdk.path` \
-                 in mxfp4.toml"
-            }
-        };
-        self.warn(format!(
-            "no MAX and Mojo SDK found for {}: the variables that name it are left out; {remedy}",
-            self.workspace.root.display()
-        ));
+        self.warn(Warning::NoSdk {
+            root: self.workspace.root.clone(),
+            layout: self.workspace.layout,
+        });
     }
 
     /// Where the Mojo compiler looks for packages.
@@ -515,11 +501,10 @@ impl Computation<'_> {
             .python_version
             .map_or("3".into(), |version| version.to_string());
         let Some(python) = &sdk.python else {
-            self.warn(format!(
-                "the SDK at {} was made for Python {version}, and there is no python{version} on \
-                 PATH; install it, or use an SDK made for a Python that is there",
-                sdk.site.display()
-            ));
+            self.warn(Warning::NoPython {
+                site: sdk.site.clone(),
+                version: sdk.python_version,
+            });
             return;
         };
         let reason = format!("the Python {version} that the SDK was made for");
@@ -532,11 +517,11 @@ impl Computation<'_> {
             Some(folder) if version_of(&beside) == sdk.python_version => {
                 list.sdk(folder.to_path_buf());
             }
-            _ => self.warn(format!(
-                "the SDK at {} needs Python {version}, which `python` may not be; use {}",
-                sdk.site.display(),
-                python.display()
-            )),
+            _ => self.warn(Warning::OtherPython {
+                site: sdk.site.clone(),
+                version: sdk.python_version,
+                python: python.clone(),
+            }),
         }
     }
 
@@ -590,17 +575,11 @@ impl Computation<'_> {
                 self.push(DEBUG, Some(kept).filter(|kept| !kept.is_empty()), reason);
             }
             if mode_on || debug_on || sensible {
-                self.warn(format!(
-                    "synchronous device execution ({SYNC_MODE} or {DEBUG}={DEBUG_SYNC}) is for \
-                     debugging and is turned off for serving"
-                ));
+                self.warn(Warning::SynchronousOff);
             }
         } else if mode_on || debug_on || sensible {
             let variable = if mode_on { SYNC_MODE } else { DEBUG };
-            self.warn(format!(
-                "{variable} makes the GPU wait after every operation; it is left as you set it, \
-                 unset it when you are done debugging"
-            ));
+            self.warn(Warning::Synchronous(variable));
         }
     }
 
@@ -623,7 +602,7 @@ impl Computation<'_> {
         self.result.push(name, value, reason);
     }
 
-    fn warn(&mut self, warning: String) {
+    fn warn(&mut self, warning: Warning) {
         self.result.warnings.push(warning);
     }
 }

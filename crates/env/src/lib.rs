@@ -21,6 +21,7 @@ pub mod platform;
 pub mod render;
 pub mod restore;
 pub mod sdk;
+mod warning;
 pub mod workspace;
 
 pub use ambient::Ambient;
@@ -35,4 +36,5 @@ pub use nearest::nearest;
 pub use platform::Platform;
 pub use restore::Restore;
 pub use sdk::Sdk;
+pub use warning::Warning;
 pub use workspace::Workspace;

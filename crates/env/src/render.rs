@@ -112,7 +112,7 @@ pub fn json_explained(
         "layout": workspace.layout.to_string(),
         "sdk": sdk,
         "variables": variables,
-        "warnings": environment.warnings,
+        "warnings": environment.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))
 }
 

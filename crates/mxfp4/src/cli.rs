@@ -10,6 +10,7 @@ use crate::commands::{
     hook_env, init, man, model, run, serve, setup, shell, test, vscode, warm,
 };
 use crate::context::{Context, Place};
+use crate::ui::json_error::JsonError;
 
 /// Run GPT-OSS in MXFP4 on Hopper GPUs with MAX and Mojo.
 #[derive(Parser)]
@@ -92,6 +93,20 @@ pub enum Task {
 }
 
 impl Command {
+    /// How it says in JSON that it failed, where JSON is asked for.
+    pub fn json_error(&self) -> Option<JsonError> {
+        let (is_json, form) = match self {
+            Self::Env(args) => (args.json, JsonError::Result),
+            Self::Doctor(args) => (args.json, JsonError::Result),
+            Self::Chat(args) => (args.json, JsonError::Result),
+            Self::Build(args) => (args.build.message_format.is_json(), JsonError::Message),
+            Self::Test(args) => (args.message_format.is_json(), JsonError::Message),
+            Self::Serve(args) => (args.json, JsonError::Event),
+            _ => return None,
+        };
+        is_json.then_some(form)
+    }
+
     /// What is to be run.
     pub fn task(self) -> Task {
         match self {

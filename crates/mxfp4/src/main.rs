@@ -37,11 +37,15 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     color::follow(cli.color);
+    let json_error = cli.command.as_ref().and_then(cli::Command::json_error);
     match run(cli) {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(error) if error::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             error::print(&error);
+            if let Some(form) = json_error {
+                form.print(&error);
+            }
             ExitCode::from(exit::of(&error).code())
         }
     }

@@ -33,14 +33,12 @@ pub fn ensure_sdk(context: &Context, no_setup: bool) -> anyhow::Result<Sdk> {
         None => "missing",
     };
     if no_setup {
-        return Err(Failure::new(
-            Exit::Sdk,
-            format!(
-                "the SDK is {state} and --no-setup forbids to make it: run `mxfp4 setup`, or name an SDK with MXFP4_SDK \
-                 or `sdk.path` in mxfp4.toml"
-            ),
-        )
-        .into());
+        let message = format!("the SDK is {state} and --no-setup forbids to make it");
+        return Err(Failure::new(Exit::Sdk, message)
+            .with_hint(
+                "run `mxfp4 setup`, or name an SDK with MXFP4_SDK or `sdk.path` in mxfp4.toml",
+            )
+            .into());
     }
     setup::ensure(context)?;
     made(context)
@@ -91,13 +89,18 @@ pub fn ensure_built_with(
 }
 
 fn refuse_what_is_bazels(options: &Options) -> anyhow::Result<()> {
-    let wrong = if options.clean {
-        "--clean is Bazel's own affair in a Modular checkout: `./bazelw clean` empties the outputs of the whole checkout"
+    let (wrong, hint) = if options.clean {
+        (
+            "--clean is Bazel's own affair in a Modular checkout",
+            "`./bazelw clean` empties the outputs of the whole checkout",
+        )
     } else if options.accelerator.is_some() {
-        "--target-accelerator is a flag of the Mojo compiler, and in a Modular checkout Bazel runs it: choose the \
-         accelerator with `bazel.flags` of mxfp4.toml"
+        (
+            "--target-accelerator is a flag of the Mojo compiler, and in a Modular checkout Bazel runs it",
+            "choose the accelerator with `bazel.flags` of mxfp4.toml",
+        )
     } else {
         return Ok(());
     };
-    Err(Failure::new(Exit::Usage, wrong).into())
+    Err(Failure::new(Exit::Usage, wrong).with_hint(hint).into())
 }

@@ -18,9 +18,9 @@ use mxfp4_process::{Command, Output};
 use crate::context::Context;
 use crate::prepare::{ensure_built, ensure_sdk};
 use crate::ui::duration;
-use crate::ui::error;
 use crate::ui::progress::Progress;
 use crate::ui::start::View;
+use crate::ui::{error, log};
 
 /// What a start of a server is asked with, whatever the server is for.
 #[derive(clap::Args)]
@@ -121,9 +121,7 @@ pub fn environment(context: &Context, sdk: Option<&Sdk>) -> anyhow::Result<Envir
         ..Options::default()
     };
     let environment = context.environment(sdk, options)?;
-    for warning in &environment.warnings {
-        tracing::warn!("{warning}");
-    }
+    log::warnings(&environment);
     Ok(environment)
 }
 

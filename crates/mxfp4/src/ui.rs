@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod color;
 pub mod duration;
 pub mod error;
+pub mod json_error;
 pub mod log;
 pub mod message_format;
 pub mod progress;

@@ -68,7 +68,7 @@ pub enum Output {
 }
 
 /// Variables of this process that its children have no business with.
-const SECRETS: [&str; 2] = ["MXFP4_API_KEY", "MXFP4_SEAL_KEY"];
+const OWN: [&str; 3] = ["MXFP4_API_KEY", "MXFP4_SEAL_KEY", "MXFP4_DETACHED"];
 
 /// A child process to run.
 #[derive(Clone, Debug)]
@@ -353,7 +353,7 @@ impl Command {
 
     fn std_command(&self) -> std::process::Command {
         let mut command = self.plain_command();
-        for name in SECRETS {
+        for name in OWN {
             command.env_remove(name);
         }
         command.stdin(Stdio::null()).process_group(0);

@@ -16,14 +16,14 @@ use std::sync::mpsc;
 
 use mxfp4_env::{Context, Environment, Layout, Sdk};
 
-pub use self::bazel::{bazelw_problem, modular};
+pub use self::bazel::{BazelwProblem, bazelw_problem, modular};
 use self::dialect::Dialect;
 pub use self::event::Event;
 use self::flags::Flags;
 pub use self::options::{Options, Profile};
 use self::target::{Made, Target};
 use self::targets::Targets;
-use crate::{Error, files, lock};
+use crate::{BuildError, ConfigError, Error, Refused, files, lock};
 
 /// Who else may have the lock of the build folder.
 const IN_WORKSPACE: &str = "`mxfp4 build` in this workspace";
@@ -45,10 +45,7 @@ pub fn standalone(
     if let Some(accelerator) = &options.accelerator {
         let checks = here.checks(accelerator, &flags.program);
         if checks.is_empty() && flags.package.is_empty() {
-            return Err(Error::Config(format!(
-                "nothing here is compiled for {accelerator}: a kernel package is compiled by what loads it, and \
-                 `tests.mojo` of mxfp4.toml has no compile_*.mojo"
-            )));
+            return Err(ConfigError::NothingFor(accelerator.clone()).into());
         }
         targets.extend(checks);
     } else if options.profile == Some(Profile::Debug) && flags.package.is_empty() {
@@ -118,10 +115,7 @@ pub fn program(
 ) -> Result<PathBuf, Error> {
     let root = &context.workspace.root;
     if !root.join(source).is_file() {
-        return Err(Error::Config(format!(
-            "{} is not there; it is part of this project's own repository",
-            root.join(source).display()
-        )));
+        return Err(ConfigError::NoSource(root.join(source)).into());
     }
     let folder = root.join(source);
     let folder = folder.parent().and_then(Path::file_name);
@@ -195,8 +189,10 @@ fn make(
                     fresh: false,
                 }),
                 // Exit code 1 is how it refuses; anything else is worth telling.
-                Some(outcome) if outcome.code() == 1 => failed.push(target.name.clone()),
-                Some(outcome) => failed.push(format!("{} ({outcome})", target.name)),
+                Some(outcome) => failed.push(Refused {
+                    name: target.name.clone(),
+                    outcome: (outcome.code() != 1).then_some(outcome),
+                }),
             }
         },
     );
@@ -206,10 +202,7 @@ fn make(
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Error::Build(format!(
-        "{} could not be compiled, see above",
-        failed.join(", ")
-    )))
+    Err(BuildError::Refused(failed).into())
 }
 
 /// Does `work` to each of `targets`, as many at once as there are cores, and hands each result to `done` on this thread.

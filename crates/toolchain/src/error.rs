@@ -1,24 +1,32 @@
+mod build;
+mod config;
+mod sdk;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::Exit;
 use mxfp4_process::Outcome;
 
+pub use self::build::{BuildError, Refused};
+pub use self::config::ConfigError;
+pub use self::sdk::{SdkError, Step, UvNeeded};
+
 /// Why an SDK or a kernel package could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no SDK, or none can be made.
-    #[error("{0}")]
-    Sdk(String),
+    #[error(transparent)]
+    Sdk(#[from] SdkError),
     /// Making the SDK failed on the way.
     #[error("setting up the SDK failed")]
     Setup(#[source] Box<Error>),
     /// The compiler or Bazel refused.
-    #[error("{0}")]
-    Build(String),
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// The configuration names something that is not there.
-    #[error("{0}")]
-    Config(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A signal reached `mxfp4` while a tool ran.
     #[error("{0}")]
     Interrupted(Outcome),
@@ -71,18 +79,24 @@ impl Error {
         }
     }
 
+    /// It as what ended the making of an SDK.
+    pub(crate) fn in_setup(self) -> Self {
+        match self {
+            Self::Sdk(_) | Self::Config(_) | Self::Interrupted(_) => self,
+            other => Self::Setup(Box::new(other)),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Setup(cause) => cause.hint(),
             Self::Workspace(error) => error.hint().map(str::to_owned),
             Self::NotAllowed { remedy, .. } => Some(remedy.clone()),
-            Self::Sdk(_)
-            | Self::Build(_)
-            | Self::Config(_)
-            | Self::Interrupted(_)
-            | Self::Process(_)
-            | Self::File { .. } => None,
+            Self::Sdk(error) => Some(error.hint()),
+            Self::Build(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Interrupted(_) | Self::Process(_) | Self::File { .. } => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use mxfp4_fs::{Found, Stamp, Walk};
 
 use crate::fingerprint::{BuildFingerprint, Input};
-use crate::{Error, files};
+use crate::{ConfigError, Error, files};
 
 /// The extensions of Mojo sources.
 const SOURCES: [&str; 2] = ["mojo", "🔥"];
@@ -174,11 +174,9 @@ impl Look<'_> {
                 true => self.file(path, Stamp::of(metadata)),
                 false => Ok(()),
             },
-            Found::Special(path) if is_read(path) => Err(Error::Config(format!(
-                "{} is neither a file nor a folder, and reading it might never end; remove it, or \
-                     give it another name",
-                path.display()
-            ))),
+            Found::Special(path) if is_read(path) => {
+                Err(ConfigError::Special(path.to_owned()).into())
+            }
             Found::Special(_) => Ok(()),
             Found::Unreadable(path, error) if path.starts_with(&self.inputs.source) => {
                 Err(Error::file("read", path)(error))
@@ -376,13 +374,10 @@ mod tests {
         let place = Place::new();
         let pipe = place.path("kernels/it/pipe.mojo");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let message = place.look(None).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            format!(
-                "{} is neither a file nor a folder, and reading it might never end; remove it, or give it another name",
-                pipe.display()
-            )
+        let refused = place.look(None).unwrap_err();
+        assert!(
+            matches!(&refused, Error::Config(ConfigError::Special(path)) if *path == pipe),
+            "{refused:?}"
         );
     }
 }

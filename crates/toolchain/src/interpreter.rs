@@ -1,8 +1,10 @@
 //! The Python that an SDK is made with, as uv finds it, and why it finds none.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::Context;
+use mxfp4_env::config::PythonVersion;
 use mxfp4_process::Stream;
 
 use crate::Error;
@@ -14,9 +16,21 @@ const LONGEST: usize = 240;
 
 /// Why uv finds no Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct NoPython {
+    refusal: Refusal,
+    /// The uv.
+    uv: PathBuf,
+    /// What the SDK runs on, the best first.
+    versions: Vec<PythonVersion>,
+    /// The variable that has uv look among its own only, with its value.
+    own_only: Option<(&'static str, PathBuf)>,
+}
+
+/// What uv says to one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
     reason: Reason,
-    /// What uv says, in one line.
+    /// In one line.
     words: String,
 }
 
@@ -63,43 +77,44 @@ impl Refusal {
         };
         Self { reason, words }
     }
+}
+
+impl NoPython {
+    fn new(context: &Context, uv: &Path, refusal: Refusal) -> Self {
+        let own_only = ["UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON"]
+            .into_iter()
+            .find_map(|name| Some((name, context.ambient.get_nonempty(name)?.into())));
+        Self {
+            refusal,
+            uv: uv.to_owned(),
+            versions: context.workspace.config.sdk.pythons(),
+            own_only,
+        }
+    }
 
     /// Whether another uv may find one.
     pub(crate) fn asks_for_another_uv(&self) -> bool {
-        self.reason == Reason::OtherUv
+        self.refusal.reason == Reason::OtherUv
     }
 
     /// Whether uv is as it should be, and Python is what is missing.
     pub fn is_for_want_of_python(&self) -> bool {
-        matches!(self.reason, Reason::Absent | Reason::Broken)
+        matches!(self.refusal.reason, Reason::Absent | Reason::Broken)
     }
 
-    /// What is wrong, and what to do about it.
-    pub fn explain(&self, context: &Context, uv: &Path) -> (String, String) {
-        let versions = context.workspace.config.sdk.pythons();
-        let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-        let versions = versions.join(", ");
-        let (uv, words) = (uv.display(), &self.words);
-        let found = match self.reason {
-            Reason::Absent => {
-                format!("no Python that the SDK runs on was found (one of {versions})")
-            }
-            Reason::Broken => format!(
-                "no Python that the SDK runs on was found (one of {versions}), and one does not run: {words}"
-            ),
-            Reason::OwnOnly => format!(
-                "no Python that the SDK runs on was found (one of {versions}), because uv looks among its own only: {words}"
-            ),
-            _ => format!("{uv} does not work here: {words}"),
-        };
-        let fix = match self.reason {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self.refusal.reason {
             Reason::Absent => "install one, for none is downloaded".to_owned(),
             Reason::Broken => "see to that one, or install another; none is downloaded".to_owned(),
-            Reason::OwnOnly => format!(
-                "{}, or run `uv python install {}`",
-                allow_others(context),
-                context.workspace.config.sdk.python
-            ),
+            Reason::OwnOnly => {
+                let allow = match &self.own_only {
+                    Some((name, value)) => format!("unset {name}, which is {}", value.display()),
+                    None => "take `python-preference` out of uv's configuration (uv.toml)".into(),
+                };
+                let best = self.versions.first().map(ToString::to_string);
+                format!("{allow}, or run `uv python install {}`", best.unwrap_or_default())
+            }
             Reason::OtherUv => {
                 "install the uv that is asked for, or change `required-version` where uv reads its configuration \
                  (uv.toml, python/pyproject.toml)"
@@ -109,25 +124,36 @@ impl Refusal {
             Reason::Cache => {
                 "see to the folder, or name another one with UV_CACHE_DIR".to_owned()
             }
-            Reason::Other => format!("see what `{uv} python find` says, or install another uv"),
-        };
-        (found, fix)
+            Reason::Other => format!(
+                "see what `{} python find` says, or install another uv",
+                self.uv.display()
+            ),
+        }
     }
 }
 
-/// How to have uv look at every Python.
-fn allow_others(context: &Context) -> String {
-    let set = ["UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON"]
-        .into_iter()
-        .find_map(|name| {
-            let value = context.ambient.get_nonempty(name)?;
-            Some(format!("unset {name}, which is {}", value.display()))
-        });
-    set.unwrap_or_else(|| "take `python-preference` out of uv's configuration (uv.toml)".to_owned())
+impl fmt::Display for NoPython {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { reason, words } = &self.refusal;
+        let why = match reason {
+            Reason::Absent => String::new(),
+            Reason::Broken => format!(", and one does not run: {words}"),
+            Reason::OwnOnly => format!(", because uv looks among its own only: {words}"),
+            _ => return write!(f, "{} does not work here: {words}", self.uv.display()),
+        };
+        let versions: Vec<String> = self.versions.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "no Python that the SDK runs on was found (one of {}){why}",
+            versions.join(", ")
+        )
+    }
 }
 
+impl std::error::Error for NoPython {}
+
 /// The first acceptable Python on this machine; none is downloaded.
-pub(crate) fn find(context: &Context, uv: &Path) -> Result<Result<PathBuf, Refusal>, Error> {
+pub(crate) fn find(context: &Context, uv: &Path) -> Result<Result<PathBuf, NoPython>, Error> {
     let mut worst: Option<Refusal> = None;
     for version in context.workspace.config.sdk.pythons() {
         let command = uv_command(context, uv)
@@ -150,7 +176,8 @@ pub(crate) fn find(context: &Context, uv: &Path) -> Result<Result<PathBuf, Refus
             worst = Some(refusal);
         }
     }
-    Ok(Err(worst.unwrap_or_else(|| Refusal::of(&[]))))
+    let worst = worst.unwrap_or_else(|| Refusal::of(&[]));
+    Ok(Err(NoPython::new(context, uv, worst)))
 }
 
 /// What a program said, without marks, excerpts of files, and what comes after a blank line.

@@ -24,5 +24,6 @@ pub mod upgrade;
 mod uv;
 mod uv_command;
 
-pub use error::Error;
-pub use uv::{OLDEST as OLDEST_UV, Uv, look as look_at_uv};
+pub use error::{BuildError, ConfigError, Error, Refused, SdkError, Step, UvNeeded};
+pub use interpreter::NoPython;
+pub use uv::{OLDEST as OLDEST_UV, Uv, Version as UvVersion, look as look_at_uv};

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{ConfigError, Error};
 
 /// `uv.lock`, as far as it matters here.
 pub(crate) struct LockFile {
@@ -34,8 +34,10 @@ pub(crate) struct Wheel {
 impl LockFile {
     pub(crate) fn read(path: PathBuf) -> Result<Self, Error> {
         let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
-        let content: Content = toml::from_str(&text)
-            .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+        let content: Content = toml::from_str(&text).map_err(|error| ConfigError::Toml {
+            path: path.clone(),
+            why: error.to_string(),
+        })?;
         Ok(Self {
             path,
             packages: content.package,

@@ -11,9 +11,9 @@ use mxfp4_process::Command;
 
 use crate::lock_file::LockFile;
 use crate::run::run;
-use crate::setup::{check_pins, project};
+use crate::setup::{check_pins, expect, project};
 use crate::uv_command::uv_command;
-use crate::{Error, files, lock, uv};
+use crate::{BuildError, Error, SdkError, Step, files, lock, uv};
 
 /// The machines that it is for, in uv's words.
 pub const PLATFORM: &str = "x86_64-manylinux_2_34";
@@ -63,10 +63,7 @@ impl<'a> PortableSdkBuilder<'a> {
         check_pins(workspace, &lock_file)?;
         let folder = self.folder.join("sdk");
         files::create_dir(&folder)?;
-        install(self.context, &lock_file, python, dev, &folder).map_err(|error| match error {
-            Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
-            other => Error::Setup(Box::new(other)),
-        })?;
+        install(self.context, &lock_file, python, dev, &folder).map_err(Error::in_setup)?;
         Ok(folder)
     }
 
@@ -84,10 +81,7 @@ impl<'a> PortableSdkBuilder<'a> {
                         place: source.place(),
                         file,
                     }),
-                    false => Err(Error::Build(format!(
-                        "{} could not be compiled, see above",
-                        source.path().display()
-                    ))),
+                    false => Err(BuildError::Module(source.path().to_owned()).into()),
                 }
             })
             .collect()
@@ -140,7 +134,7 @@ fn install(
         .arg(&project)
         .arg("--output-file")
         .arg(&requirements);
-    expect(exported, "uv export")?;
+    expect(Step::Export, run(exported)?)?;
     // Without --no-deps uv would look for what the lock file leaves out.
     let installed = uv_command(context, &uv)
         .args(["pip", "install", "--no-deps", "--require-hashes"])
@@ -152,25 +146,12 @@ fn install(
         .arg(folder)
         .arg("--requirements")
         .arg(&requirements);
-    expect(installed, "uv pip install")?;
+    expect(Step::Install, run(installed)?)?;
     files::remove(&requirements)?;
     // uv's own, against a second uv in the same folder.
     files::remove(&folder.join(".lock"))?;
     if folder.join("modular/bin/mojo").is_file() {
         return Ok(());
     }
-    Err(Error::Sdk(format!(
-        "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
-        project.join("uv.lock").display()
-    )))
-}
-
-fn expect(command: Command, what: &str) -> Result<(), Error> {
-    let outcome = run(command)?;
-    if outcome.success() {
-        return Ok(());
-    }
-    Err(Error::Sdk(format!(
-        "`{what}` failed ({outcome}), see above; see to it and try again, or carry an SDK that is there with --sdk"
-    )))
+    Err(SdkError::NotLocked(project.join("uv.lock")).into())
 }

@@ -6,13 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::{Context, Layout, Workspace};
+use mxfp4_process::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::lock_file::LockFile;
 use crate::pyproject::Pyproject;
 use crate::run::run;
 use crate::uv_command::uv_command;
-use crate::{Error, files, lock, uv};
+use crate::{ConfigError, Error, SdkError, Step, files, lock, uv};
 
 /// The file in the virtual environment that says what it was made from.
 const RECORD: &str = "mxfp4-setup.json";
@@ -62,11 +63,7 @@ pub fn state(workspace: &Workspace) -> Result<State, Error> {
 /// anything was made.
 pub fn ensure(context: &Context) -> Result<bool, Error> {
     if context.workspace.layout == Layout::Modular {
-        return Err(Error::Sdk(
-            "no SDK is made in a Modular checkout: activate the environment that has MAX and \
-             Mojo, or name it with MXFP4_SDK or `sdk.path` in mxfp4.toml"
-                .to_owned(),
-        ));
+        return Err(SdkError::InCheckout.into());
     }
     match state(&context.workspace)? {
         State::Fresh => {
@@ -75,21 +72,10 @@ pub fn ensure(context: &Context) -> Result<bool, Error> {
             sweep(&context.workspace)?;
             return Ok(false);
         }
-        State::Foreign => return Err(foreign(&context.workspace.venv_dir())),
+        State::Foreign => return Err(SdkError::Foreign(context.workspace.venv_dir()).into()),
         State::Missing | State::Outdated => {}
     }
-    make(context).map_err(|error| match error {
-        Error::Sdk(_) | Error::Config(_) | Error::Interrupted(_) => error,
-        other => Error::Setup(Box::new(other)),
-    })
-}
-
-pub(crate) fn foreign(venv: &Path) -> Error {
-    Error::Sdk(format!(
-        "{} was not made by `mxfp4 setup`, which does not replace it: remove it, or name another \
-         SDK with MXFP4_SDK or `sdk.path` in mxfp4.toml",
-        venv.display()
-    ))
+    make(context).map_err(Error::in_setup)
 }
 
 fn make(context: &Context) -> Result<bool, Error> {
@@ -139,7 +125,7 @@ fn install(context: &Context, uv: &Path, python: &Path, folder: &Path) -> Result
         .args(["venv", "--quiet", "--no-project", "--relocatable"])
         .args(["--prompt", "mxfp4", "--python"])
         .args([python, folder]);
-    expect(run(made)?, "uv venv")?;
+    expect(Step::Venv, run(made)?)?;
     let synced = uv_command(context, uv)
         // Otherwise each process that loads MAX does it, where Python may not write beside its modules.
         .args(["sync", "--frozen", "--compile-bytecode", "--project"])
@@ -148,23 +134,19 @@ fn install(context: &Context, uv: &Path, python: &Path, folder: &Path) -> Result
         .arg(folder.join("bin/python"))
         .args(context.is_quiet().then_some("--quiet"))
         .env("UV_PROJECT_ENVIRONMENT", folder);
-    expect(run(synced)?, "uv sync")?;
+    expect(Step::Sync, run(synced)?)?;
     if holds_sdk(folder) {
         return Ok(());
     }
-    Err(Error::Sdk(format!(
-        "{} installs no `modular/bin/mojo`: it does not lock MAX and Mojo",
-        project.join("uv.lock").display()
-    )))
+    Err(SdkError::NotLocked(project.join("uv.lock")).into())
 }
 
-fn expect(outcome: mxfp4_process::Outcome, what: &str) -> Result<(), Error> {
-    if outcome.success() {
-        return Ok(());
+/// Has a step of uv's have succeeded.
+pub(crate) fn expect(step: Step, outcome: Outcome) -> Result<(), SdkError> {
+    match outcome.success() {
+        true => Ok(()),
+        false => Err(SdkError::Step { step, outcome }),
     }
-    Err(Error::Sdk(format!(
-        "`{what}` failed ({outcome}), see above; nothing was changed, and `mxfp4 setup` starts anew"
-    )))
 }
 
 /// The folder of pyproject.toml and uv.lock.
@@ -179,7 +161,10 @@ fn lock_file(workspace: &Workspace) -> Result<LockFile, Error> {
 pub(crate) fn read_pyproject(workspace: &Workspace) -> Result<Pyproject, Error> {
     let path = project(workspace).join("pyproject.toml");
     let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
-    Pyproject::parse(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))
+    Ok(Pyproject::parse(&text).map_err(|error| ConfigError::Toml {
+        path,
+        why: error.to_string(),
+    })?)
 }
 
 /// The hash of everything that decides what the virtual environment holds.
@@ -188,10 +173,7 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
     for name in ["pyproject.toml", "uv.lock"] {
         let path = project(workspace).join(name);
         let content = mxfp4_fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::Config(format!(
-                "{} is missing: the SDK is made from it",
-                path.display()
-            )),
+            io::ErrorKind::NotFound => ConfigError::NoInput(path.clone()).into(),
             _ => Error::file("read", &path)(error),
         })?;
         hasher.update(&(content.len() as u64).to_le_bytes());
@@ -207,31 +189,31 @@ fn inputs(workspace: &Workspace) -> Result<String, Error> {
 /// Has the lock file agree with the versions that `mxfp4.toml` and `pyproject.toml` name.
 pub(crate) fn check_pins(workspace: &Workspace, lock: &LockFile) -> Result<(), Error> {
     let sdk = &workspace.config.sdk;
-    let path = lock.path().display();
+    let lock_file = || lock.path().to_owned();
     let pyproject = read_pyproject(workspace)?;
-    for (name, pinned) in [("max", sdk.max.as_str()), ("mojo", sdk.mojo.as_str())] {
-        match lock.version(name) {
-            Some(locked) if locked == pinned => {}
-            Some(locked) => {
-                return Err(Error::Config(format!(
-                    "mxfp4.toml asks for {name} {pinned}, {path} holds {locked}: change \
-                     `sdk.{name}`, or python/pyproject.toml followed by `uv lock`; or let `mxfp4 setup \
-                     --upgrade --{name} {pinned}` change all three"
-                )));
-            }
-            None => {
-                return Err(Error::Config(format!(
-                    "{path} does not hold {name}, of which mxfp4.toml asks for {pinned}"
-                )));
-            }
-        }
-        if let Some(asked) = pyproject.pinned(name).filter(|asked| *asked != pinned) {
-            return Err(Error::Config(format!(
-                "python/pyproject.toml asks for {name} {asked}, mxfp4.toml and {path} have {pinned}: run `uv lock` and \
-                 change `sdk.{name}`, or change python/pyproject.toml; or let `mxfp4 setup --upgrade --{name} {asked}` \
-                 change all three"
-            )));
-        }
+    for (package, pinned) in [("max", sdk.max.as_str()), ("mojo", sdk.mojo.as_str())] {
+        let asked = pyproject.pinned(package).filter(|asked| *asked != pinned);
+        let wrong = match (lock.version(package), asked) {
+            (None, _) => ConfigError::NotLocked {
+                package,
+                pinned: pinned.to_owned(),
+                lock_file: lock_file(),
+            },
+            (Some(locked), _) if locked != pinned => ConfigError::Locked {
+                package,
+                pinned: pinned.to_owned(),
+                locked: locked.to_owned(),
+                lock_file: lock_file(),
+            },
+            (Some(_), Some(asked)) => ConfigError::Project {
+                package,
+                asked: asked.to_owned(),
+                pinned: pinned.to_owned(),
+                lock_file: lock_file(),
+            },
+            (Some(_), None) => continue,
+        };
+        return Err(wrong.into());
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::pyproject::{self, Pyproject};
 use crate::run::run;
 use crate::setup::{self, State};
 use crate::uv_command::uv_command;
-use crate::{Error, files, lock, uv};
+use crate::{ConfigError, Error, SdkError, Step, files, lock, uv};
 
 /// The packages that are pinned.
 const PACKAGES: [&str; 2] = ["max", "mojo"];
@@ -72,7 +72,7 @@ impl Upgrade {
 pub fn upgrade(context: &Context, wanted: &Versions) -> Result<Upgrade, Error> {
     let workspace = &context.workspace;
     if setup::state(workspace)? == State::Foreign {
-        return Err(setup::foreign(&workspace.venv_dir()));
+        return Err(SdkError::Foreign(workspace.venv_dir()).into());
     }
     let state_dir = workspace.state_dir();
     let _lock = lock::take(
@@ -140,10 +140,8 @@ fn resolve(context: &Context, wanted: &Versions, aside: &Path) -> Result<Resolve
             None => String::new(),
         };
         if !pyproject.require(package, &specifier) {
-            return Err(Error::Config(format!(
-                "{} does not depend on {package}: there is no pin to move",
-                pyproject_path.display()
-            )));
+            let path = pyproject_path;
+            return Err(ConfigError::NoPin { package, path }.into());
         }
     }
 
@@ -162,24 +160,14 @@ fn resolve(context: &Context, wanted: &Versions, aside: &Path) -> Result<Resolve
         for package in PACKAGES.into_iter().filter(|_| newer) {
             command = command.args(["--upgrade-package", package]);
         }
-        let outcome = run(command)?;
-        if outcome.success() {
-            return Ok(());
-        }
-        Err(Error::Sdk(format!(
-            "`uv lock` failed ({outcome}), see above; nothing was changed"
-        )))
+        Ok::<_, Error>(setup::expect(Step::Lock, run(command)?)?)
     };
     lock(&pyproject, true)?;
     let mut settings = Settings::read(workspace)?;
     let mut changes = Vec::new();
     let found = LockFile::read(copy.clone())?;
     for package in PACKAGES {
-        let to = found.version(package).ok_or_else(|| {
-            Error::Sdk(format!(
-                "uv locked no version of {package}; nothing was changed"
-            ))
-        })?;
+        let to = found.version(package).ok_or(SdkError::NoVersion(package))?;
         pyproject.require(package, &format!("=={to}"));
         settings.pin(package, to);
         // The three may have disagreed.
@@ -223,7 +211,10 @@ impl Settings {
         let text = mxfp4_fs::read_text(&path).map_err(Error::file("read", &path))?;
         let document = text
             .parse()
-            .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+            .map_err(|error: toml_edit::TomlError| ConfigError::Toml {
+                path: path.clone(),
+                why: error.to_string(),
+            })?;
         Ok(Self { path, document })
     }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use mxfp4_env::Context;
 use mxfp4_process::{Command, Stream};
 
+use crate::interpreter::{self, NoPython};
 use crate::lock_file::LockFile;
 use crate::run::{run, run_with};
-use crate::{Error, files, interpreter};
+use crate::{Error, SdkError, UvNeeded, files};
 
 /// Takes uv out of its wheel; standard library only, so any python3 runs it.
 const FETCH: &str = include_str!("fetch_uv.py");
@@ -20,9 +21,6 @@ const PYTHONS: [&str; 6] = [
     "python3.11",
     "python3.10",
 ];
-
-/// Why the workspace gets a uv of its own, as a rule.
-const NOT_THERE: &str = "uv is not on PATH";
 
 /// The oldest uv that can make an SDK: the first that knows dependency groups, which pyproject.toml has.
 pub const OLDEST: Version = Version(0, 4, 27);
@@ -44,8 +42,8 @@ pub enum Uv {
     Missing,
     /// One that cannot make an SDK.
     TooOld(PathBuf, Version),
-    /// One that finds no Python: what is wrong, and what to do about it.
-    Refused(String, String),
+    /// One that finds no Python, for want of something else than Python.
+    Refused(NoPython),
     /// One that works.
     Works(PathBuf),
 }
@@ -60,10 +58,7 @@ pub fn look(context: &Context) -> Result<Uv, Error> {
         });
     };
     Ok(match interpreter::find(context, &uv)? {
-        Err(refusal) if !refusal.is_for_want_of_python() => {
-            let (found, fix) = refusal.explain(context, &uv);
-            Uv::Refused(found, fix)
-        }
+        Err(error) if !error.is_for_want_of_python() => Uv::Refused(error),
         _ => Uv::Works(uv),
     })
 }
@@ -80,11 +75,7 @@ pub(crate) fn with_python(context: &Context, lock: &LockFile) -> Result<(PathBuf
     if refusal.asks_for_another_uv() && uv != own {
         let fetched = match works(&own)? {
             true => Ok(()),
-            false => install(
-                context,
-                lock,
-                "uv's configuration asks for another one than is on PATH",
-            ),
+            false => install(context, lock, UvNeeded::AskedFor),
         };
         match fetched {
             Ok(()) => {
@@ -93,11 +84,13 @@ pub(crate) fn with_python(context: &Context, lock: &LockFile) -> Result<(PathBuf
                 }
             }
             Err(error @ Error::Interrupted(_)) => return Err(error),
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => match error.hint() {
+                Some(hint) => tracing::warn!("{error}; {hint}"),
+                None => tracing::warn!("{error}"),
+            },
         }
     }
-    let (found, fix) = refusal.explain(context, &uv);
-    Err(Error::Sdk(format!("{found}; {fix}")))
+    Err(SdkError::from(refusal).into())
 }
 
 /// The uv to use: the one on PATH, else the workspace's own, which is fetched as
@@ -108,21 +101,15 @@ pub(crate) fn find_or_install(context: &Context, lock: &LockFile) -> Result<Path
         return Ok(uv);
     }
     let why = match there.too_old {
-        Some((path, version)) => format!(
-            "uv on PATH is too old ({} is {version}, and {OLDEST} is needed)",
-            path.display()
-        ),
-        None => NOT_THERE.to_owned(),
+        Some((path, version)) => UvNeeded::TooOld { path, version },
+        None => UvNeeded::NotThere,
     };
     let own = own(context);
-    install(context, lock, &why)?;
-    if works(&own)? {
-        return Ok(own);
+    install(context, lock, why)?;
+    match works(&own)? {
+        true => Ok(own),
+        false => Err(SdkError::UvDoesNotRun(own).into()),
     }
-    Err(Error::Sdk(format!(
-        "uv was installed as {}, but does not run; install uv yourself so that it is on PATH",
-        own.display()
-    )))
 }
 
 /// The uv that is there, and what was passed over.
@@ -218,7 +205,7 @@ fn works(program: &Path) -> Result<bool, Error> {
 
 /// Puts the uv of the lock file where the workspace's own tools are, with whatever python3 there is. `why` says why it
 /// is needed.
-fn install(context: &Context, lock: &LockFile, why: &str) -> Result<(), Error> {
+fn install(context: &Context, lock: &LockFile, why: UvNeeded) -> Result<(), Error> {
     let tools = &tools(context);
     let mut python = None;
     for name in PYTHONS {
@@ -228,30 +215,18 @@ fn install(context: &Context, lock: &LockFile, why: &str) -> Result<(), Error> {
         }
     }
     let Some(python) = python else {
-        let message = match why {
-            NOT_THERE => {
-                "neither uv nor python3 is on PATH, and making the SDK needs one of them; install \
-                                    python3 (3.10 to 3.14)"
-                    .to_owned()
-            }
-            why => format!(
-                "{why}, and there is no python3 to fetch it with; install uv {OLDEST} or newer"
-            ),
-        };
-        return Err(Error::Sdk(message));
+        return Err(SdkError::NoPythonForUv(why).into());
     };
     let wheel = lock.native_wheel("uv");
     let Some((wheel, sha256)) = wheel.and_then(|wheel| Some((wheel, wheel.sha256()?))) else {
-        return Err(Error::Sdk(format!(
-            "{why}, and {} has none for this machine; install uv {OLDEST} or newer",
-            lock.path().display()
-        )));
+        let lock_file = lock.path().to_owned();
+        return Err(SdkError::NoWheel { why, lock_file }.into());
     };
     files::remove_leftovers(tools)?;
     let partial = files::partial(tools);
     let bin = partial.join("bin");
     files::create_dir(&bin)?;
-    if why != NOT_THERE {
+    if why != UvNeeded::NotThere {
         tracing::info!("{why}");
     }
     tracing::info!("fetching uv into {}", tools.display());
@@ -262,12 +237,12 @@ fn install(context: &Context, lock: &LockFile, why: &str) -> Result<(), Error> {
         return files::replace_dir(&partial, tools);
     }
     files::remove(&partial)?;
-    Err(Error::Sdk(format!(
-        "{why}, and the one of {} could not be fetched with {}, see above; install uv {OLDEST} or newer, or see \
-         to the network and try again",
-        lock.path().display(),
-        python.display()
-    )))
+    Err(SdkError::Fetch {
+        why,
+        lock_file: lock.path().to_owned(),
+        python,
+    }
+    .into())
 }
 
 fn quietly(command: Command) -> Result<bool, Error> {

@@ -1,6 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::config::PythonVersion;
 use crate::fixture::{Fixture, told, tree, write};
 
 const DEBUGGING: Options = Options {
@@ -151,8 +152,10 @@ fn without_an_sdk_what_is_known_is_there_and_a_warning() {
     MXFP4_KERNEL_PACKAGE unset
     MAX_ALLOW_UNSUPPORTED_ENCODING=1
     ");
-    let warning = fixture.shown(&environment.warnings.join("\n"));
-    insta::assert_snapshot!(warning, @"no MAX and Mojo SDK found for [BASE]/tree: the variables that name it are left out; run `mxfp4 setup`, or name one with MXFP4_SDK");
+    let [warning] = environment.warnings.as_slice() else {
+        panic!("{:?}", environment.warnings)
+    };
+    insta::assert_snapshot!(fixture.shown(&warning.to_string()), @"no MAX and Mojo SDK found for [BASE]/tree: the variables that name it are left out; run `mxfp4 setup`, or name one with MXFP4_SDK");
 }
 
 #[test]
@@ -530,10 +533,18 @@ fn a_carried_tree_is_on_pythonpath_and_its_python_is_named() {
         value(&environment, "MXFP4_PYTHON"),
         python.to_str().unwrap()
     );
-    let warnings = environment.warnings.join("\n");
-    assert!(
-        warnings.contains(&format!("use {}", python.display())),
-        "{warnings}"
+    let site = fixture.sdk().unwrap().site;
+    let version = Some(PythonVersion::new(3, 12));
+    assert_eq!(
+        environment.warnings,
+        [
+            Warning::NoFormatter(site.clone()),
+            Warning::OtherPython {
+                site: site.clone(),
+                version,
+                python,
+            }
+        ]
     );
 
     // With the workspace's own scripts it is.
@@ -553,10 +564,12 @@ fn a_carried_tree_is_on_pythonpath_and_its_python_is_named() {
 
     // No Python of that version at all.
     let fixture = fixture.set("PATH", "/nowhere");
-    let warnings = fixture.compute().warnings.join("\n");
-    assert!(
-        warnings.contains("there is no python3.12 on PATH"),
-        "{warnings}"
+    assert_eq!(
+        fixture.compute().warnings,
+        [
+            Warning::NoFormatter(site.clone()),
+            Warning::NoPython { site, version }
+        ]
     );
 }
 
@@ -661,12 +674,17 @@ fn the_device_is_synchronous_only_for_debugging() {
 #[test]
 fn synchronous_execution_that_stays_or_goes_is_said() {
     let fixture = Fixture::standalone().set(SYNC_MODE, "true");
-    let warnings = |options| fixture.compute_for(options).warnings.join("\n");
-    assert!(warnings(Options::default()).contains("it is left as you set it"));
-    assert!(warnings(SERVING).contains("turned off for serving"));
-    assert!(!warnings(DEBUGGING).contains("synchronous"));
+    let no_sdk = fixture.compute_for(DEBUGGING).warnings;
+    assert!(matches!(no_sdk[..], [Warning::NoSdk { .. }]), "{no_sdk:?}");
+    let more = |options| fixture.compute_for(options).warnings[1..].to_vec();
+    assert_eq!(more(Options::default()), [Warning::Synchronous(SYNC_MODE)]);
+    assert_eq!(more(SERVING), [Warning::SynchronousOff]);
     let fixture = Fixture::standalone().set(SYNC_MODE, "false");
-    assert!(!fixture.compute().warnings.join("\n").contains(SYNC_MODE));
+    let warnings = fixture.compute().warnings;
+    assert!(
+        matches!(warnings[..], [Warning::NoSdk { .. }]),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -725,12 +743,13 @@ fn another_version_than_the_pinned_one_is_said() {
     let site = venv.join("lib/python3.11/site-packages");
     let installed = |version: &str| {
         write(&site.join(format!("max-{version}.dist-info/METADATA")), "");
-        fixture.compute().warnings.join("\n")
+        fixture.compute().warnings
     };
-    let warnings = installed("26.6.0");
-    assert!(
-        warnings.contains("is MAX 26.6.0, and mxfp4.toml asks for 26.7.0"),
-        "{warnings}"
-    );
-    assert_eq!(installed("26.7.0"), "");
+    let other = Warning::OtherMax {
+        site: site.clone(),
+        found: "26.6.0".into(),
+        pinned: "26.7.0".parse().unwrap(),
+    };
+    assert_eq!(installed("26.6.0"), [other]);
+    assert_eq!(installed("26.7.0"), []);
 }

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
+use crate::Warning;
 use crate::fixture::{Fixture, told};
 use crate::{Environment, Error, Variable};
 
@@ -20,7 +21,7 @@ fn environment() -> Environment {
             variable("NOT_TEXT", Some(OsString::from_vec(vec![b'/', 0xff]))),
             variable("GONE", None),
         ],
-        warnings: vec!["careful".into()],
+        warnings: vec![Warning::TooLong],
     }
 }
 
@@ -218,5 +219,5 @@ fn explanations_name_the_workspace_the_sdk_and_each_reason() {
     assert_eq!(json["layout"], "standalone");
     assert_eq!(json["sdk"]["source"], "the workspace's own");
     assert_eq!(json["variables"][0]["reason"], "because");
-    assert_eq!(json["warnings"][0], "careful");
+    assert_eq!(json["warnings"][0], Warning::TooLong.to_string());
 }

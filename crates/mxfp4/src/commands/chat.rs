@@ -59,7 +59,7 @@ pub struct Args {
     reasoning: Option<Reasoning>,
     /// Print one JSON object with answer, reasoning, finish_reason, usage and seconds
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     server: StartArgs,
     /// Flags for MAX

@@ -7,6 +7,7 @@ use mxfp4_process::Command;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::ui::log;
 
 /// Open VS Code in the workspace, with the workspace's environment.
 ///
@@ -40,9 +41,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         ..Options::default()
     };
     let environment = context.environment(sdk.as_ref(), options)?;
-    for warning in &environment.warnings {
-        tracing::warn!("{warning}");
-    }
+    log::warnings(&environment);
     let outcome = Command::new(code)
         .environment(&environment)
         .arg(&context.workspace.root)

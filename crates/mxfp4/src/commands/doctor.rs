@@ -45,7 +45,7 @@ pub struct Args {
     goals: Vec<Goal>,
     /// Print JSON, as docs/reference/doctor.md describes it
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Ask the Hugging Face hub for the model too
     #[arg(long)]
     online: bool,

@@ -10,6 +10,7 @@ pub use self::language::Language;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::ui::error::hinted;
+use crate::ui::log;
 
 /// Print the workspace's environment for a shell to evaluate: eval "$(mxfp4 env)"
 ///
@@ -25,7 +26,7 @@ pub struct Args {
     shell: Option<Language>,
     /// Print JSON; the same as `--shell json`.
     #[arg(long, conflicts_with = "shell")]
-    json: bool,
+    pub json: bool,
     /// Print what restores the variables as they were before the workspace was activated.
     #[arg(long, conflicts_with_all = ["explain", "strict", "debug"])]
     pub unset: bool,
@@ -64,7 +65,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
         (true, _) => render::explain(workspace, sdk.as_ref(), &environment).into_bytes(),
         (false, language) => language.render(&environment)?,
     };
-    warn(&environment);
+    log::warnings(&environment);
     print(&text)
 }
 
@@ -99,13 +100,6 @@ pub fn compute(
     Ok((sdk, environment))
 }
 
-/// Says what the user should know about it.
-pub fn warn(environment: &Environment) {
-    for warning in &environment.warnings {
-        tracing::warn!("{warning}");
-    }
-}
-
 fn print(text: &[u8]) -> anyhow::Result<i32> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text)?;
@@ -116,11 +110,9 @@ fn print(text: &[u8]) -> anyhow::Result<i32> {
 /// The SDK, or none: what is known without one is worth printing.
 fn find_sdk(context: &Context, strict: bool) -> anyhow::Result<Option<Sdk>> {
     match context.sdk() {
-        Ok(None) if strict => Err(Failure::new(
-            Exit::Sdk,
-            "no MAX and Mojo SDK found; run `mxfp4 setup`, or name one with MXFP4_SDK",
-        )
-        .into()),
+        Ok(None) if strict => Err(Failure::new(Exit::Sdk, "no MAX and Mojo SDK found")
+            .with_hint("run `mxfp4 setup`, or name one with MXFP4_SDK")
+            .into()),
         Err(error) if !strict && error.exit() == Exit::Sdk => {
             tracing::warn!("{}", hinted(&error, error.hint()));
             Ok(None)

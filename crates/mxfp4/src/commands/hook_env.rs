@@ -207,7 +207,7 @@ fn activate(
     let text = text.map_err(|_| Error::Config(format!("{}: it is not UTF-8", file.display())))?;
     // What was allowed is what is read: the file may be another one by now.
     let workspace = Workspace::with_config(print.root, layout, text.as_deref())?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     let sdk = Sdk::find(&workspace, ambient).unwrap_or_else(|error| {
         warnings.push(hinted(&error, error.hint()));
         None
@@ -228,7 +228,12 @@ fn activate(
     for path in workspace.watched(sdk.as_ref().map(Sdk::mojo)) {
         answer.watch(path);
     }
-    warnings.append(&mut environment.warnings);
+    warnings.extend(
+        environment
+            .warnings
+            .drain(..)
+            .map(|warning| warning.to_string()),
+    );
     let lines: Vec<String> = warnings
         .iter()
         .map(|warning| format!("mxfp4: {warning}"))

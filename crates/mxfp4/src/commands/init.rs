@@ -43,7 +43,9 @@ pub fn run(cwd: &Path, args: Args) -> anyhow::Result<i32> {
         Some(name) => name.parse::<Name>(),
         None => Name::of_folder(&root),
     };
-    let name = name.map_err(|why| Failure::new(Exit::Usage, why))?;
+    let name = name.map_err(|why| {
+        Failure::new(Exit::Usage, why.to_string()).with_hint("choose one with --name")
+    })?;
     check_empty(&root)?;
     let mut written = Vec::new();
     if let Err(error) = write_all(&root, &name, &mut written) {

@@ -7,7 +7,7 @@ use mxfp4_process::{Command, Error};
 
 use crate::commands::env;
 use crate::context::Context;
-use crate::ui::error;
+use crate::ui::{error, log};
 
 /// Run a program in the workspace's environment: mxfp4 run -- mojo build x.mojo
 ///
@@ -35,7 +35,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     let (_, environment) = env::compute(context, args.strict, args.debug)?;
-    env::warn(&environment);
+    log::warnings(&environment);
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     Ok(become_program(

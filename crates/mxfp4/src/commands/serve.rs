@@ -16,6 +16,7 @@ use self::access::AccessArgs;
 use self::detach::Detached;
 use self::kept::KeptArgs;
 use crate::context::Context;
+use crate::exit::{Exit, Failure};
 use crate::hidden_keys;
 use crate::serving::{StartArgs, create_log, dry_run, prepare};
 use crate::ui::duration;
@@ -41,12 +42,12 @@ pub struct Args {
     log_file: Option<PathBuf>,
     /// Print one JSON object a line on standard output for each event: phases, ready, warnings, the end
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Start the server in a session of its own and return; the log goes to --log-file [default: .mxfp4/serve-PORT.log]
     #[arg(long, conflicts_with = "dry_run")]
     detach: bool,
-    /// With --detach, return once the server is ready; alone, start nothing and wait for the server at the address
-    #[arg(long, conflicts_with = "dry_run")]
+    /// With --detach, return once the server is ready
+    #[arg(long)]
     wait: bool,
     /// How long --wait waits, such as 90s [default: for ever]
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse_or_seconds)]
@@ -60,15 +61,27 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+pub fn run(context: &Context, mut args: Args) -> anyhow::Result<i32> {
+    let Some(last_words) = detach::last_words() else {
+        return serve(context, args);
+    };
+    // The log is where the streams go.
+    (args.detach, args.wait) = (false, false);
+    args.log_file = None;
+    serve(context, args).inspect_err(|error| detach::tell(&last_words, error))
+}
+
+fn serve(context: &Context, args: Args) -> anyhow::Result<i32> {
+    if args.wait && !args.detach {
+        return Err(Failure::new(Exit::Usage, "--wait goes with --detach")
+            .with_hint("of a server that something else starts, ask /health: it answers 200 once it is ready")
+            .into());
+    }
     let mut launch = args.start.plan(context, &args.max_flags)?;
     launch.page = !args.no_page;
     let mut access = args.access.read(context, &launch)?;
     access.kept = args.kept.read(context, &launch)?;
     launch.tls = access.tls.is_some();
-    if args.wait && !args.detach {
-        return detach::wait(&launch.address(), args.timeout);
-    }
     if args.dry_run {
         let problems = launch.problems(context);
         return dry_run(context, &launch, Task::Serve, &problems);
@@ -95,7 +108,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             wait: args.wait.then_some(args.timeout),
             json: args.json,
         };
-        return detached.start(without_detaching(std::env::args_os()));
+        return detached.start();
     }
     let log = args.log_file.as_deref().map(create_log).transpose()?;
     let view = View::new(context.verbosity, args.json, log);
@@ -112,39 +125,5 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             Ok(server.end()?)
         }
         Wait::Ended(code) => Ok(code),
-    }
-}
-
-/// This command line without what is done by now: the log is where the streams go, and the one who waits is here.
-fn without_detaching(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut kept = Vec::new();
-    let mut words = words.skip(1);
-    while let Some(word) = words.next() {
-        if word == "--" {
-            kept.push(word);
-            kept.extend(words);
-            break;
-        }
-        let text = word.to_string_lossy();
-        match text.as_ref() {
-            "--detach" | "--wait" => {}
-            "--timeout" | "--log-file" => drop(words.next()),
-            _ if text.starts_with("--timeout=") || text.starts_with("--log-file=") => {}
-            _ => kept.push(word),
-        }
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_server_of_a_session_of_its_own_is_told_the_rest() {
-        let words = "mxfp4 serve --detach --model m --wait --timeout 9 --log-file x --log-file=y -q -- --wait --timeout 1";
-        let kept = without_detaching(words.split(' ').map(OsString::from));
-        let kept: Vec<_> = kept.iter().map(|word| word.to_string_lossy()).collect();
-        assert_eq!(kept.join(" "), "serve --model m -q -- --wait --timeout 1");
     }
 }

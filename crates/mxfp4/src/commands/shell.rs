@@ -14,6 +14,7 @@ use crate::commands::env;
 use crate::commands::run::become_program;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::ui::log;
 
 /// The variable that says that a shell was started by this command, and for which root.
 pub const VARIABLE: &str = "MXFP4_SHELL";
@@ -78,6 +79,6 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
             ),
         }
     }
-    env::warn(&environment);
+    log::warnings(&environment);
     Ok(become_program(command))
 }

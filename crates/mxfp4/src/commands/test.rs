@@ -36,7 +36,7 @@ pub struct Args {
     junit: Option<PathBuf>,
     /// What is printed: for a person, or one JSON object a line for a program (docs/guides/testing.md).
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    message_format: MessageFormat,
+    pub message_format: MessageFormat,
     /// Run the device synchronously, so that an error is reported where it happens. In a Modular checkout that is so
     /// anyway, unless MODULAR_DEVICE_CONTEXT_SYNC_MODE or MODULAR_DEBUG says otherwise.
     #[arg(long)]

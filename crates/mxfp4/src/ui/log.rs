@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use mxfp4_env::Environment;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -26,6 +27,13 @@ pub fn start(verbosity: Verbosity, timed: bool) {
             since: timed.then(Instant::now),
         })
         .init();
+}
+
+/// Says what the user should know about an environment.
+pub fn warnings(environment: &Environment) {
+    for warning in &environment.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// A log line as a person reads it: `warning: ...`, and what is no news without a prefix.

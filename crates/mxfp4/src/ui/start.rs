@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::context::Verbosity;
 use crate::ui::access_log::{self, Place};
+use crate::ui::json_error::event;
 use crate::ui::progress::Progress;
 use crate::ui::visible::visible;
 
@@ -92,10 +93,10 @@ impl Watcher for View {
             Mode::Events => {
                 if let Some(time) = start.times().last() {
                     event(
-                        json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
+                        &json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
                     );
                 }
-                event(json!({
+                event(&json!({
                     "event": "phase", "phase": phase, "state": "start", "at": seconds(start.elapsed()),
                     "left": start.left().map(seconds),
                 }));
@@ -121,7 +122,7 @@ impl Watcher for View {
         if let Mode::Events = self.mode
             && level != Level::Info
         {
-            event(json!({"event": "log", "level": level.name(), "text": line.text}));
+            event(&json!({"event": "log", "level": level.name(), "text": line.text}));
         }
         if kept && level == Level::Info {
             return;
@@ -148,14 +149,14 @@ impl Watcher for View {
             let times = start.times();
             if let Some(time) = times.last() {
                 event(
-                    json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
+                    &json!({"event": "phase", "phase": time.phase, "state": "end", "seconds": rounded(time.seconds)}),
                 );
             }
             let phases: serde_json::Map<String, Value> = times
                 .iter()
                 .map(|time| (time.phase.to_string(), rounded(time.seconds).into()))
                 .collect();
-            event(json!({
+            event(&json!({
                 "event": "ready", "url": url, "seconds": seconds(start.elapsed()), "phases": phases, "compiled": compiled,
             }));
         }
@@ -171,7 +172,7 @@ impl Watcher for View {
     fn ended(&self, code: i32, error: Option<&Error>) {
         self.clear();
         if let Mode::Events = self.mode {
-            event(json!({
+            event(&json!({
                 "event": "exit",
                 "code": code,
                 "error": error.map(message),
@@ -231,11 +232,6 @@ fn message(error: &Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn event(event: Value) {
-    println!("{event}");
-    let _ = io::stdout().flush();
 }
 
 fn seconds(time: Duration) -> f64 {

@@ -292,7 +292,15 @@ fn a_program_reads_json(place: &Place) {
     );
     let rendered = message["rendered"].as_str().unwrap();
     assert!(rendered.starts_with("error: expected ')'"), "{rendered}");
-    assert_eq!(messages.last().unwrap()["success"], false);
+    let [.., finished, error] = &messages[..] else {
+        panic!("{ran:?}");
+    };
+    assert_eq!(finished["success"], false);
+    assert_eq!(error["error"], "tiny could not be compiled, see above");
+    assert_eq!(
+        (&error["kind"], &error["hint"]),
+        (&"failed".into(), &Value::Null)
+    );
 }
 
 fn clean_builds_anew(place: &Place) {

@@ -14,10 +14,10 @@ use mxfp4_process::Command;
 use tempfile::NamedTempFile;
 
 use self::events::Outputs;
-pub use self::wrapper::bazelw_problem;
+pub use self::wrapper::{BazelwProblem, bazelw_problem};
 use super::options::{Options, Profile};
-use crate::Error;
 use crate::run::{run, run_with};
+use crate::{BuildError, ConfigError, Error};
 
 /// Builds a Modular checkout's kernel packages through its `bazelw`, which knows
 /// itself what is fresh, and returns what it made.
@@ -34,10 +34,10 @@ pub fn modular(context: &Context, options: &Options) -> Result<Vec<PathBuf>, Err
     };
     let labels = context.workspace.bazel_labels();
     if labels.is_empty() {
-        return Err(nothing_to_build(&context.workspace));
+        return Err(nothing_to_build(&context.workspace).into());
     }
-    if let Some((found, fix)) = bazelw_problem(root) {
-        return Err(Error::Build(format!("{found}; {fix}")));
+    if let Some(problem) = bazelw_problem(root) {
+        return Err(BuildError::from(problem).into());
     }
     let labels = labels.into_iter().map(Label::as_str);
     tracing::info!("building {}", labels.clone().collect::<Vec<_>>().join(" "));
@@ -61,21 +61,17 @@ pub fn modular(context: &Context, options: &Options) -> Result<Vec<PathBuf>, Err
         })?
     };
     if !outcome.success() {
-        return Err(Error::Build(format!(
-            "`bazelw build` failed ({outcome}), see above"
-        )));
+        return Err(BuildError::Bazel(outcome).into());
     }
     outputs::keep(&context.workspace, &events.read()?)
 }
 
-fn nothing_to_build(workspace: &Workspace) -> Error {
+fn nothing_to_build(workspace: &Workspace) -> ConfigError {
     let candidates = workspace.config.bazel.kernel_api.iter();
-    Error::Config(format!(
-        "nothing to build in {}: it has the BUILD file of none of {}; name what it has with \
-         `bazel.targets` in mxfp4.toml",
-        workspace.root.display(),
-        candidates.map(Label::as_str).collect::<Vec<_>>().join(", ")
-    ))
+    ConfigError::NothingToBuild {
+        root: workspace.root.clone(),
+        candidates: candidates.map(|label| label.as_str().to_owned()).collect(),
+    }
 }
 
 /// Where Bazel writes down what a build does.

@@ -10,8 +10,8 @@ use mxfp4_env::{Context, Environment, Sdk};
 
 use super::dialect::Dialect;
 use super::target::Target;
-use crate::Error;
 use crate::inputs::{Inputs, Seen};
+use crate::{ConfigError, Error};
 
 /// What can be made in a workspace.
 pub(super) struct Targets<'a> {
@@ -77,19 +77,19 @@ impl<'a> Targets<'a> {
             .iter()
             .any(|name| source.join(name).is_file())
         {
-            return Err(Error::Config(format!(
-                "kernel package `{name}` is not there: {} has no __init__.mojo (see [[kernels]] in \
-                 mxfp4.toml)",
-                source.display()
-            )));
+            return Err(ConfigError::NoKernel {
+                name: name.to_owned(),
+                folder: source,
+            }
+            .into());
         }
         let includes: Vec<PathBuf> = kernel.includes.iter().map(|path| root.join(path)).collect();
         if let Some(missing) = includes.iter().find(|folder| !folder.is_dir()) {
-            return Err(Error::Config(format!(
-                "`includes` of kernel package `{name}` names {}, which is no folder (see [[kernels]] in \
-                 mxfp4.toml)",
-                missing.display()
-            )));
+            return Err(ConfigError::NoInclude {
+                name: name.to_owned(),
+                folder: missing.clone(),
+            }
+            .into());
         }
         let flags: Vec<String> = kernel.flags.iter().chain(flags).cloned().collect();
         let file = |extension| {

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::exit;
 use crate::ui::color::{self, styled};
 use crate::ui::error;
+use crate::ui::json_error::JsonError;
 use crate::ui::message_format::{self, MessageFormat};
 
 /// How long nothing may change before a save counts as over: editors write, rename and touch in a row.
@@ -60,12 +61,16 @@ fn again(context: Context, format: MessageFormat, changes: &mut Changes) -> Cont
             }
             Err(error) => {
                 let text = error.to_string();
-                if text != told && !format.is_json() {
-                    error::print(&error.into());
-                    status(&format!(
-                        "waiting for {}",
-                        root.join("mxfp4.toml").display()
-                    ));
+                if text != told {
+                    let error = error.into();
+                    error::print(&error);
+                    match format {
+                        MessageFormat::Json => JsonError::Message.print(&error),
+                        MessageFormat::Human => status(&format!(
+                            "waiting for {}",
+                            root.join("mxfp4.toml").display()
+                        )),
+                    }
                 }
                 told = text;
                 wait_for_change(&configuration, before, changes);
@@ -122,7 +127,7 @@ impl Round {
         };
         match build(context, &args.build, args.no_setup) {
             Ok(()) => round.parts.push("built".to_owned()),
-            Err(error) => round.failed("build", &error),
+            Err(error) => round.failed("build", &error, args.build.message_format),
         }
         if round.success && !args.no_test {
             match test::run_watched(context, &args.tests, args.build.message_format) {
@@ -131,15 +136,18 @@ impl Round {
                     round.interrupted = (ran.code > 128).then_some(ran.code);
                     round.parts.push(ran.counts);
                 }
-                Err(error) => round.failed("test", &error),
+                Err(error) => round.failed("test", &error, args.build.message_format),
             }
         }
         round.time = start.elapsed();
         round
     }
 
-    fn failed(&mut self, what: &str, error: &anyhow::Error) {
+    fn failed(&mut self, what: &str, error: &anyhow::Error, format: MessageFormat) {
         error::print(error);
+        if format.is_json() {
+            JsonError::Message.print(error);
+        }
         let code = i32::from(exit::of(error).code());
         self.interrupted = (code > 128).then_some(code);
         self.success = false;

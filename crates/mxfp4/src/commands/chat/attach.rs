@@ -1,6 +1,6 @@
 //! Files that a message names by `@path`.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::ui::visible::visible;
@@ -16,9 +16,31 @@ pub struct Places {
     pub home: Option<PathBuf>,
 }
 
+/// Why a file cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("@{}: {why}; nothing was sent. @@ writes an @", visible(.name))]
+pub struct NotSent {
+    name: String,
+    why: NotRead,
+}
+
+/// Why what was named is no text for a message.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    /// It cannot be read, or is not UTF-8.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is too long.
+    #[error("a message takes {} KiB of files and no more", LARGEST >> 10)]
+    TooLong,
+    /// It has a null byte.
+    #[error("it is no text, for it has a null byte")]
+    Null,
+}
+
 impl Places {
     /// The message, and after it the text of each file that it names; or what is wrong with one.
-    pub fn expand(&self, message: &str) -> Result<String, String> {
+    pub fn expand(&self, message: &str) -> Result<String, NotSent> {
         let (mut text, mut files) = (String::with_capacity(message.len()), String::new());
         let mut room = LARGEST;
         let mut rest = message;
@@ -86,31 +108,25 @@ fn named(text: &str) -> Option<Named<'_>> {
 }
 
 /// The text of a file, which may have so many bytes.
-fn read(path: &Path, name: &str, room: u64) -> Result<String, String> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        format!(
-            "@{}: {why}; nothing was sent. @@ writes an @",
-            visible(name)
-        )
-    };
-    let file = mxfp4_fs::open(path).map_err(|error| wrong(&error))?;
-    bounded(file, room).map_err(|why| wrong(&why))
+fn read(path: &Path, name: &str, room: u64) -> Result<String, NotSent> {
+    let read = mxfp4_fs::open(path).map_err(NotRead::from);
+    read.and_then(|file| bounded(file, room))
+        .map_err(|why| NotSent {
+            name: name.to_owned(),
+            why,
+        })
 }
 
 /// Text of at most `room` bytes.
-pub fn bounded(from: impl std::io::Read, room: u64) -> Result<String, String> {
+pub fn bounded(from: impl Read, room: u64) -> Result<String, NotRead> {
     let mut content = Vec::new();
-    let read = from.take(room + 1).read_to_end(&mut content);
-    read.map_err(|error| error.to_string())?;
+    from.take(room + 1).read_to_end(&mut content)?;
     if content.len() as u64 > room {
-        return Err(format!(
-            "a message takes {} KiB of files and no more",
-            LARGEST >> 10
-        ));
+        return Err(NotRead::TooLong);
     }
-    let text = mxfp4_fs::text(content).map_err(|error| error.to_string())?;
+    let text = mxfp4_fs::text(content)?;
     match text.contains('\0') {
-        true => Err("it is no text, for it has a null byte".into()),
+        true => Err(NotRead::Null),
         false => Ok(text),
     }
 }
@@ -159,7 +175,7 @@ mod tests {
                 format!("~/a.txt{}", a.replace("a.txt", "~/a.txt")),
             ),
         ] {
-            assert_eq!(places.expand(message).as_ref(), Ok(&expected), "{message}");
+            assert_eq!(places.expand(message).unwrap(), expected);
         }
     }
 
@@ -176,7 +192,7 @@ mod tests {
             let expanded = places.expand(message);
             match message {
                 "@\"open" => assert!(expanded.is_ok(), "{expanded:?}"),
-                _ => assert_eq!(expanded.as_deref(), Ok(expected), "{message}"),
+                _ => assert_eq!(expanded.unwrap(), expected),
             }
         }
     }
@@ -195,7 +211,7 @@ mod tests {
             ("@\u{1b}[2J", "@\\u{1b}[2J"),
             ("@/dev/zero", "neither a file nor a folder"),
         ] {
-            let error = places.expand(message).unwrap_err();
+            let error = places.expand(message).unwrap_err().to_string();
             assert!(error.contains(why), "{message}: {error}");
         }
     }
@@ -205,7 +221,7 @@ mod tests {
         fn any_message_is_read(message in "([@\"~/. a-c\n(]|\\PC){0,40}") {
             let (_folder, places) = places();
             let read = places.expand(&message);
-            prop_assert!(message.contains('@') || read == Ok(message.clone()));
+            prop_assert!(message.contains('@') || read.unwrap() == message);
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::ui::visible::visible;
 /// and someone sits at the terminal.
 pub fn question(words: &[String], places: &Places) -> anyhow::Result<Option<String>> {
     let wrong = |why: String| Failure::new(Exit::Usage, why);
-    let asked = places.expand(&words.join(" ")).map_err(wrong)?;
+    let asked = places
+        .expand(&words.join(" "))
+        .map_err(|why| wrong(why.to_string()))?;
     let stdin = io::stdin();
     if stdin.is_terminal() {
         return Ok(Some(asked).filter(|asked| !asked.trim().is_empty()));

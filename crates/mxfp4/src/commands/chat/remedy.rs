@@ -8,19 +8,22 @@ use mxfp4_client::{Lost, Url};
 
 /// The error for one who asked the server at `url`.
 pub fn failure(lost: &Lost, url: &Url) -> Failure {
-    let (exit, message) = told(lost, url);
+    let (exit, message, hint) = told(lost, url);
     // A part of it is the server's.
-    Failure::new(exit, visible_lines(&message))
+    let failure = Failure::new(exit, visible_lines(&message));
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
 }
 
-fn told(lost: &Lost, url: &Url) -> (Exit, String) {
+fn told(lost: &Lost, url: &Url) -> (Exit, String, Option<String>) {
     let (status, message, retry_after) = match lost {
         Lost::Connection(why) => {
-            let message = format!(
-                "no server answers on {url}: {why}\nstart one with `mxfp4 serve --model openai/gpt-oss-20b`, name another \
-                 with --url, or have `mxfp4 chat --model M` start one for this chat"
-            );
-            return (Exit::Precondition, message);
+            let hint = "start one with `mxfp4 serve --model openai/gpt-oss-20b`, name another with --url, or have `mxfp4 \
+                        chat --model M` start one for this chat";
+            let message = format!("no server answers on {url}: {why}");
+            return (Exit::Precondition, message, Some(hint.into()));
         }
         Lost::Refused {
             status,
@@ -37,29 +40,26 @@ fn told(lost: &Lost, url: &Url) -> (Exit, String) {
         Some(seconds) => format!("send it again in {seconds} seconds"),
         None => "send it again later".to_owned(),
     };
-    match status {
+    let (exit, what, hint) = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
             Exit::Precondition,
-            format!("{url} wants another key ({says})\ngive it with MXFP4_API_KEY or --api-key"),
+            "wants another key",
+            "give it with MXFP4_API_KEY or --api-key".to_owned(),
         ),
-        StatusCode::TOO_MANY_REQUESTS => (
-            Exit::Failed,
-            format!("{url} has as much to do as it takes ({says})\n{again}"),
-        ),
+        StatusCode::TOO_MANY_REQUESTS => (Exit::Failed, "has as much to do as it takes", again),
         StatusCode::SERVICE_UNAVAILABLE => (
             Exit::Precondition,
-            format!(
-                "{url} cannot answer now ({says})\n{again}; `mxfp4 serve --wait` returns once it is ready"
-            ),
+            "cannot answer now",
+            format!("{again}, once {url}/health answers 200"),
         ),
         StatusCode::NOT_FOUND => (
             Exit::Precondition,
-            format!(
-                "{url} does not have what was asked for ({says})\ncheck the address, and the model"
-            ),
+            "does not have what was asked for",
+            "check the address, and the model".to_owned(),
         ),
-        _ => (Exit::Failed, format!("{url} refuses: {says}")),
-    }
+        _ => return (Exit::Failed, format!("{url} refuses: {says}"), None),
+    };
+    (exit, format!("{url} {what} ({says})"), Some(hint))
 }
 
 #[cfg(test)]
@@ -82,12 +82,13 @@ mod tests {
             ),
             (refused(401, None), Exit::Precondition, "MXFP4_API_KEY"),
             (refused(429, Some(7)), Exit::Failed, "again in 7 seconds"),
-            (refused(503, None), Exit::Precondition, "--wait"),
+            (refused(503, None), Exit::Precondition, "/health"),
             (refused(404, None), Exit::Precondition, "address"),
             (refused(400, None), Exit::Failed, "why"),
         ] {
-            let (found, message) = told(&lost, &url);
-            assert_eq!(found, exit, "{message}");
+            let error = anyhow::Error::from(failure(&lost, &url));
+            let message = crate::ui::error::message(&error);
+            assert_eq!(crate::exit::of(&error), exit, "{message}");
             assert!(
                 message.contains(said) && message.contains("http://h:1"),
                 "{message}"

@@ -13,6 +13,7 @@ use super::screen::{Screen, error, note};
 use super::tally::Tally;
 use super::terminal::{self, Silent};
 use crate::context::Verbosity;
+use crate::ui::error::message;
 
 /// What a chat consists of.
 pub struct Session {
@@ -80,7 +81,7 @@ impl Session {
             Ok(Input::Message(message)) => match self.places.expand(&message) {
                 Ok(question) => self.ask(text, &question),
                 Err(why) => {
-                    error(&why);
+                    error(&why.to_string());
                     Ok(Next::Line(text.to_owned()))
                 }
             },
@@ -105,7 +106,7 @@ impl Session {
         let answer = match asked {
             Ok(answer) => answer,
             Err(lost) => {
-                error(&remedy::failure(&lost, self.client.url()).to_string());
+                error(&message(&remedy::failure(&lost, self.client.url()).into()));
                 return Ok(Next::Line(typed.to_owned()));
             }
         };

@@ -13,6 +13,6 @@ pub fn bazel(facts: &Facts) -> anyhow::Result<Finding> {
     let root = &facts.context.workspace.root;
     Ok(match bazelw_problem(root) {
         None => Finding::ok(root.join("bazelw").display().to_string()),
-        Some((found, fix)) => Finding::failing(found, fix),
+        Some(problem) => Finding::failing(problem.to_string(), problem.hint()),
     })
 }

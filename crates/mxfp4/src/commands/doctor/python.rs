@@ -82,7 +82,7 @@ pub fn uv(facts: &Facts) -> anyhow::Result<Finding> {
     };
     Ok(match look_at_uv(facts.context)? {
         Uv::Works(uv) => Finding::ok(uv.display().to_string()),
-        Uv::Refused(found, fix) => judge(found, fix),
+        Uv::Refused(error) => judge(error.to_string(), error.hint()),
         Uv::TooOld(uv, version) => Finding::warning(
             format!(
                 "{} is {version}, and {OLDEST_UV} or newer is needed",

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use mxfp4_env::Warning;
 use mxfp4_env::sdk::SdkSource;
 use mxfp4_process::Command;
 use mxfp4_toolchain::setup::{self, State};
@@ -102,18 +103,14 @@ pub fn environment(facts: &Facts) -> anyhow::Result<Finding> {
             return Ok(Finding::refused(why, "see `mxfp4 env --explain`"));
         }
     };
-    let pinned = &facts.context.workspace.config.sdk.max;
-    let is_said_elsewhere = |warning: &str| match facts.found_sdk() {
-        None => true,
-        Some(sdk) => sdk
-            .other_max(pinned)
-            .is_some_and(|other| warning.contains(&format!("is MAX {other}, and"))),
-    };
-    let warnings: Vec<&str> = environment
+    // By the checks of the SDK and of its version.
+    let is_said_elsewhere =
+        |warning: &Warning| matches!(warning, Warning::NoSdk { .. } | Warning::OtherMax { .. });
+    let warnings: Vec<String> = environment
         .warnings
         .iter()
-        .map(String::as_str)
         .filter(|warning| !is_said_elsewhere(warning))
+        .map(ToString::to_string)
         .collect();
     Ok(match warnings.as_slice() {
         [] => Finding::ok(format!("{} variables", environment.variables.len())),

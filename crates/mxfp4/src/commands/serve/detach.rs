@@ -1,6 +1,5 @@
-//! `mxfp4 serve --detach` and `--wait`: a server for scripts.
+//! `mxfp4 serve --detach`: a server for scripts.
 
-use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,9 +9,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use mxfp4_launch::{Address, LogTail};
 use mxfp4_process::Command;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tempfile::NamedTempFile;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Exit, Failure};
+use crate::ui::error;
+
+/// Says that this process is a server of a session of its own, and where it tells why it ends.
+const VARIABLE: &str = "MXFP4_DETACHED";
 
 /// How long between two questions whether the server is ready.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -30,8 +35,8 @@ pub struct Detached {
 }
 
 impl Detached {
-    /// Starts this program once more, with `arguments`, and returns while that serves. Prints where it is.
-    pub fn start(&self, arguments: Vec<OsString>) -> anyhow::Result<i32> {
+    /// Starts this program once more, with the same arguments, and returns while that serves. Prints where it is.
+    pub fn start(&self) -> anyhow::Result<i32> {
         let cannot = || format!("cannot write {}", self.log.display());
         if let Some(folder) = self.log.parent() {
             fs::create_dir_all(folder).with_context(cannot)?;
@@ -43,7 +48,20 @@ impl Detached {
             .open(&self.log)
             .with_context(cannot)?;
         let program = std::env::current_exe().context("cannot tell where this program is")?;
-        let mut child = Command::new(program).args(arguments).detach(&log)?;
+        // The child's last words go here, where somebody waits for them.
+        let last_words = match self.wait {
+            Some(_) => {
+                Some(NamedTempFile::with_prefix("mxfp4-serve-").context("cannot make a file")?)
+            }
+            None => None,
+        };
+        let told = last_words
+            .as_ref()
+            .map_or(Path::new("/dev/null"), NamedTempFile::path);
+        let mut child = Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env(VARIABLE, told)
+            .detach(&log)?;
         let (pid, url) = (child.id(), self.address.url());
         if let Some(limit) = self.wait {
             let ended = || child.try_wait().ok().flatten().is_some();
@@ -52,7 +70,7 @@ impl Detached {
                 Waited::TimeIsUp => {
                     return Err(self.not_ready(&format!("still starts as process {pid}")));
                 }
-                Waited::Ended => return Err(self.died()),
+                Waited::Ended => return Err(self.died(told)),
             }
         }
         let log = self.log.display();
@@ -73,46 +91,62 @@ impl Detached {
         Failure::new(Exit::Failed, message).into()
     }
 
-    fn died(&self) -> anyhow::Error {
+    fn died(&self, told: &Path) -> anyhow::Error {
+        let LastWords { error, hint } = LastWords::read(told).unwrap_or_else(|| LastWords {
+            error: of_log(&self.log),
+            hint: None,
+        });
         let log = self.log.display();
-        let reason = reason(&self.log);
-        Failure::new(
-            Exit::Failed,
-            format!("the server ended before it was ready: {reason} (all of it is in {log})"),
-        )
+        let message =
+            format!("the server ended before it was ready: {error} (all of it is in {log})");
+        let failure = Failure::new(Exit::Failed, message);
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
         .into()
     }
 }
 
-/// The last error in a log.
-fn reason(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    // What this program says last counts more than what MAX does: it has read that.
-    if let Some(error) = text.lines().rev().find_map(|l| l.strip_prefix("error: ")) {
-        return error.to_owned();
-    }
-    let mut tail = LogTail::default();
-    text.lines().for_each(|line| tail.push(line));
-    tail.reason().unwrap_or("it said nothing").to_owned()
+/// Why a server of a session of its own ended, as it tells the one who waits for it.
+#[derive(Serialize, Deserialize)]
+struct LastWords {
+    error: String,
+    hint: Option<String>,
 }
 
-/// `mxfp4 serve --wait`: whether the server at `address` is ready in time.
-pub fn wait(address: &Address, limit: Option<Duration>) -> anyhow::Result<i32> {
-    match until_ready(address, limit, || false) {
-        Waited::Ready => {
-            writeln!(io::stdout(), "{}", address.url())?;
-            Ok(0)
-        }
-        Waited::TimeIsUp | Waited::Ended => {
-            let message = format!(
-                "no server is ready on {} after {:.0} s",
-                address.url(),
-                limit.unwrap_or_default().as_secs_f64()
-            );
-            Err(Failure::new(Exit::Failed, message).into())
-        }
+impl LastWords {
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
+}
+
+/// Where this process tells why it ends, if another one has detached it.
+pub fn last_words() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).map(PathBuf::from)
+}
+
+/// Tells `error` to the one who waits. Where nobody does any more, the file is gone.
+pub fn tell(file: &Path, error: &anyhow::Error) {
+    let words = LastWords {
+        error: error::what(error),
+        hint: exit::hint(error),
+    };
+    let text = serde_json::to_vec(&words).unwrap_or_default();
+    let _ = OpenOptions::new()
+        .write(true)
+        .open(file)
+        .and_then(|mut file| file.write_all(&text));
+}
+
+/// The last error in a log, of MAX or of what else wrote there.
+fn of_log(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let mut tail = LogTail::default();
+    for line in String::from_utf8_lossy(&text).lines() {
+        tail.push(line);
+    }
+    tail.reason().unwrap_or("it said nothing").to_owned()
 }
 
 enum Waited {

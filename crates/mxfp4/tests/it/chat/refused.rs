@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use libtest_mimic::Trial;
+use serde_json::Value;
 
 use crate::chat::fixed::{Fixed, Say};
 use crate::chat::rig::{Rig, chat, says};
@@ -71,7 +72,7 @@ const NOT_THERE: Say = Say::Status("404 Not Found", "", "");
 fn refusals() {
     for (answers, code, said) in [
         (&[FULL], 1, "again in 7 seconds"),
-        (&[STARTS], 5, "mxfp4 serve --wait"),
+        (&[STARTS], 5, "/health answers 200"),
         (&[KEY], 5, "MXFP4_API_KEY or --api-key"),
         (&[WRONG], 1, "too long"),
         (&[NOT_THERE], 5, "check the address"),
@@ -83,7 +84,12 @@ fn refusals() {
             "{ran:?}"
         );
         let ran = ask(&Fixed::start(&answers[0], answers).url, &["--json"]);
-        assert_eq!((ran.code, &*ran.stdout), (Some(code), ""), "{ran:?}");
+        let told: Value = serde_json::from_str(&ran.stdout).expect("an object");
+        let error = told["error"].as_str().expect("it says why");
+        let hint = told["hint"].as_str().map(|hint| format!("; {hint}"));
+        let said = format!("error: {error}{}\n", hint.unwrap_or_default());
+        assert_eq!(ran.stderr, said);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
     }
 }
 
@@ -108,7 +114,15 @@ fn cut() {
             "{ran:?}"
         );
         let ran = ask(&Fixed::chat(answers).url, &["--json"]);
-        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""), "{ran:?}");
+        let told: Value = serde_json::from_str(&ran.stdout).expect("an object");
+        assert_eq!(told["kind"], "failed");
+        assert!(
+            told["error"]
+                .as_str()
+                .is_some_and(|error| error.contains(why)),
+            "{told}"
+        );
+        assert!(told["answer"].is_null() && ran.code == Some(1), "{ran:?}");
     }
 }
 

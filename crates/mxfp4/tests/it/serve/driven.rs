@@ -148,12 +148,6 @@ fn detached() -> Result<(), Stop> {
         return fail(format!("{ran:#?}"));
     };
 
-    // Another script finds it ready.
-    let waited = run(&mut home.mxfp4(&["serve", "--wait", "--timeout", "60"]));
-    if (waited.code, waited.stdout.trim()) != (Some(0), &url) {
-        return fail(format!("{waited:#?}"));
-    }
-
     let streamed = stream_and_end(&home, pid)?;
     let usage = streamed
         .lines()

@@ -9,7 +9,7 @@ use mxfp4_env::config::Label;
 use mxfp4_env::{BazelOutputs, Workspace};
 
 use super::events::{Made, Outputs};
-use crate::{Error, files};
+use crate::{BuildError, Error, files};
 
 /// Finds the packages that a build made, and keeps them in mind for those who do not ask Bazel. Each target must have
 /// made one: what lies there from an earlier build is not what was asked for.
@@ -47,17 +47,11 @@ fn packages_of(label: &Label, outputs: &Outputs) -> Result<Vec<Made>, Error> {
         extension.is_some_and(|extension| extension == "mojoc" || extension == "mojopkg")
     });
     if made.is_empty() {
-        return Err(Error::Build(format!(
-            "`bazelw build` succeeded, but {label} made no kernel package (a .mojoc or .mojopkg file); \
-             name a target that makes one, with `bazel.kernel-api` or `bazel.targets` in mxfp4.toml"
-        )));
+        return Err(BuildError::NoPackage(label.to_owned()).into());
     }
     if let Some(missing) = made.iter().find(|made| !made.path.is_file()) {
-        return Err(Error::Build(format!(
-            "`bazelw build` succeeded, but {} of {label} is not on this machine; build without \
-             --remote_download_outputs=minimal",
-            missing.path.display()
-        )));
+        let (label, path) = (label.to_owned(), missing.path.clone());
+        return Err(BuildError::NotHere { label, path }.into());
     }
     Ok(made)
 }
@@ -133,12 +127,8 @@ fn remember(
 
 /// Keeps `outputs` in `folder`, and what was kept there no longer.
 fn write(folder: &Path, outputs: &BazelOutputs) -> Result<(), Error> {
-    let text = serde_json::to_vec(outputs).map_err(|_| {
-        let packages = &outputs.packages;
-        Error::Build(format!(
-            "a path among {packages:?} is not UTF-8; rename its folder"
-        ))
-    })?;
+    let text =
+        serde_json::to_vec(outputs).map_err(|_| BuildError::NotUtf8(outputs.packages.clone()))?;
     files::create_dir(folder)?;
     let name = format!("{}.json", blake3::hash(&text).to_hex());
     files::write(&folder.join(&name), &text)?;

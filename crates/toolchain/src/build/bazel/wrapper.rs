@@ -1,31 +1,54 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What keeps `bazelw` of the checkout at `root` from being started, and what to do about it; the system's own words for
-/// either name a file that is there.
-pub fn bazelw_problem(root: &Path) -> Option<(String, String)> {
-    let wrapper = root.join("bazelw");
-    let shown = wrapper.display();
-    let mode = fs::metadata(&wrapper).ok()?.permissions().mode();
+/// What keeps `bazelw` from being started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BazelwProblem {
+    /// It may not be run.
+    #[error("{} is not executable", .0.display())]
+    NotExecutable(PathBuf),
+    /// Its first line names a program with a carriage return.
+    #[error(
+        "{} has the line ends of Windows (CRLF), and so no `{interpreter}` is found to run it",
+        path.display()
+    )]
+    LineEnds {
+        /// The wrapper.
+        path: PathBuf,
+        /// What is to run it.
+        interpreter: String,
+    },
+}
+
+impl BazelwProblem {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotExecutable(path) => format!("run `chmod +x {}`", path.display()),
+            Self::LineEnds { path, .. } => format!(
+                "run `sed -i 's/\\r$//' {}`, and have git leave line ends alone with `git config core.autocrlf input`",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// What keeps `bazelw` of the checkout at `root` from being started; the system's own words for it name a file that is
+/// there.
+pub fn bazelw_problem(root: &Path) -> Option<BazelwProblem> {
+    let path = root.join("bazelw");
+    let mode = fs::metadata(&path).ok()?.permissions().mode();
     if mode & 0o111 == 0 {
-        let found = format!("{shown} is not executable");
-        return Some((found, format!("run `chmod +x {shown}`")));
+        return Some(BazelwProblem::NotExecutable(path));
     }
     let mut line = Vec::new();
-    let file = mxfp4_fs::open(&wrapper).ok()?;
+    let file = mxfp4_fs::open(&path).ok()?;
     BufReader::new(file).read_until(b'\n', &mut line).ok()?;
     if line.starts_with(b"#!") && line.ends_with(b"\r\n") {
-        let line = String::from_utf8_lossy(&line[2..]);
-        let interpreter = line.trim();
-        let found = format!(
-            "{shown} has the line ends of Windows (CRLF), and so no `{interpreter}` is found to run it"
-        );
-        let fix = format!(
-            "run `sed -i 's/\\r$//' {shown}`, and have git leave line ends alone with `git config core.autocrlf input`"
-        );
-        return Some((found, fix));
+        let interpreter = String::from_utf8_lossy(&line[2..]).trim().to_owned();
+        return Some(BazelwProblem::LineEnds { path, interpreter });
     }
     None
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use mxfp4_client::message;
+use mxfp4_client::{Lost, message};
 
 /// An answer that came to its end.
 #[derive(Debug, PartialEq)]
@@ -20,6 +20,29 @@ pub struct Answer {
     pub prompt_tokens: Option<u64>,
     /// Tokens of the answer, as the server counts them.
     pub tokens: u64,
+}
+
+/// Why an answer does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum Uncounted {
+    /// It did not come in time.
+    #[error("no whole answer within {0:?}")]
+    Late(Duration),
+    /// The connection broke, or the server refused.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// An event that is none.
+    #[error("an event of the stream cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// The stream tells an error.
+    #[error("{}", .0.as_deref().unwrap_or("the stream tells an error"))]
+    Told(Option<String>),
+    /// It has no end.
+    #[error("the stream was cut: it ended without [DONE]")]
+    Cut,
+    /// How long it is was not said.
+    #[error("the server did not say how many tokens it answered with (no usage)")]
+    NoUsage,
 }
 
 /// Measures an answer while it comes.
@@ -75,16 +98,15 @@ impl Measuring {
     }
 
     /// Takes the data of an event that came `at` this time. An error is what the server says went wrong.
-    pub fn event(&mut self, data: &[u8], at: Instant) -> Result<(), String> {
+    pub fn event(&mut self, data: &[u8], at: Instant) -> Result<(), Uncounted> {
         self.last = at;
         if data == b"[DONE]" {
             self.done = true;
             return Ok(());
         }
-        let event: Event<'_> = serde_json::from_slice(data)
-            .map_err(|error| format!("an event of the stream cannot be read: {error}"))?;
+        let event: Event<'_> = serde_json::from_slice(data)?;
         if event.error.is_some() {
-            return Err(message(data).unwrap_or_else(|| "the stream tells an error".into()));
+            return Err(Uncounted::Told(message(data)));
         }
         if let Some(usage) = event.usage {
             self.usage = usage;
@@ -109,14 +131,11 @@ impl Measuring {
     }
 
     /// The answer, once nothing more comes.
-    pub fn finish(self) -> Result<Answer, String> {
+    pub fn finish(self) -> Result<Answer, Uncounted> {
         if !self.done {
-            return Err("the stream was cut: it ended without [DONE]".into());
+            return Err(Uncounted::Cut);
         }
-        let tokens = self
-            .usage
-            .completion_tokens
-            .ok_or("the server did not say how many tokens it answered with (no usage)")?;
+        let tokens = self.usage.completion_tokens.ok_or(Uncounted::NoUsage)?;
         Ok(Answer {
             took: self.last - self.began,
             first: self.first,
@@ -139,7 +158,7 @@ impl Answer {
 mod tests {
     use super::*;
 
-    fn read(events: &[&str]) -> Result<Answer, String> {
+    fn read(events: &[&str]) -> Result<Answer, Uncounted> {
         let mut measuring = Measuring::begin(8);
         let began = measuring.began;
         for (number, event) in events.iter().enumerate() {
@@ -190,7 +209,7 @@ mod tests {
             (&[r#"{"error":"worse"}"#], "worse"),
             (&[r#"{"error":{"code":500}}"#], "tells an error"),
         ] {
-            let error = read(events).unwrap_err();
+            let error = read(events).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }

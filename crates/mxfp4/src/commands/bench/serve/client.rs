@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::timeout;
 
-use super::answer::{Answer, Measuring};
+use super::answer::{Answer, Measuring, Uncounted};
 use super::target::Target;
 use mxfp4_client::{Connection, Events, Lost};
 
@@ -30,16 +30,16 @@ impl Client {
     }
 
     /// Sends a request for so many tokens; an error says why it was lost.
-    pub async fn ask(&mut self, body: Bytes, tokens: u32) -> Result<Answer, String> {
+    pub async fn ask(&mut self, body: Bytes, tokens: u32) -> Result<Answer, Uncounted> {
         let mut measuring = Measuring::begin(tokens as usize);
         match timeout(PATIENCE, self.exchange(body, &mut measuring)).await {
-            Err(_) => Err(format!("no whole answer within {PATIENCE:?}")),
+            Err(_) => Err(Uncounted::Late(PATIENCE)),
             Ok(Err(why)) => Err(why),
             Ok(Ok(())) => measuring.finish(),
         }
     }
 
-    async fn exchange(&mut self, body: Bytes, measuring: &mut Measuring) -> Result<(), String> {
+    async fn exchange(&mut self, body: Bytes, measuring: &mut Measuring) -> Result<(), Uncounted> {
         let mut kept = self.connection.take();
         if let Some(connection) = &mut kept
             && !connection.is_ready().await
@@ -48,26 +48,19 @@ impl Client {
         }
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.target.server.connect().await.map_err(told)?,
+            None => self.target.server.connect().await?,
         };
-        let response = connection
-            .send(self.target.request(body))
-            .await
-            .map_err(told)?;
+        let response = connection.send(self.target.request(body)).await?;
         if response.status() != StatusCode::OK {
-            return Err(connection.run(Lost::of(response)).await.to_string());
+            return Err(connection.run(Lost::of(response)).await.into());
         }
         let mut stream = response.into_body();
         let mut events = Events::default();
-        while let Some(bytes) = connection.next(&mut stream).await.map_err(told)? {
+        while let Some(bytes) = connection.next(&mut stream).await? {
             let now = Instant::now();
             events.push(&bytes, &mut |data| measuring.event(data, now))?;
         }
         self.connection = Some(connection);
         Ok(())
     }
-}
-
-fn told(lost: Lost) -> String {
-    lost.to_string()
 }

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::answer::Answer;
+use super::answer::{Answer, Uncounted};
 use super::client::Client;
 use super::target::Target;
 
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What came of a load.
 pub struct Driven {
     /// Of each request the answer, or why there is none; in no order.
-    pub answers: Vec<Result<Answer, String>>,
+    pub answers: Vec<Result<Answer, Uncounted>>,
     /// From the first request to the last answer.
     pub took: Duration,
 }

@@ -85,7 +85,7 @@ impl Level {
         for answer in driven.answers {
             match answer {
                 Ok(answer) => answers.push(answer),
-                Err(why) => errors.push(why),
+                Err(why) => errors.push(why.to_string()),
             }
         }
         let failed = errors.len();
@@ -167,7 +167,7 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::Answer;
+    use super::super::answer::{Answer, Uncounted};
     use super::*;
 
     fn load() -> Load {
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    fn answer(tokens: u64) -> Result<Answer, String> {
+    fn answer(tokens: u64) -> Result<Answer, Uncounted> {
         Ok(Answer {
             took: Duration::from_millis(50),
             first: Some(Duration::from_millis(10)),
@@ -191,14 +191,18 @@ mod tests {
 
     #[test]
     fn every_request_is_accounted_for() {
-        let fail = || Err("503".to_owned());
+        let fail = || Err(Uncounted::Cut);
         let driven = Driven {
             answers: vec![answer(5), fail(), answer(2), answer(5), fail(), answer(9)],
             took: Duration::from_millis(500),
         };
         let level = Level::of(load(), driven);
         assert_eq!((level.requests, level.failed, level.short), (6, 2, 2));
-        let errors = ["2 tokens instead of 5", "503", "9 tokens instead of 5"];
+        let errors = [
+            "2 tokens instead of 5",
+            "9 tokens instead of 5",
+            "the stream was cut: it ended without [DONE]",
+        ];
         assert_eq!(level.errors, errors);
         assert_eq!((level.input_tokens, level.output_tokens), (258, 21));
         assert_eq!(level.tokens_per_second(), 42.0);
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn a_load_without_answers() {
         let driven = Driven {
-            answers: vec![Err("no".into())],
+            answers: vec![Err(Uncounted::NoUsage)],
             took: Duration::ZERO,
         };
         let level = Level::of(load(), driven);
