@@ -11,4 +11,4 @@ pub use refused::remedy;
 pub use stamp::{Stamp, TIME_GRAIN};
 pub use text::{open, read, read_text, text, written_like};
 pub use walk::{Found, Walk, names};
-pub use whole::{can_write, write};
+pub use whole::{PARTIAL, can_write, write};

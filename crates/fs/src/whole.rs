@@ -29,13 +29,18 @@ pub fn can_write(path: &Path) -> io::Result<()> {
     stage(path).map(drop)
 }
 
-/// A file beside `path` that goes away unless it is renamed.
+/// What stands after a name of what is still being written, before what tells writers apart.
+pub const PARTIAL: &str = ".partial-";
+
+/// A file beside `path` that goes away unless it is renamed. A killed process leaves it, with `path`'s name in its own.
 fn stage(path: &Path) -> io::Result<NamedTempFile> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(PARTIAL);
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     Builder::new()
-        .prefix(".mxfp4-")
+        .prefix(&name)
         // As any program would make it; the umask takes from it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(Path::new(".")))

@@ -12,4 +12,3 @@ pub mod log;
 pub mod message_format;
 pub mod progress;
 pub mod start;
-pub mod visible;

@@ -6,8 +6,6 @@ pub enum Filter {
     /// All.
     #[default]
     All,
-    /// The positional NAME: part of a Mojo test's name; an expression of pytest's `-k`.
-    Name(String),
     /// Those with this in their name.
     Part(String),
     /// Those whose name this matches.
@@ -15,7 +13,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The filter that `--filter EXPR` is: `/REGEX/`, or part of a name.
+    /// The filter that EXPR is: `/REGEX/`, or part of a name.
     pub fn parse(text: &str) -> Result<Self, regex::Error> {
         let pattern = text
             .strip_prefix('/')
@@ -30,7 +28,7 @@ impl Filter {
     pub fn wants(&self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Name(part) | Self::Part(part) => name.contains(part.as_str()),
+            Self::Part(part) => name.contains(part.as_str()),
             Self::Pattern(pattern) => pattern.is_match(name),
         }
     }
@@ -50,16 +48,15 @@ impl Filter {
     pub fn arguments(&self) -> Vec<String> {
         match self {
             Self::All => Vec::new(),
-            Self::Name(name) => vec![name.clone()],
-            Self::Part(part) => vec!["--filter".to_owned(), part.clone()],
-            Self::Pattern(pattern) => vec!["--filter".to_owned(), format!("/{pattern}/")],
+            Self::Part(part) => vec![part.clone()],
+            Self::Pattern(pattern) => vec![format!("/{pattern}/")],
         }
     }
 
     /// Part of the name of every wanted test, when that is known.
     pub fn part(&self) -> Option<&str> {
         match self {
-            Self::Name(part) | Self::Part(part) => Some(part),
+            Self::Part(part) => Some(part),
             Self::All | Self::Pattern(_) => None,
         }
     }
@@ -69,7 +66,7 @@ impl std::fmt::Display for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::All => f.write_str("there is no test"),
-            Self::Name(part) | Self::Part(part) => write!(f, "no test has `{part}` in its name"),
+            Self::Part(part) => write!(f, "no test has `{part}` in its name"),
             Self::Pattern(pattern) => write!(f, "no test has a name that /{pattern}/ matches"),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mxfp4_toolchain::diagnostics::visible;
+use mxfp4_toolchain::visible::visible;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use crate::report::{Case, Language, Report, Verdict};

@@ -8,7 +8,6 @@ mod jobs;
 pub mod junit;
 mod mojo;
 mod python;
-mod queue;
 mod report;
 mod reporter;
 mod run;

@@ -11,7 +11,7 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::CstRootNode;
 use mxfp4_env::Layout;
 use mxfp4_process::{Command, Line, Outcome, Output, Stream};
-use mxfp4_toolchain::diagnostics::visible;
+use mxfp4_toolchain::visible::visible;
 use serde_json::Value;
 
 use crate::report::{Again, Case, Language, Verdict};

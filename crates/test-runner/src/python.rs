@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use mxfp4_fs::Walk;
 use mxfp4_process::{Background, Command, Outcome, Output};
-use mxfp4_toolchain::diagnostics::visible;
+use mxfp4_toolchain::visible::visible;
 use serde_json::json;
 
 use crate::batch::{Batch, batches};
@@ -149,19 +149,10 @@ impl<'a> Pytest<'a> {
         let command = Command::new("python")
             .args(["-m", "pytest"])
             .args(tests.python.iter().map(AsRef::<Path>::as_ref));
-        let name = match &test_run.settings.filter {
-            Filter::Name(name) => name.as_str(),
-            _ => "",
-        };
-        let expressions: Vec<&str> = [tests.python_filter.as_str(), name]
-            .into_iter()
-            .filter(|expression| !expression.is_empty())
-            .collect();
-        let keyword = match expressions.as_slice() {
-            [] => None,
-            [one] => Some((*one).to_owned()),
-            many => Some(format!("({})", many.join(") and ("))),
-        };
+        let keyword = tests.python_filter.clone();
+        let is_by_name = !matches!(test_run.settings.filter, Filter::All);
+        // What is asked for by name is run, whatever else chooses: the last `-k` counts, and an empty one leaves all.
+        let keyword = (!keyword.is_empty() || is_by_name).then_some(keyword);
         let filtered = match &keyword {
             None => command.clone(),
             Some(keyword) => command.clone().arg("-k").arg(keyword),
@@ -170,8 +161,7 @@ impl<'a> Pytest<'a> {
             test_run,
             command,
             filtered,
-            is_chosen: test_run.settings.gpu.is_some()
-                || !matches!(test_run.settings.filter, Filter::All),
+            is_chosen: test_run.settings.gpu.is_some() || is_by_name,
             keyword,
             plugin,
             said: Mutex::default(),
@@ -507,7 +497,7 @@ impl<'a> Pytest<'a> {
         let (part, pattern) = match &self.test_run.settings.filter {
             Filter::Part(part) => (Some(part.as_str()), None),
             Filter::Pattern(pattern) => (None, Some(pattern.as_str())),
-            Filter::All | Filter::Name(_) => (None, None),
+            Filter::All => (None, None),
         };
         let (command, only) = match goal {
             Goal::Collect => (&command.clone().arg("--collect-only"), None),
@@ -557,7 +547,7 @@ impl<'a> Pytest<'a> {
             tries,
             output,
             again: Again {
-                arguments: vec!["--filter".to_owned(), id.to_owned()],
+                arguments: vec![id.to_owned()],
                 direct: String::from_utf8_lossy(&command.dry_run()).into_owned(),
                 debug: None,
             },

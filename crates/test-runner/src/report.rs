@@ -50,7 +50,7 @@ pub struct Case {
 /// How to run a failed test again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Again {
-    /// What to give to `mxfp4 test`: a NAME, or `--filter` and an expression.
+    /// What to give to `mxfp4 test`: part of a name, or a regular expression.
     pub arguments: Vec<String>,
     /// The command behind it, for a shell in the workspace's root that has its
     /// environment.
@@ -335,7 +335,7 @@ pub mod tests {
                 tries: 2,
                 output: "\u{1b}[31mred\u{0}".to_owned(),
                 again: Again {
-                    arguments: vec!["--filter".to_owned(), "test format".to_owned()],
+                    arguments: vec!["test format".to_owned()],
                     direct: "mojo run kernels/test/x.mojo".to_owned(),
                     debug: Some("in VS Code".to_owned()),
                 },
@@ -351,7 +351,7 @@ pub mod tests {
             "\nskipped:\n     2  needs a GPU\n",
             "\nflaky:\n  mojo: e (passed on try 2)\n      slow\n",
             "  mojo: d\n      1 != 2\n      of 3\n",
-            " test --filter 'test format'\n    directly: mojo run kernels/test/x.mojo\n    debug:    in VS Code\n",
+            " test 'test format'\n    directly: mojo run kernels/test/x.mojo\n    debug:    in VS Code\n",
             "\nmojo: 2 passed, 1 failed, 2 skipped\npython: 0 passed, 0 failed, 0 skipped\n\
              mxfp4 test: 2 passed, 1 failed, 2 skipped in 1.2 s\n2 passed, 1 failed, 2 skipped",
         ] {

@@ -1,6 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 
-use mxfp4_toolchain::diagnostics::visible;
+use mxfp4_toolchain::visible::visible;
 
 use crate::report::{Case, Language, Report};
 use crate::screen::{Row, Screen};

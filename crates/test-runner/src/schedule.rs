@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use mxfp4_process::Queue;
+
 use crate::batch::Batch;
 use crate::mojo::{self, Program};
 use crate::python::Pytest;
-use crate::queue::Queue;
 use crate::report::{Language, Report};
 use crate::reporter::Reporter;
 use crate::run::{Interrupted, Listed, TestRun};

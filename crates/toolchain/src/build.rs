@@ -11,10 +11,10 @@ mod targets;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use mxfp4_env::{Context, Environment, Layout, Sdk};
+use mxfp4_process::Queue;
 
 pub use self::bazel::{BazelwProblem, bazelw_problem, modular};
 use self::dialect::Dialect;
@@ -209,31 +209,23 @@ fn make(
 /// After an error nothing more is begun.
 fn for_each_at_once<'a>(
     targets: &'a [Target],
-    work: impl Fn(&Target) -> Result<Made, Error> + Sync,
+    work: impl Fn(&Target) -> Result<Made, Error> + Send + Sync,
     mut done: impl FnMut(&'a Target, Result<Made, Error>),
 ) {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
+    let queue = Queue::new(targets);
+    let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
-        let (sender, results) = mpsc::channel();
-        for _ in 0..cores.min(targets.len()) {
-            let sender = sender.clone();
-            // A child lives no longer than the thread that started it: that thread waits for it.
-            scope.spawn(|| {
-                let sender = sender;
-                while !stop.load(Ordering::Relaxed)
-                    && let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let result = work(target);
-                    if result.is_err() {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                    let _ = sender.send((target, result));
+        let queue = &queue;
+        scope.spawn(move || {
+            queue.run(cores.min(targets.len()), |target: &Target| {
+                let result = work(target);
+                if result.is_err() {
+                    queue.close();
                 }
+                let _ = sender.send((target, result));
             });
-        }
-        drop(sender);
+        });
         for (target, result) in results {
             done(target, result);
         }

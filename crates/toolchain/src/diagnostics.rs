@@ -5,7 +5,6 @@
 
 mod message;
 mod render;
-mod visible;
 
 use mxfp4_process::{Line, Stream};
 use serde::Deserialize;
@@ -14,7 +13,6 @@ use serde_json::Value;
 pub use self::message::{Diagnostic, Level, Message, Place};
 use self::message::{Fix, boundary};
 pub use render::Style;
-pub use visible::visible;
 
 /// Reads the output of one run of the compiler.
 pub fn parse(lines: &[Line]) -> Vec<Message> {

@@ -1,17 +1,15 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use mxfp4_fs::PARTIAL;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::Error;
-
-/// What the names of unfinished work contain.
-const PARTIAL: &str = ".partial-";
 
 /// A name beside `path` for work that becomes `path` when it is done. It is as long whatever the process's number: compiled
 /// Python files name the folder they were made in, and are of one size so.
@@ -120,11 +118,7 @@ pub(crate) fn replace_dir(new: &Path, path: &Path) -> Result<(), Error> {
 
 /// Writes a file that is there whole or not at all.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let partial = partial(path);
-    let written = fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(&partial, path));
-    written.map_err(Error::file("write", path))
+    mxfp4_fs::write(path, content).map_err(Error::file("write", path))
 }
 
 /// The names of what a folder holds.

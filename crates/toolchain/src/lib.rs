@@ -23,6 +23,7 @@ pub mod setup;
 pub mod upgrade;
 mod uv;
 mod uv_command;
+pub mod visible;
 
 pub use error::{BuildError, ConfigError, Error, Refused, SdkError, Step, UvNeeded};
 pub use interpreter::NoPython;

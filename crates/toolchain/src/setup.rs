@@ -34,7 +34,7 @@ pub enum State {
 
 /// What a virtual environment was made from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct BuildFingerprint {
+struct VenvFingerprint {
     /// The hash of everything that decides its content.
     inputs: String,
 }
@@ -51,7 +51,7 @@ pub fn state(workspace: &Workspace) -> Result<State, Error> {
     let Ok(text) = fs::read(venv.join(RECORD)) else {
         return Ok(State::Foreign);
     };
-    let fresh = serde_json::from_slice::<BuildFingerprint>(&text).is_ok_and(|record| {
+    let fresh = serde_json::from_slice::<VenvFingerprint>(&text).is_ok_and(|record| {
         record.inputs == inputs(workspace).unwrap_or_default()
             && venv.join("bin/python").exists()
             && holds_sdk(&venv)
@@ -98,7 +98,7 @@ fn make(context: &Context) -> Result<bool, Error> {
     let partial = files::partial(&venv);
     let made = install(context, &uv, &python, &partial)
         .and_then(|()| {
-            let record = serde_json::to_vec(&BuildFingerprint { inputs }).unwrap_or_default();
+            let record = serde_json::to_vec(&VenvFingerprint { inputs }).unwrap_or_default();
             files::write(&partial.join(RECORD), &record)
         })
         .and_then(|()| files::replace_dir(&partial, &venv));

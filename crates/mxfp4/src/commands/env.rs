@@ -24,7 +24,7 @@ pub struct Args {
     /// [default: that of the shell that runs this, or posix].
     #[arg(long, value_enum, value_name = "SHELL")]
     shell: Option<Language>,
-    /// Print JSON; the same as `--shell json`.
+    /// Print a JSON object.
     #[arg(long, conflicts_with = "shell")]
     pub json: bool,
     /// Print what restores the variables as they were before the workspace was activated.
@@ -42,10 +42,14 @@ pub struct Args {
 }
 
 impl Args {
-    fn language(&self) -> Language {
-        match self.json {
-            true => Language::Json,
-            false => self.shell.unwrap_or_else(Language::of_parent),
+    fn language(&self) -> Result<Language, Failure> {
+        match (self.json, self.shell) {
+            (true, _) => Ok(Language::Json),
+            (false, Some(Language::Json)) => {
+                Err(Failure::new(Exit::Usage, "JSON is no shell's language")
+                    .with_hint("write `mxfp4 env --json`"))
+            }
+            (false, shell) => Ok(shell.unwrap_or_else(Language::of_parent)),
         }
     }
 }
@@ -56,7 +60,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
     if args.explain {
         environment.explain_tests(&context.workspace, &context.ambient);
     }
-    let language = args.language();
+    let language = args.language()?;
     let workspace = &context.workspace;
     let text = match (args.explain, language) {
         (true, Language::Json) => {
@@ -71,7 +75,7 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 
 /// Runs `mxfp4 env --unset`, which needs no workspace.
 pub fn unset(ambient: &Ambient, args: &Args) -> anyhow::Result<i32> {
-    let language = args.language();
+    let language = args.language()?;
     if language == Language::Dotenv {
         let message = "a .env file cannot unset a variable; evaluate `mxfp4 env --unset` in the shell instead";
         return Err(Failure::new(Exit::Usage, message).into());

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap_mangen::Man;
-use mxfp4_env::nearest;
 
 use crate::exit::{Exit, Failure};
 
@@ -19,13 +18,21 @@ pub struct Args {
     /// Write mxfp4.1, mxfp4-build.1 and so on into this folder, which is made if it is not there
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Print the page of this command instead, such as serve or bench-kernel
-    #[arg(long, value_name = "COMMAND", conflicts_with = "folder")]
+    /// The page of this command, such as serve: `mxfp4 help` shows the same.
+    #[arg(long, value_name = "COMMAND", hide = true, conflicts_with = "folder")]
     page: Option<String>,
 }
 
 /// Runs the command, for the command line `cli`.
 pub fn run(args: Args, cli: clap::Command) -> anyhow::Result<i32> {
+    if let Some(page) = &args.page {
+        return Err(Failure::new(Exit::Usage, "there is no --page any more")
+            .with_hint(format!(
+                "write `mxfp4 help {}`, or `mxfp4 man DIR` for all pages",
+                page.replace('-', " ")
+            ))
+            .into());
+    }
     let mut pages = Vec::new();
     let mut command = cli.disable_help_subcommand(true);
     command.build();
@@ -39,19 +46,8 @@ pub fn run(args: Args, cli: clap::Command) -> anyhow::Result<i32> {
         }
         return Ok(0);
     }
-    let name = args
-        .page
-        .map_or("mxfp4".to_owned(), |page| format!("mxfp4-{page}"));
-    let Some((_, page)) = pages.iter().find(|(known, _)| *known == name) else {
-        let known = pages.iter().map(|(known, _)| known.as_str());
-        let mut message = format!("there is no page {name}");
-        if let Some(meant) = nearest(&name, known) {
-            let meant = meant.trim_start_matches("mxfp4-");
-            message = format!("{message}; did you mean `{meant}`?");
-        }
-        return Err(Failure::new(Exit::Usage, message).into());
-    };
-    io::stdout().write_all(page)?;
+    let page = pages.first().map(|(_, page)| page.as_slice());
+    io::stdout().write_all(page.unwrap_or_default())?;
     Ok(0)
 }
 

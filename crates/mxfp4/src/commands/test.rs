@@ -23,9 +23,12 @@ use crate::ui::message_format::{self, MessageFormat};
 /// In a Modular checkout the tests that `[tests]` of mxfp4.toml names are run. docs/guides/testing.md tells more.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run only tests with this in their name: that of a Mojo file or of one of its cases; pytest's -k.
-    #[arg(conflicts_with = "filter")]
-    name: Option<String>,
+    /// Run only tests whose name has EXPR in it, or is matched by it when it is /REGEX/.
+    #[arg(value_name = "EXPR")]
+    filter: Option<String>,
+    /// What EXPR was given with.
+    #[arg(long = "filter", hide = true, value_name = "EXPR")]
+    former_filter: Option<String>,
     #[command(flatten)]
     select: SelectArgs,
     /// Print the tests' names and run none.
@@ -50,9 +53,6 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[group(id = "how_to_test", multiple = true)]
 pub struct SelectArgs {
-    /// Run only tests whose name has EXPR in it, or is matched by it when it is /REGEX/.
-    #[arg(long, value_name = "EXPR")]
-    filter: Option<String>,
     /// Run only tests that need a GPU.
     #[arg(long, conflicts_with = "no_gpu")]
     gpu: bool,
@@ -78,15 +78,13 @@ impl SelectArgs {
     /// Whether anything was asked for.
     pub fn is_given(&self) -> bool {
         let Self {
-            filter,
             gpu,
             no_gpu,
             retries,
             timeout,
             jobs,
         } = self;
-        let chosen = filter.is_some() || *gpu || *no_gpu;
-        chosen || *retries > 0 || timeout.is_some() || jobs.is_some()
+        *gpu || *no_gpu || *retries > 0 || timeout.is_some() || jobs.is_some()
     }
 
     fn settings(&self, filter: Filter, context: &Context, debug: bool) -> Settings {
@@ -113,11 +111,17 @@ pub struct Ran {
 
 /// Runs the command.
 pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
+    if let Some(text) = &args.former_filter {
+        let text = text.replace('\'', "'\\''");
+        return Err(Failure::new(Exit::Usage, "there is no --filter any more")
+            .with_hint(format!("write `mxfp4 test '{text}'`"))
+            .into());
+    }
     if args.list {
         return list(context, &args);
     }
     let format = args.message_format;
-    let filter = filter(args.name.as_deref(), &args.select)?;
+    let filter = filter(args.filter.as_deref())?;
     let (select, junit) = (&args.select, args.junit.as_deref());
     let extra = Extra {
         debug: args.debug,
@@ -131,16 +135,11 @@ pub fn run(context: &Context, args: Args) -> anyhow::Result<i32> {
 /// Builds and runs the tests that `select` chooses, for `mxfp4 build --watch`.
 pub fn run_watched(
     context: &Context,
+    expr: Option<&str>,
     select: &SelectArgs,
     format: MessageFormat,
 ) -> anyhow::Result<Ran> {
-    run_tests(
-        context,
-        filter(None, select)?,
-        select,
-        format,
-        &Extra::default(),
-    )
+    run_tests(context, filter(expr)?, select, format, &Extra::default())
 }
 
 /// What only `mxfp4 test` itself can be asked for.
@@ -196,10 +195,10 @@ fn run_tests(
     Ok(ran(i32::from(report.has_failures())))
 }
 
-/// Prints the names of the tests, each as `--filter` takes it.
+/// Prints the names of the tests, each as EXPR takes it.
 fn list(context: &Context, args: &Args) -> anyhow::Result<i32> {
     let sdk = ensure_sdk(context, args.no_setup)?;
-    let filter = filter(args.name.as_deref(), &args.select)?;
+    let filter = filter(args.filter.as_deref())?;
     let format = args.message_format;
     let settings = args.select.settings(filter, context, args.debug);
     let screen = TestScreen::new(context, format, settings.jobs);
@@ -219,11 +218,10 @@ fn list(context: &Context, args: &Args) -> anyhow::Result<i32> {
     Ok(interrupted.map_or(0, |Interrupted(code)| code))
 }
 
-fn filter(name: Option<&str>, select: &SelectArgs) -> anyhow::Result<Filter> {
-    match (name, &select.filter) {
-        (Some(name), _) => Ok(Filter::Name(name.to_owned())),
-        (None, None) => Ok(Filter::All),
-        (None, Some(text)) => Filter::parse(text)
-            .map_err(|error| Failure::new(Exit::Usage, format!("--filter {text}: {error}")).into()),
-    }
+fn filter(expr: Option<&str>) -> anyhow::Result<Filter> {
+    let Some(expr) = expr else {
+        return Ok(Filter::All);
+    };
+    Filter::parse(expr)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{expr}: {error}")).into())
 }

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 
 use super::color::{self, styled};
-use super::visible::visible_lines;
 use crate::exit;
+use mxfp4_toolchain::visible::visible_lines;
 
 /// Prints `error: ...` to stderr.
 pub fn print(error: &anyhow::Error) {

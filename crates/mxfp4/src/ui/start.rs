@@ -13,7 +13,7 @@ use crate::context::Verbosity;
 use crate::ui::access_log::{self, Place};
 use crate::ui::json_error::event;
 use crate::ui::progress::Progress;
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// As many as fit into 80 columns, the longest numbers and words included.
 const PHASES_A_LINE: usize = 3;
@@ -214,7 +214,7 @@ fn echo(line: &Line, to_stderr: bool) {
     let text = if is_terminal {
         visible(&line.text)
     } else {
-        line.text.clone()
+        line.text.as_str().into()
     };
     if to_stderr {
         eprintln!("{text}");

@@ -688,10 +688,6 @@ fn wrong_usage() {
     for shell in ["sh", "bash", "zsh", "posix"] {
         assert_eq!(place.env(&["--shell", shell]).stdout, posix, "{shell}");
     }
-    assert_eq!(
-        place.env(&["--shell", "json"]).stdout,
-        place.env(&["--json"]).stdout
-    );
 }
 
 fn a_closed_pipe() {

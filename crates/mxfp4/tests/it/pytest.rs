@@ -128,7 +128,7 @@ fn each_test(place: &Place) {
         "      ValueError: no fixture\n",
         "  python: python/tests/test_broken.py\n",
         "nothing_of_that_name",
-        " test --filter python/tests/test_a.py::test_fails\n",
+        " test python/tests/test_a.py::test_fails\n",
     ] {
         assert!(ran.stdout.contains(part), "{part:?} is not in {ran:?}");
     }
@@ -201,23 +201,22 @@ fn chosen(place: &Place) {
          def test_gpu(hopper): pass\n",
     );
     for (args, count) in [
-        (&["--filter", "test_a.py::test_two[a b]"][..], 1),
-        (&["--filter", "/test_(one|gpu)$/"], 2),
+        (&["test_a.py::test_two[a b]"][..], 1),
+        (&["/test_(one|gpu)$/"], 2),
         (&["--gpu"], 1),
         (&["--no-gpu"], 3),
         (&["test_two"], 2),
-        (&["one or gpu"], 2),
     ] {
         let ran = place.test(args);
         assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
         assert_last(&ran, &format!("{count} passed, 0 failed, 0 skipped"));
     }
-    let ran = place.test(&["--list", "--filter", "two"]);
+    let ran = place.test(&["--list", "two"]);
     assert_eq!(
         ran.stdout,
         "python: python/tests/test_a.py::test_two[a b]\npython: python/tests/test_a.py::test_two[c]\n"
     );
-    let ran = place.test(&["--filter", "/nothing/"]);
+    let ran = place.test(&["/nothing/"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
         ran.stderr
@@ -254,7 +253,7 @@ fn side_by_side(place: &Place) {
     assert_last(&ran, "4 passed, 1 failed, 0 skipped");
     for part in [
         "  python: python/tests/test_c.py::test_two\n      assert 1 == 2\n",
-        " test --filter python/tests/test_c.py::test_two\n",
+        " test python/tests/test_c.py::test_two\n",
     ] {
         assert!(ran.stdout.contains(part), "{part:?} is not in {ran:?}");
     }
@@ -265,7 +264,7 @@ fn side_by_side(place: &Place) {
         "import os, signal\ndef test_dies(): os.kill(os.getpid(), signal.SIGSEGV)\ndef test_after(): pass\n",
     );
     place.write("test_broken.py", "import nothing_of_that_name\n");
-    let ran = place.test(&["--jobs=3", "--filter", "/test_(a|d)/"]);
+    let ran = place.test(&["--jobs=3", "/test_(a|d)/"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     // The module that cannot be read counts too.
     assert_last(&ran, "2 passed, 2 failed, 0 skipped");
@@ -300,12 +299,12 @@ fn no_text(place: &Place) {
         for part in [
             "\n     1  no caf\\udce9\n",
             &format!("\n  python: {id}\n      ValueError: caf\\udce9\n"),
-            &format!(" test --filter '{id}'\n"),
+            &format!(" test '{id}'\n"),
         ] {
             assert!(ran.stdout.contains(part), "{part:?} is not in {ran:?}");
         }
     }
-    let ran = place.test(&["--filter", id]);
+    let ran = place.test(&[id]);
     assert_last(&ran, "0 passed, 1 failed, 0 skipped");
 }
 
@@ -476,16 +475,12 @@ fn skipped(place: &Place) {
             "1 passed, 0 failed, 2 skipped",
             missed,
         ),
-        (&["--filter", "test_parity.py::test_it"], only, missed),
-        (&["--filter", "/test_it$/"], only, missed),
+        (&["test_parity.py::test_it"], only, missed),
+        (&["/test_it$/"], only, missed),
         (&["test_gpu"], only, nothing),
         (&["tokens"], "1 passed, 0 failed, 1 skipped", ""),
         // It was not asked for more than others of its folder.
-        (
-            &["--filter", "/^python/"],
-            "1 passed, 0 failed, 2 skipped",
-            "",
-        ),
+        (&["/^python/"], "1 passed, 0 failed, 2 skipped", ""),
     ] {
         let ran = place.test(args);
         assert_last(&ran, counts);

@@ -33,6 +33,7 @@ const fn case(
 const CASES: &[Case] = &[
     case("setup", &["setup"], NOWHERE),
     case("env", &["env"], NOWHERE),
+    case("env_shell_json", &["env", "--shell", "json"], HERE),
     case("run", &["run", "no-such-program"], HERE),
     case("shell", &["shell", "--strict"], HERE),
     case("hook", &["hook"], NOWHERE),
@@ -40,9 +41,11 @@ const CASES: &[Case] = &[
     case("deny", &["deny"], NOWHERE),
     case("build", &["build", "--no-setup"], HERE),
     case("test", &["test", "--no-setup"], HERE),
-    case("test_filter", &["test", "--filter", "/(/"], HERE),
+    case("test_expr", &["test", "/(/"], HERE),
+    case("test_filter", &["test", "--filter", "it's"], HERE),
     case("serve", &["serve", "--dry-run", "--port", "0"], HERE),
     case("serve_model", &["serve"], SDK),
+    case("serve_wait", &["serve", "--wait"], HERE),
     case("serve_devices", &["serve", "--", "--devices", "tpu"], HERE),
     case("serve_setting", &["serve", "--", "--headless"], HERE),
     case("warm", &["warm"], HERE),
@@ -69,6 +72,7 @@ const CASES: &[Case] = &[
     case("init", &["init", "full"], &[("full/notes.txt", "mine")]),
     case("completions", &["completions", "cmd"], NOWHERE),
     case("man", &["man", "--pages"], NOWHERE),
+    case("man_page", &["man", "--page", "bench-kernel"], NOWHERE),
     case("bundle_create", &["bundle", "create"], MODULAR),
     case(
         "bundle_unpack",

@@ -4,7 +4,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Patch, Renderer, Snippet};
 
 use super::message::{Diagnostic, Fix, Level, Message, Place, boundary};
-use super::visible::visible;
+use crate::visible::visible;
 
 /// A line is cut to this much around what is wrong: whoever writes longer ones reads them elsewhere.
 const LONGEST_LINE: usize = 2000;

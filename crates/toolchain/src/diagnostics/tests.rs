@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::visible::visible;
 
 const STYLE: Style = Style {
     color: false,

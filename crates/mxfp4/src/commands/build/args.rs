@@ -21,6 +21,14 @@ pub struct Args {
     /// Fail where the SDK is missing, instead of making it.
     #[arg(long)]
     pub no_setup: bool,
+    /// Run only tests whose name has EXPR in it, or is matched by it when it is /REGEX/.
+    #[arg(
+        long,
+        value_name = "EXPR",
+        requires = "watch",
+        help_heading = "Tests of --watch"
+    )]
+    pub filter: Option<String>,
     #[command(flatten, next_help_heading = "Tests of --watch")]
     pub tests: SelectArgs,
 }

@@ -130,7 +130,8 @@ impl Round {
             Err(error) => round.failed("build", &error, args.build.message_format),
         }
         if round.success && !args.no_test {
-            match test::run_watched(context, &args.tests, args.build.message_format) {
+            let (expr, format) = (args.filter.as_deref(), args.build.message_format);
+            match test::run_watched(context, expr, &args.tests, format) {
                 Ok(ran) => {
                     round.success = ran.code == 0;
                     round.interrupted = (ran.code > 128).then_some(ran.code);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// The most that one message takes of files, or of a pipe: more than a prompt holds.
 pub const LARGEST: u64 = 1 << 20;
@@ -208,7 +208,7 @@ mod tests {
             ("@binary", "null byte"),
             ("@large", "1024 KiB"),
             ("@half @half", "1024 KiB"),
-            ("@\u{1b}[2J", "@\\u{1b}[2J"),
+            ("@\u{1b}[2J", "@␛[2J"),
             ("@/dev/zero", "neither a file nor a folder"),
         ] {
             let error = places.expand(message).unwrap_err().to_string();

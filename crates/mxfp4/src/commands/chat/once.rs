@@ -11,7 +11,7 @@ use super::conversation::Conversation;
 use super::remedy;
 use super::screen::{self, Screen};
 use crate::exit::{Exit, Failure};
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// What is asked: the words of the command line, and after them what comes from a pipe. Nothing where neither is there
 /// and someone sits at the terminal.

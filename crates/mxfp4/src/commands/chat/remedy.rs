@@ -3,8 +3,8 @@
 use hyper::StatusCode;
 
 use crate::exit::{Exit, Failure};
-use crate::ui::visible::visible_lines;
 use mxfp4_client::{Lost, Url};
+use mxfp4_toolchain::visible::visible_lines;
 
 /// The error for one who asked the server at `url`.
 pub fn failure(lost: &Lost, url: &Url) -> Failure {

@@ -10,7 +10,7 @@ use console::Term;
 use super::answer::Piece;
 use super::markdown::{Markdown, Words};
 use crate::ui::color;
-use crate::ui::visible::visible_lines;
+use mxfp4_toolchain::visible::visible_lines;
 
 /// What reasoning looks like, and what this program says.
 const DIM: Style = Style::new().dimmed();
@@ -107,7 +107,7 @@ impl Screen {
             Reasoning::Fold => format!("{}", color::styled(DIM, "thinking...")),
             Reasoning::Show if color::on_stderr() => self.thoughts.push(text),
             Reasoning::Show if begins => format!("thinking:\n{}", visible_lines(text)),
-            Reasoning::Show => visible_lines(text),
+            Reasoning::Show => visible_lines(text).into_owned(),
         };
         to_stderr(&shown)
     }
@@ -141,7 +141,7 @@ impl Screen {
         self.part = Part::Answer;
         let shown = match &mut self.answer {
             Form::Rendered(markdown) => markdown.push(text),
-            Form::Visible => visible_lines(text),
+            Form::Visible => visible_lines(text).into_owned(),
             Form::Exact => text.to_owned(),
         };
         self.is_open = !text.ends_with('\n');

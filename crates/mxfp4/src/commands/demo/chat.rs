@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use mxfp4_client::{ClientArgs, Server, Url, post};
 use serde_json::{Value, json};
 
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// What is asked.
 const QUESTION: &str = "What is a Hopper GPU good at?";

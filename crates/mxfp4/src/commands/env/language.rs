@@ -24,7 +24,8 @@ pub enum Language {
     Powershell,
     /// A .env file.
     Dotenv,
-    /// A JSON object.
+    /// A JSON object, for --json.
+    #[value(hide = true)]
     Json,
     /// Lines for the file that GITHUB_ENV names.
     GithubActions,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anstyle::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mxfp4_test_runner::{Case, Row, Screen, Verdict};
-use mxfp4_toolchain::diagnostics::visible;
+use mxfp4_toolchain::visible::visible;
 
 use crate::context::{Context, Verbosity};
 use crate::ui::color::{self, styled_stdout};

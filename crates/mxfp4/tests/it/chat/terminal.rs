@@ -238,7 +238,7 @@ fn hostile() -> Result<(), Skip> {
         until("both", || tmux.screen().matches("after").count() == 2);
         let screen = tmux.screen();
         assert!(
-            screen.contains("/help says") && screen.contains("before \\u{1b}[2J\\u{1b}[H"),
+            screen.contains("/help says") && screen.contains("before ␛[2J␛[H"),
             "{screen}"
         );
     }

@@ -11,7 +11,11 @@ use crate::support::{Skip, run, sdk};
 /// `mxfp4 env --shell LANGUAGE` under these variables.
 fn printed(place: &Place, language: &str, variables: &Variables) -> crate::support::Ran {
     let mut command = place.mxfp4();
-    command.args(["env", "--shell", language]);
+    command.arg("env");
+    match language {
+        "json" => command.arg("--json"),
+        shell => command.args(["--shell", shell]),
+    };
     run(command.env_clear().envs(variables))
 }
 

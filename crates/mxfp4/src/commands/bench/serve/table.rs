@@ -3,7 +3,7 @@
 use super::level::{Level, Spread};
 use super::record::Record;
 use crate::commands::bench::table::{Column, NOTHING, head, line, number};
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// The columns of [`cells`].
 pub const LEVEL: [Column; 12] = [

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::ui::visible::acts;
+use mxfp4_toolchain::visible::picture;
 
 /// A character and how it looks.
 type Glyph = (char, Style);
@@ -83,10 +83,9 @@ impl Layout {
             self.spaces.push((' ', style));
             return;
         }
-        shown(c, |c| {
-            self.word_width += width(c);
-            self.word.push((c, style));
-        });
+        let c = shown(c);
+        self.word_width += width(c);
+        self.word.push((c, style));
         // Scripts without spaces are broken anywhere.
         if width(c) == 2 || self.word_width >= self.columns {
             self.flush();
@@ -96,7 +95,7 @@ impl Layout {
     /// Adds a character of text that is shown as it is.
     pub fn verbatim(&mut self, c: char, style: Style) {
         self.flush();
-        shown(c, |c| self.put((c, style)));
+        self.put((shown(c), style));
     }
 
     /// Writes the word that was held back.
@@ -150,11 +149,7 @@ pub fn width(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// The characters that `c` is shown as.
-fn shown(c: char, mut put: impl FnMut(char)) {
-    if acts(c) {
-        c.escape_default().for_each(put);
-    } else {
-        put(c);
-    }
+/// What `c` is shown as.
+fn shown(c: char) -> char {
+    picture(c).unwrap_or(c)
 }

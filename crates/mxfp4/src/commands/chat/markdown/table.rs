@@ -5,7 +5,7 @@ use pulldown_cmark::Alignment;
 
 use super::layout::width;
 use super::line::{MARK, Span};
-use crate::ui::visible::visible;
+use mxfp4_toolchain::visible::visible;
 
 /// What is between two columns.
 const BETWEEN: &str = " │ ";

@@ -149,7 +149,7 @@ fn what_acts_on_a_terminal_is_shown_as_text() {
         });
         let acting = styles
             .chars()
-            .find(|c| *c != '\n' && crate::ui::visible::acts(*c));
+            .find(|c| *c != '\n' && mxfp4_toolchain::visible::acts(*c));
         assert_eq!(acting, None, "{text:?} became {out:?}");
     }
 }
@@ -198,6 +198,6 @@ proptest! {
         if !text.contains("```") && !text.contains('[') && !text.contains('&') && !text.contains("~~~") {
             prop_assert!(letters(&out) >= letters(&text), "{text:?} became {out:?}");
         }
-        prop_assert!(!out.chars().any(|c| c != '\n' && crate::ui::visible::acts(c)));
+        prop_assert!(!out.chars().any(|c| c != '\n' && mxfp4_toolchain::visible::acts(c)));
     }
 }
