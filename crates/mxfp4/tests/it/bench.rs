@@ -2,11 +2,12 @@
 //! library describes. The "Mojo" program is a shell script then, and so are the mojo that makes it and the peer's Python.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{HOPPER, Ran, driver, folder, mxfp4, run, sdk, trial};
+use crate::support::{HOPPER, Ran, TestWorkspace, driver, folder, mxfp4, run, sdk, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::{Value, json};
 
@@ -486,13 +487,21 @@ fn program(rows: &[Value], then: &str) -> String {
 }
 
 /// A workspace with an SDK, a driver and a program that only pretend.
-struct Place(tempfile::TempDir);
+struct Place(TestWorkspace);
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Place {
     fn new() -> Self {
         let site = "sdk/lib/python3.11/site-packages";
         let mojo = format!("{site}/modular/bin/mojo");
-        let place = Self(folder([
+        let place = Self(TestWorkspace::new([
             ("mxfp4.toml", "[sdk]\npath = \"sdk\"\n"),
             ("sdk/pyvenv.cfg", "version_info = 3.11.7\n"),
             ("sdk/bin/python", "#!/bin/sh\n"),
@@ -507,41 +516,25 @@ impl Place {
             ("bin/", ""),
             (Self::PROGRAM, &program(&ours(), "")),
         ]));
-        place.allow("sdk/bin/python");
-        place.allow(&mojo);
+        place.make_executable("sdk/bin/python");
+        place.make_executable(&mojo);
         place
     }
 
     const PROGRAM: &str = "kernels/bench/bench_grouped_matmul.mojo";
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
     fn json(&self, name: &str) -> Value {
         serde_json::from_str(&self.read(name)).unwrap()
-    }
-
-    fn allow(&self, name: &str) {
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Puts a program that only pretends on PATH.
     fn python(&self, script: &str) {
         self.write("bin/python3", &format!("#!/bin/sh\n{script}\n"));
-        self.allow("bin/python3");
+        self.make_executable("bin/python3");
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = mxfp4(self.0.path());
+        let mut command = self.0.command();
         command
             .env(
                 "PATH",
@@ -621,7 +614,10 @@ fn what_is_measured(place: &Place) {
     assert!(place.read("report/index.html").contains("mxfp4 gate_up"));
 
     // Shown again, it is the same table.
-    let again = run(mxfp4(place.0.path()).args(["bench", "kernel", "--from", "run.json"]));
+    let again = run(place
+        .0
+        .command()
+        .args(["bench", "kernel", "--from", "run.json"]));
     let shown = again.stdout.split_once("driver 580.0\n").unwrap().1;
     assert_eq!(shown, ran.stdout);
 }

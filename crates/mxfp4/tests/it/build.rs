@@ -1,12 +1,13 @@
 //! `mxfp4 build` with the real compiler on a package of two lines; what a kill leaves is seen in `faults`.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Ran, folder, mxfp4, run, sdk, trial};
+use crate::support::{Ran, TestWorkspace, folder, mxfp4, run, sdk, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 
@@ -50,30 +51,33 @@ const SOURCE: &str = "def twice(x: Int) -> Int:\n    return 2 * x\n";
 const CONFIG: &str = "[[kernels]]\nname = \"tiny\"\nsource = \"kernels/tiny\"\n";
 
 struct Place {
-    root: tempfile::TempDir,
+    workspace: TestWorkspace,
     sdk: PathBuf,
+}
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.workspace
+    }
 }
 
 impl Place {
     fn new(sdk: PathBuf) -> Self {
-        let root = folder([
-            ("a folder's $x/mxfp4.toml", CONFIG),
-            (
-                "a folder's $x/kernels/tiny/__init__.mojo",
-                "from .sub.twice import twice\n",
-            ),
-            ("a folder's $x/kernels/tiny/sub/__init__.mojo", ""),
-            ("a folder's $x/kernels/tiny/sub/twice.mojo", SOURCE),
-        ]);
-        Self { root, sdk }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join("a folder's $x").join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        let workspace = TestWorkspace::named(
+            "a folder's $x",
+            [
+                ("mxfp4.toml", CONFIG),
+                (
+                    "kernels/tiny/__init__.mojo",
+                    "from .sub.twice import twice\n",
+                ),
+                ("kernels/tiny/sub/__init__.mojo", ""),
+                ("kernels/tiny/sub/twice.mojo", SOURCE),
+            ],
+        );
+        Self { workspace, sdk }
     }
 
     fn mxfp4(&self, args: &[&str]) -> Command {

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Ran, folder, mxfp4, run, trial};
+use crate::support::{Ran, TestWorkspace, folder, mxfp4, run, trial};
 use libtest_mimic::Trial;
 
 /// The tests.
@@ -45,12 +45,20 @@ pub fn trials() -> Vec<Trial> {
 const MOJO: &str = "#!/bin/sh\nfor out; do :; done\necho package > \"$out\"\n\
                     while [ -e \"$HOLD\" ]; do sleep 0.05; done\n";
 
-struct Place(tempfile::TempDir);
+struct Place(TestWorkspace);
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Place {
     /// A workspace in which everything was made that can be.
     fn new() -> Self {
-        let place = Self(folder([
+        let place = Self(TestWorkspace::new([
             ("mxfp4.toml", "[sdk]\npath = \"sdk\"\n"),
             ("kernels/mxfp4/__init__.mojo", ""),
             ("sdk/modular/bin/mojo", MOJO),
@@ -63,18 +71,13 @@ impl Place {
             (".venv/lib/big", "0123456789"),
             (".venv.partial-1/lib/big", "0123456789"),
         ]));
-        let compiler = place.path("sdk/modular/bin/mojo");
-        fs::set_permissions(compiler, fs::Permissions::from_mode(0o755)).unwrap();
+        place.make_executable("sdk/modular/bin/mojo");
         place.build();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = mxfp4(self.0.path());
+        let mut command = self.0.command();
         command.env("HOLD", self.path("hold")).args(args);
         command
     }

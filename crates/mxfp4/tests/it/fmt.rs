@@ -1,10 +1,11 @@
 //! `mxfp4 fmt` with the SDK's own formatters.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Ran, folder, mxfp4, run, sdk, tool, trial};
+use crate::support::{Ran, TestWorkspace, folder, mxfp4, run, sdk, tool, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 
 type Tested = Result<Completion, Failed>;
@@ -44,31 +45,34 @@ const PYTHON: [&str; 2] = ["x = {  1 }\n", "x = {1}\n"];
 const RUST: [&str; 2] = ["fn main( ) {  }\n", "fn main() {}\n"];
 
 struct Place {
-    root: tempfile::TempDir,
+    workspace: TestWorkspace,
     sdk: PathBuf,
+}
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.workspace
+    }
 }
 
 impl Place {
     fn new(sdk: PathBuf) -> Self {
-        let root = folder([
-            ("a b/mxfp4.toml", ""),
-            ("a b/.gitignore", "/made/\n"),
-            ("a b/kernels/x/a.mojo", MOJO[0]),
-            ("a b/kernels/x/good.mojo", MOJO[1]),
-            ("a b/python/b.py", PYTHON[0]),
-            ("a b/python/good.py", PYTHON[1]),
-            ("a b/made/c.py", PYTHON[0]),
-            ("a b/.hidden/d.py", PYTHON[0]),
-        ]);
-        Self { root, sdk }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join("a b").join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
+        let workspace = TestWorkspace::named(
+            "a b",
+            [
+                ("mxfp4.toml", ""),
+                (".gitignore", "/made/\n"),
+                ("kernels/x/a.mojo", MOJO[0]),
+                ("kernels/x/good.mojo", MOJO[1]),
+                ("python/b.py", PYTHON[0]),
+                ("python/good.py", PYTHON[1]),
+                ("made/c.py", PYTHON[0]),
+                (".hidden/d.py", PYTHON[0]),
+            ],
+        );
+        Self { workspace, sdk }
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -1,11 +1,11 @@
 //! A Modular checkout, small but real: `bazelw`, `max/kernels/src`, and a Bazel that builds its packages.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Ran, folder, mxfp4, run, tool, trial};
+use crate::support::{Ran, TestWorkspace, mxfp4, run, tool, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 
 type Tested = Result<Completion, Failed>;
@@ -78,7 +78,15 @@ fn target(name: &str, extension: &str) -> String {
     )
 }
 
-struct Checkout(tempfile::TempDir);
+struct Checkout(TestWorkspace);
+
+impl Deref for Checkout {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Checkout {
     fn new(files: &[(&str, &str)]) -> Self {
@@ -88,25 +96,14 @@ impl Checkout {
             ("max/kernels/src/", ""),
         ];
         all.extend(files);
-        let checkout = Self(folder(
-            all.iter()
-                .map(|(name, text)| (format!("checkout/{name}"), *text)),
-        ));
+        let checkout = Self(TestWorkspace::named("checkout", all));
         checkout.make_executable("bazelw");
         checkout
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join("checkout").join(name)
-    }
-
-    fn make_executable(&self, name: &str) {
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
     fn mxfp4(&self, args: &[&str]) -> Command {
         let mut command = mxfp4(&self.path("max/kernels/src"));
-        command.env("HOME", self.0.path()).args(args);
+        command.env("HOME", self.folder()).args(args);
         command
     }
 
@@ -129,7 +126,7 @@ impl Drop for Checkout {
         // Bazel takes the write permission from its outputs' folders.
         let _ = Command::new("chmod")
             .args(["-R", "u+w"])
-            .arg(self.0.path())
+            .arg(self.folder())
             .status();
     }
 }

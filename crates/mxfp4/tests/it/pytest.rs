@@ -3,12 +3,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Ran, folder, mxfp4, quoted, run, sdk, trial};
+use crate::support::{Ran, TestWorkspace, quoted, run, sdk, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 
 /// The tests.
@@ -45,7 +45,15 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A workspace in a folder of its own.
-struct Place(tempfile::TempDir);
+struct Place(TestWorkspace);
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Place {
     fn new(sdk: &Path) -> Self {
@@ -63,26 +71,21 @@ impl Place {
             (&format!("{modular}/bin/mojo"), mojo),
             (&format!("{modular}/lib/mojo/std.mojoc"), ""),
         ];
-        let place = Self(folder(
-            files.map(|(name, text)| (format!("ws/{name}"), text)),
-        ));
+        let place = Self(TestWorkspace::named("ws", files));
         for name in ["sdk/bin/python", &format!("{modular}/bin/mojo")] {
-            fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+            place.make_executable(name);
         }
         fs::create_dir_all(place.path("python/tests")).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join("ws").join(name)
-    }
-
+    /// Writes a file of tests.
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.path("python/tests").join(name), text).unwrap();
+        self.0.write(&format!("python/tests/{name}"), text);
     }
 
     fn mxfp4(&self, args: &[&str]) -> Command {
-        let mut command = mxfp4(&self.path(""));
+        let mut command = self.0.command();
         command
             .env("CUDA_VISIBLE_DEVICES", "")
             .env("MXFP4_GRACE", "500ms")

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Ran, folder, mxfp4, run, trial};
+use crate::support::{Ran, TestWorkspace, run, trial};
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -103,7 +103,15 @@ const EVENTS: &str = r#"{"event":"start","id":"tests/test_ops.py::test_dense"}
 {"event":"end","id":"tests/test_ops.py::test_gpu[1]","outcome":"skipped","reason":"skipped: needs a Hopper GPU (sm_90)","output":"","seconds":0}
 "#;
 
-struct Place(tempfile::TempDir);
+struct Place(TestWorkspace);
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Place {
     fn new(files: &[(&str, &str)]) -> Self {
@@ -121,19 +129,15 @@ impl Place {
             ("events", EVENTS),
         ];
         all.extend(files);
-        let place = Self(folder(all));
+        let place = Self(TestWorkspace::new(all));
         for name in ["sdk/bin/python", &mojo] {
-            fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+            place.make_executable(name);
         }
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn mxfp4(&self, args: &[&str]) -> Command {
-        let mut command = mxfp4(self.0.path());
+        let mut command = self.0.command();
         // No GPU, whatever this machine has.
         command
             .env("CUDA_VISIBLE_DEVICES", "")

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Ran, folder, mxfp4, run, trial};
+use crate::support::{Ran, TestWorkspace, folder, mxfp4, run, trial};
 use libtest_mimic::{Completion, Failed, Trial};
 
 type Tested = Result<Completion, Failed>;
@@ -78,25 +78,32 @@ const LOCK: &str = "version = 1\n[[package]]\nname = \"max\"\nversion = \"26.7.0
 const FILES: [&str; 3] = ["mxfp4.toml", "python/pyproject.toml", "python/uv.lock"];
 
 struct Place {
-    root: tempfile::TempDir,
+    workspace: TestWorkspace,
     programs: tempfile::TempDir,
+}
+
+impl Deref for Place {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.workspace
+    }
 }
 
 impl Place {
     fn new() -> Self {
-        let root = folder(FILES.into_iter().zip([SETTINGS, PYPROJECT, LOCK]));
+        let workspace = TestWorkspace::new(FILES.into_iter().zip([SETTINGS, PYPROJECT, LOCK]));
         let programs = folder([("uv", UV)]);
         let program = programs.path().join("uv");
         fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { root, programs }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        Self {
+            workspace,
+            programs,
+        }
     }
 
     fn command(&self, behaviour: &str, args: &[&str]) -> Command {
-        let mut command = mxfp4(self.root.path());
+        let mut command = mxfp4(self.root());
         let path = format!("{}:/usr/bin:/bin", self.programs.path().display());
         command
             .env("PATH", path)

@@ -6,6 +6,7 @@
 pub mod carry;
 pub mod stub;
 pub mod trial;
+pub mod workspace;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,6 +16,8 @@ use std::process::{Command, Output};
 use std::sync::{LazyLock, OnceLock};
 
 use mxfp4_checkpoint::testing::Small;
+
+pub use workspace::TestWorkspace;
 
 /// A model folder that passes every check: a small one, with weights of zeros.
 pub static MODEL: LazyLock<[(&str, &str); 3]> = LazyLock::new(|| {

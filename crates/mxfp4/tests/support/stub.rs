@@ -1,11 +1,9 @@
 //! A workspace with an SDK that only pretends: its compiler writes down what it is asked to compile.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 use std::process::Command;
 
-use super::{folder, mxfp4};
+use super::TestWorkspace;
 
 /// Where the SDK's `modular` is in the workspace.
 pub const MODULAR: &str = "sdk/lib/python3.11/site-packages/modular";
@@ -22,8 +20,16 @@ const MOJO: &str = "#!/bin/sh\n\
     run) exec sh \"$1\" ;;\n\
     esac\n";
 
-/// The workspace; it is removed when this is dropped.
-pub struct Stub(tempfile::TempDir);
+/// The workspace.
+pub struct Stub(TestWorkspace);
+
+impl Deref for Stub {
+    type Target = TestWorkspace;
+
+    fn deref(&self) -> &TestWorkspace {
+        &self.0
+    }
+}
 
 impl Stub {
     /// One with a package `kernels/mxfp4`, a Mojo test, and these files; `mxfp4.toml` gets `config` besides.
@@ -41,32 +47,14 @@ impl Stub {
             (&std, "std"),
         ];
         all.extend(files);
-        let stub = Self(folder(all));
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(stub.path(&mojo), executable).expect("it is there");
+        let stub = Self(TestWorkspace::new(all));
+        stub.make_executable(&mojo);
         stub
-    }
-
-    /// Its root.
-    pub fn root(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// A path below the root.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.root().join(name)
-    }
-
-    /// Writes a file.
-    pub fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
-        fs::write(path, text).expect("it can be written");
     }
 
     /// `mxfp4` in it, without a GPU.
     pub fn mxfp4(&self, args: &[&str]) -> Command {
-        let mut command = mxfp4(self.root());
+        let mut command = self.0.command();
         command.env("CUDA_VISIBLE_DEVICES", "").args(args);
         command
     }
