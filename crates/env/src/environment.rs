@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use self::list::{List, Merged};
 use crate::sdk::version_of;
+use crate::warning::{DEBUG, DEBUG_SYNC, SYNC_MODE};
 use crate::workspace::package_files;
 use crate::{Ambient, Error, Layout, Restore, Sdk, Warning, Workspace, restore};
 
@@ -213,11 +214,6 @@ fn is_synchronous_for_tests(workspace: &Workspace, ambient: &Ambient) -> bool {
             .all(|name| ambient.get(name).is_none())
 }
 
-/// Device execution one operation at a time, as MAX up to 26.6 reads it.
-pub(crate) const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
-/// The comma-separated debugging options that MAX reads since.
-pub(crate) const DEBUG: &str = "MODULAR_DEBUG";
-pub(crate) const DEBUG_SYNC: &str = "device-sync-mode";
 /// The option that stands for [`DEBUG_SYNC`] and these.
 const SENSIBLE: &str = "sensible";
 const SENSIBLE_OTHERS: &str =

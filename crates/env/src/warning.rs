@@ -2,7 +2,12 @@ use std::path::PathBuf;
 
 use crate::Layout;
 use crate::config::{PythonVersion, Version};
-use crate::environment::{DEBUG, DEBUG_SYNC, SYNC_MODE};
+
+/// Device execution one operation at a time, as MAX up to 26.6 reads it.
+pub(crate) const SYNC_MODE: &str = "MODULAR_DEVICE_CONTEXT_SYNC_MODE";
+/// The comma-separated debugging options that MAX reads since.
+pub(crate) const DEBUG: &str = "MODULAR_DEBUG";
+pub(crate) const DEBUG_SYNC: &str = "device-sync-mode";
 
 /// What the user should know about an environment, in a sentence that says what to do, too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,13 +16,14 @@ use std::sync::mpsc;
 use mxfp4_env::{Context, Environment, Layout, Sdk};
 use mxfp4_process::Queue;
 
-pub use self::bazel::{BazelwProblem, bazelw_problem, modular};
+pub use self::bazel::modular;
 use self::dialect::Dialect;
 pub use self::event::Event;
 use self::flags::Flags;
 pub use self::options::{Options, Profile};
 use self::target::{Made, Target};
 use self::targets::Targets;
+pub use crate::bazelw::{BazelwProblem, bazelw_problem};
 use crate::{BuildError, ConfigError, Error, Refused, files, lock};
 
 /// Who else may have the lock of the build folder.

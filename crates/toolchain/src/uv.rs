@@ -1,12 +1,13 @@
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mxfp4_env::Context;
 use mxfp4_process::{Command, Stream};
 
-use crate::interpreter::{self, NoPython};
+use crate::interpreter;
 use crate::lock_file::LockFile;
+use crate::no_python::NoPython;
 use crate::run::{run, run_with};
+use crate::uv_version::{OLDEST, Version};
 use crate::{Error, SdkError, UvNeeded, files};
 
 /// Takes uv out of its wheel; standard library only, so any python3 runs it.
@@ -21,19 +22,6 @@ const PYTHONS: [&str; 6] = [
     "python3.11",
     "python3.10",
 ];
-
-/// The oldest uv that can make an SDK: the first that knows dependency groups, which pyproject.toml has.
-pub const OLDEST: Version = Version(0, 4, 27);
-
-/// A version of uv.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(u32, u32, u32);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
 
 /// What there is of uv.
 #[derive(Clone, Debug, PartialEq, Eq)]

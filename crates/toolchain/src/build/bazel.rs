@@ -1,6 +1,5 @@
 mod events;
 mod outputs;
-mod wrapper;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -14,8 +13,8 @@ use mxfp4_process::Command;
 use tempfile::NamedTempFile;
 
 use self::events::Outputs;
-pub use self::wrapper::{BazelwProblem, bazelw_problem};
 use super::options::{Options, Profile};
+use crate::bazelw::bazelw_problem;
 use crate::run::{run, run_with};
 use crate::{BuildError, ConfigError, Error};
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use mxfp4_process::Outcome;
 
-use crate::build::BazelwProblem;
+use crate::bazelw::BazelwProblem;
 
 /// Why the compiler or Bazel made nothing.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use mxfp4_process::Outcome;
 
-use crate::interpreter::NoPython;
-use crate::uv::{OLDEST, Version};
+use crate::no_python::NoPython;
+use crate::uv_version::{OLDEST, Version};
 
 /// Why there is no SDK, or none can be made.
 #[derive(Debug, thiserror::Error)]
