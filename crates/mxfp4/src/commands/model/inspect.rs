@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use mxfp4_checkpoint::{Fault, Inspection, LayerScales, count_nan_scales};
 use mxfp4_launch::{Model, needed};
+use mxfp4_toolchain::visible::visible_lines;
 use serde_json::{Value, json};
 
 use super::gpu::Gpu;
 use super::table;
 use crate::context::Place;
 use crate::exit::{Exit, Failure};
-use crate::ui::visible::visible_lines;
 
 /// Say what a model is, from its headers alone, and all that keeps it from being served.
 ///
@@ -49,7 +49,9 @@ pub fn run(place: &Place, args: &Args) -> anyhow::Result<i32> {
             "{:#}\n",
             object(&inspection, scales.as_deref(), gpu.as_ref())
         ),
-        false => visible_lines(&table::text(&inspection, scales.as_deref(), gpu.as_ref())),
+        false => {
+            visible_lines(&table::text(&inspection, scales.as_deref(), gpu.as_ref())).into_owned()
+        }
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(match inspection.faults.is_empty() {
