@@ -8,7 +8,7 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::{MODEL, folder, free_port, mxfp4, run, trial};
+use crate::support::{MODEL, folder, mxfp4, run, trial};
 
 /// An SDK's files, as far as a dry run looks at them, and the Python that tells.
 const SDK: [(&str, &str); 4] = [
@@ -117,11 +117,6 @@ pub fn trials() -> Vec<Trial> {
             module_path!(),
             "a_model_that_looks_like_a_flag_is_refused",
             a_model_like_a_flag,
-        ),
-        trial::test(
-            module_path!(),
-            "a_server_that_is_not_there_is_not_waited_for_for_ever",
-            no_server,
         ),
         trial::test(
             module_path!(),
@@ -528,19 +523,4 @@ fn a_model_like_a_flag() -> Result<(), Failed> {
         }
     }
     Ok(())
-}
-
-fn no_server() -> Result<(), Failed> {
-    let workspace = workspace(&SDK, "");
-    let ran = run(mxfp4(&workspace.path().join(ROOT))
-        .args(["serve", "--wait", "--timeout", "0.1"])
-        .envs([free_port()]));
-    match ran.code == Some(1)
-        && ran
-            .stderr
-            .contains("no server is ready on http://127.0.0.1:")
-    {
-        true => Ok(()),
-        false => Err(format!("{ran:#?}").into()),
-    }
 }
